@@ -1,0 +1,388 @@
+"""
+JSON in, JSON out: the shapes of the HTTP contract and what they accept.
+
+Pure. What comes in is decoded strictly into small values (wrong types, unknown
+members, NUL, absurd nesting and out-of-range numbers are L{BadInput}); what
+goes out is compact JSON. Reading a server's answer is lenient about members it
+does not know, because the contract only grows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+
+from msgspec import (
+    UNSET,
+    DecodeError,
+    Meta,
+    Struct,
+    UnsetType,
+    ValidationError,
+    convert,
+    json,
+)
+
+from statusjob.jobs import (
+    DEFAULT_KIND,
+    DEMO_KIND,
+    FAILED,
+    TERMINAL_EVENTS,
+    EventType,
+    Job,
+    JobError,
+    Status,
+)
+
+T = TypeVar("T")
+
+#: Longest body, and longest members, in bytes of UTF-8 (of compact JSON for the last two).
+BODY_LIMIT = 1024 * 1024
+MESSAGE_LIMIT = 1024
+METADATA_LIMIT = 16 * 1024
+OUTPUT_LIMIT = 256 * 1024
+#: Deepest nesting of JSON that is taken in.
+DEPTH_LIMIT = 32
+#: Longest URL of a webhook, in characters.
+URL_LIMIT = 2048
+
+_CENTURY = 3_155_760_000.0
+Seconds = Annotated[float, Meta(ge=0, le=_CENTURY)]
+PositiveSeconds = Annotated[float, Meta(gt=0, le=_CENTURY)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Kind = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._-]{1,64}\Z")]
+Code = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._-]{1,64}\Z")]
+Name = Annotated[str, Meta(min_length=1, max_length=100)]
+Url = Annotated[str, Meta(min_length=1, max_length=URL_LIMIT)]
+
+_JOB_ID = re.compile(r"\A[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+
+
+class BadInput(ValueError):
+    """What was sent cannot be accepted; the message says what and where, for its sender."""
+
+
+class ErrorReport(Struct, frozen=True, forbid_unknown_fields=True):
+    """The C{error} of a report."""
+
+    code: Code = FAILED
+    message: str | None = None
+
+
+class Report(Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    What a worker says of its job (C{PATCH /jobs/{id}}).
+
+    A member left out (C{UNSET}) stays as it is, C{None} clears it.
+
+    @ivar eta: seconds from now until the worker expects to be done.
+    """
+
+    progress: Fraction | UnsetType | None = UNSET
+    message: str | UnsetType | None = UNSET
+    eta: Seconds | UnsetType | None = UNSET
+    result: Status | UnsetType = UNSET
+    output: Any = UNSET
+    error: ErrorReport | UnsetType | None = UNSET
+
+    def __post_init__(self) -> None:
+        if self.output is not UNSET and self.output is not None:
+            if self.result is not Status.COMPLETED:
+                raise ValueError("`output` goes only with the result `completed`")
+            _fits("output", json.encode(self.output), OUTPUT_LIMIT)
+        if isinstance(self.error, ErrorReport):
+            if self.result is not Status.ERROR:
+                raise ValueError("`error` goes only with the result `error`")
+            _fits("error.message", (self.error.message or "").encode(), MESSAGE_LIMIT)
+        if isinstance(self.message, str):
+            _fits("message", self.message.encode(), MESSAGE_LIMIT)
+
+
+class Simulation(Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    How a simulated job is to go.
+
+    @ivar delay: seconds until it ends; C{None} for the server's setting.
+    @ivar error_rate: probability, 0 to 1, that it ends as C{error}; C{None} likewise.
+    """
+
+    delay: Seconds | None = None
+    error_rate: Fraction | None = None
+
+
+class NewWebhook(Struct, frozen=True, forbid_unknown_fields=True):
+    """A webhook to register; C{secret} C{None} asks the server to make one."""
+
+    url: Url
+    events: list[EventType] | None = None
+    secret: str | None = None
+    name: Name | None = None
+
+    def __post_init__(self) -> None:
+        if self.events == []:
+            raise ValueError("`events` must name at least one event type")
+
+    @property
+    def event_types(self) -> tuple[EventType, ...]:
+        """The types it is told, without repetition, in one order whatever order they came in."""
+        asked = TERMINAL_EVENTS if self.events is None else self.events
+        return tuple(each for each in EventType if each in asked)
+
+
+class NewJob(Struct, frozen=True, forbid_unknown_fields=True):
+    """A job to create (C{POST /jobs}); every member may be left out."""
+
+    kind: Kind = DEFAULT_KIND
+    metadata: dict[str, Any] | None = None
+    deadline: PositiveSeconds | None = None
+    heartbeat: PositiveSeconds | None = None
+    webhook: NewWebhook | None = None
+    simulate: Simulation | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind == DEMO_KIND:
+            raise ValueError(f"the kind `{DEMO_KIND}` is the server's own")
+        if self.metadata is not None:
+            _fits("metadata", json.encode(self.metadata), METADATA_LIMIT)
+
+
+class Registration(Struct, frozen=True):
+    """C{webhooks/register} and C{webhooks/unregister}; old clients may send more, unheeded."""
+
+    url: str | None = None
+    secret: str | None = None
+
+
+def decode(body: bytes, shape: type[T]) -> T:
+    """
+    Strictly read what a client sent.
+
+    @param body: JSON; nothing at all stands for C{{}}.
+    @raise BadInput: with words fit for the sender.
+    """
+    try:
+        plain = json.decode(body or b"{}")
+        _check_text(plain)
+        return convert(plain, shape)
+    except ValidationError as error:
+        raise BadInput(str(error)) from None
+    except DecodeError:
+        raise BadInput("the body is not valid JSON") from None
+    except RecursionError:
+        raise BadInput(f"the JSON is nested deeper than {DEPTH_LIMIT} levels") from None
+    except OverflowError:
+        raise BadInput("a number is out of range") from None
+
+
+def canonical_hash(body: bytes) -> str:
+    """SHA-256 (hex) of a JSON body that does not depend on the order of members or on space."""
+    canonical = json.encode(json.decode(body or b"{}"), order="sorted")
+    return hashlib.sha256(canonical).hexdigest()
+
+
+def is_job_id(text: str) -> bool:
+    """Whether C{text} has the form of a job's id, so that looking it up is worth it."""
+    return _JOB_ID.match(text) is not None
+
+
+def _fits(name: str, encoded: bytes, limit: int) -> None:
+    if len(encoded) > limit:
+        raise ValueError(f"`{name}` is longer than {limit} bytes")
+
+
+def _check_text(value: object, depth: int = 0) -> None:
+    """
+    Refuse what cannot be stored everywhere: NUL in text, and bottomless nesting.
+
+    @raise BadInput: if there is any.
+    """
+    if isinstance(value, str):
+        if "\0" in value:
+            raise BadInput("text must not contain NUL")
+    elif isinstance(value, (dict, list)):
+        if depth >= DEPTH_LIMIT:
+            raise BadInput(f"the JSON is nested deeper than {DEPTH_LIMIT} levels")
+        for each in value:
+            _check_text(each, depth + 1)
+        if isinstance(value, dict):
+            for each in value.values():
+                _check_text(each, depth + 1)
+
+
+def rfc3339(seconds: float) -> str:
+    """A time as JSON shows it: UTC with milliseconds, such as C{2024-11-23T18:00:00.123Z}."""
+    moment = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
+    return moment.isoformat(timespec="milliseconds") + "Z"
+
+
+def encode(value: object) -> bytes:
+    """Compact JSON."""
+    return json.encode(value)
+
+
+def status_body(result: Status) -> bytes:
+    """The original contract's answer, to the byte."""
+    return b'{"result":"%b"}' % result.encode()
+
+
+def job_to_json(job: Job, prefix: str = "") -> dict[str, Any]:
+    """
+    A job as the API shows it: what is not known is C{None}, never left out.
+
+    @param prefix: path under which the server is reached (from its public URL), without a
+        slash at its end.
+    """
+    path = f"{prefix}/jobs/{job.id}"
+
+    def moment(seconds: float | None) -> str | None:
+        return None if seconds is None else rfc3339(seconds)
+
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "result": job.result,
+        "version": job.version,
+        "progress": job.progress,
+        "message": job.message,
+        "eta_at": moment(job.eta_at),
+        "output": job.output,
+        "error": None
+        if job.error is None
+        else {"code": job.error.code, "message": job.error.message},
+        "metadata": job.metadata,
+        "deadline": job.deadline,
+        "heartbeat": job.heartbeat,
+        "simulated": job.simulated,
+        "created_at": moment(job.created_at),
+        "updated_at": moment(job.updated_at),
+        "finished_at": moment(job.finished_at),
+        "duration": job.duration,
+        "links": {"self": path, "status": f"{path}/status"},
+    }
+
+
+class _JobAnswer(Struct):
+    """A job as a server of ours shows it; members that a later server adds are ignored."""
+
+    id: str
+    kind: str
+    result: Status
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    progress: float | None = None
+    message: str | None = None
+    eta_at: datetime | None = None
+    output: Any = None
+    error: ErrorReport | None = None
+    metadata: dict[str, Any] | None = None
+    deadline: float | None = None
+    heartbeat: float | None = None
+    simulated: bool = False
+    finished_at: datetime | None = None
+
+    def job(self) -> Job:
+        def seconds(moment: datetime | None) -> float | None:
+            return None if moment is None else moment.timestamp()
+
+        return Job(
+            id=self.id,
+            kind=self.kind,
+            result=self.result,
+            version=self.version,
+            progress=self.progress,
+            message=self.message,
+            eta_at=seconds(self.eta_at),
+            output=self.output,
+            error=None if self.error is None else JobError(self.error.code, self.error.message),
+            metadata=self.metadata,
+            deadline=self.deadline,
+            heartbeat=self.heartbeat,
+            simulated=self.simulated,
+            created_at=self.created_at.timestamp(),
+            updated_at=self.updated_at.timestamp(),
+            finished_at=seconds(self.finished_at),
+        )
+
+
+class _StatusAnswer(Struct):
+    result: Status
+
+
+class _Payload(Struct):
+    result: Status
+    timestamp: int
+    type: EventType | None = None
+    job: _JobAnswer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEvent:
+    """
+    What a webhook brought.
+
+    @ivar result: the job's result.
+    @ivar timestamp: when it changed, in seconds since the epoch.
+    @ivar type: what it tells, and
+    @ivar job: the whole job; both C{None} from servers of the original contract.
+    """
+
+    result: Status
+    timestamp: float
+    type: EventType | None = None
+    job: Job | None = None
+
+
+def _read(body: bytes, shape: type[T]) -> T:
+    try:
+        return json.decode(body, type=shape)
+    except (DecodeError, RecursionError, OverflowError) as error:
+        raise BadInput(f"not the expected answer: {error}") from None
+
+
+def read_status(body: bytes) -> Status:
+    """
+    Read the answer to C{GET .../status}.
+
+    @raise BadInput: if it is no JSON object with a known C{result}.
+    """
+    return _read(body, _StatusAnswer).result
+
+
+def read_job(body: bytes) -> Job:
+    """
+    Read a job from a server's answer.
+
+    @raise BadInput: if it is not one.
+    """
+    return _read(body, _JobAnswer).job()
+
+
+def webhook_payload(job: Job, prefix: str = "") -> bytes:
+    """The body that brings an update to webhooks; C{timestamp} is milliseconds."""
+    return json.encode(
+        {
+            "result": job.result,
+            "timestamp": round(job.updated_at * 1000),
+            "type": job.event_type,
+            "job": job_to_json(job, prefix),
+        }
+    )
+
+
+def read_webhook(body: bytes) -> WebhookEvent:
+    """
+    Read what L{webhook_payload} wrote.
+
+    @raise BadInput: if it is not that.
+    """
+    payload = _read(body, _Payload)
+    return WebhookEvent(
+        result=payload.result,
+        timestamp=payload.timestamp / 1000,
+        type=payload.type,
+        job=None if payload.job is None else payload.job.job(),
+    )
