@@ -22,11 +22,11 @@ from msgspec import (
     Struct,
     UnsetType,
     ValidationError,
-    convert,
     json,
 )
 
 from statusjob.jobs import (
+    CANCELLED,
     DEFAULT_KIND,
     DEMO_KIND,
     FAILED,
@@ -58,6 +58,8 @@ Code = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._-]{1,64}\Z")]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 Url = Annotated[str, Meta(min_length=1, max_length=URL_LIMIT)]
 
+#: The escape of NUL in JSON: its backslash is not itself escaped.
+_ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _JOB_ID = re.compile(r"\A[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 
@@ -92,7 +94,7 @@ class Report(Struct, frozen=True, forbid_unknown_fields=True):
         if self.output is not UNSET and self.output is not None:
             if self.result is not Status.COMPLETED:
                 raise ValueError("`output` goes only with the result `completed`")
-            _fits("output", json.encode(self.output), OUTPUT_LIMIT)
+            _contained("output", self.output, OUTPUT_LIMIT)
         if isinstance(self.error, ErrorReport):
             if self.result is not Status.ERROR:
                 raise ValueError("`error` goes only with the result `error`")
@@ -146,7 +148,7 @@ class NewJob(Struct, frozen=True, forbid_unknown_fields=True):
         if self.kind == DEMO_KIND:
             raise ValueError(f"the kind `{DEMO_KIND}` is the server's own")
         if self.metadata is not None:
-            _fits("metadata", json.encode(self.metadata), METADATA_LIMIT)
+            _contained("metadata", self.metadata, METADATA_LIMIT)
 
 
 class Registration(Struct, frozen=True):
@@ -164,9 +166,7 @@ def decode(body: bytes, shape: type[T]) -> T:
     @raise BadInput: with words fit for the sender.
     """
     try:
-        plain = json.decode(body or b"{}")
-        _check_text(plain)
-        return convert(plain, shape)
+        value = json.decode(body or b"{}", type=shape)
     except ValidationError as error:
         raise BadInput(str(error)) from None
     except DecodeError:
@@ -175,6 +175,10 @@ def decode(body: bytes, shape: type[T]) -> T:
         raise BadInput(f"the JSON is nested deeper than {DEPTH_LIMIT} levels") from None
     except OverflowError:
         raise BadInput("a number is out of range") from None
+    if _ESCAPED_NUL.search(body):
+        # Not every database can store it.
+        raise BadInput("text must not contain NUL")
+    return value
 
 
 def canonical_hash(body: bytes) -> str:
@@ -193,23 +197,20 @@ def _fits(name: str, encoded: bytes, limit: int) -> None:
         raise ValueError(f"`{name}` is longer than {limit} bytes")
 
 
-def _check_text(value: object, depth: int = 0) -> None:
-    """
-    Refuse what cannot be stored everywhere: NUL in text, and bottomless nesting.
-
-    @raise BadInput: if there is any.
-    """
-    if isinstance(value, str):
-        if "\0" in value:
-            raise BadInput("text must not contain NUL")
-    elif isinstance(value, (dict, list)):
-        if depth >= DEPTH_LIMIT:
-            raise BadInput(f"the JSON is nested deeper than {DEPTH_LIMIT} levels")
-        for each in value:
-            _check_text(each, depth + 1)
-        if isinstance(value, dict):
-            for each in value.values():
-                _check_text(each, depth + 1)
+def _contained(name: str, value: object, limit: int) -> None:
+    """Whether free JSON is small and shallow enough for whoever reads it later."""
+    _fits(name, json.encode(value), limit)
+    level: list[Any] = [[value]]
+    for _ in range(DEPTH_LIMIT + 1):
+        level = [
+            child
+            for each in level
+            for child in (each.values() if isinstance(each, dict) else each)
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return
+    raise ValueError(f"`{name}` is nested deeper than {DEPTH_LIMIT} levels")
 
 
 def rfc3339(seconds: float) -> str:
@@ -260,8 +261,26 @@ def job_to_json(job: Job, prefix: str = "") -> dict[str, Any]:
         "updated_at": moment(job.updated_at),
         "finished_at": moment(job.finished_at),
         "duration": job.duration,
-        "links": {"self": path, "status": f"{path}/status"},
+        "links": {
+            "self": path,
+            "status": f"{path}/status",
+            "operation": f"{path}/operation",
+        },
     }
+
+
+def operation_to_json(job: Job) -> dict[str, Any]:
+    """A job in the shape of Azure's asynchronous operations."""
+    if job.error is None:
+        status = "Running" if job.result is Status.PENDING else "Succeeded"
+    else:
+        status = "Canceled" if job.error.code == CANCELLED else "Failed"
+    operation: dict[str, Any] = {"id": job.id, "status": status}
+    if job.progress is not None:
+        operation["percentComplete"] = round(100 * job.progress, 1)
+    if job.error is not None:
+        operation["error"] = {"code": job.error.code, "message": job.error.message or ""}
+    return operation
 
 
 class _JobAnswer(Struct):

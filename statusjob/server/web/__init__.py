@@ -1,0 +1,82 @@
+"""
+The HTTP contract, by Klein: what design calls the web rooms, behind one door.
+
+The door refuses what no route should see (foreign hosts, paths that are not
+UTF-8), answers OPTIONS, and lets pages of other origins read what they may.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from twisted.python.failure import Failure
+from twisted.web.http import Request
+from twisted.web.resource import IResource, Resource
+from zope.interface import implementer
+
+from statusjob.server.web.base import Routes, app, json_answer
+from statusjob.server.web.jobs import JobRoutes
+from statusjob.server.web.problems import Problem, problem_for
+from statusjob.server.web.webhooks import WebhookRoutes
+
+
+class HealthRoutes(Routes):
+    """For whoever operates the server."""
+
+    @app.route("/healthz", methods=["GET"])
+    def healthz(self, request: Request) -> bytes:
+        """The process is alive."""
+        return json_answer(request, {"status": "ok"})
+
+    @app.route("/readyz", methods=["GET"])
+    async def readyz(self, request: Request) -> bytes:
+        """The server can answer: it is not stopping, and its database can be read."""
+        if self.draining:
+            raise Problem("unavailable", "the server is stopping")
+        await self.store.read(lambda tx: tx.one("SELECT 1 AS one"))
+        return json_answer(request, {"status": "ready"})
+
+
+class Api(JobRoutes, WebhookRoutes, HealthRoutes):
+    """All routes."""
+
+
+@implementer(IResource)
+class Door(Resource):
+    """The root of the site."""
+
+    isLeaf = True
+
+    def __init__(self, api: Api) -> None:
+        super().__init__()
+        self._api = api
+        self._inner = api.app.resource()
+
+    def render(self, request: Any) -> Any:
+        try:
+            self._check(request)
+            self._api.access.share(request)
+            if request.method == b"OPTIONS":
+                return self._options(request)
+        except Problem:
+            return problem_for(Failure()).render(request)
+        return self._inner.render(request)
+
+    def _check(self, request: Request) -> None:
+        self._api.access.admit(request)
+        try:
+            request.method.decode("ascii")
+            unquote_to_bytes(request.path).decode()
+        except UnicodeDecodeError:
+            raise Problem("invalid-request", "the path is not UTF-8") from None
+
+    def _options(self, request: Request) -> bytes:
+        path = unquote_to_bytes(request.path).decode()
+        methods = app.url_map.bind("").allowed_methods(path)
+        if not methods:
+            raise Problem("not-found", "there is nothing at this path")
+        request.setResponseCode(204)
+        request.setHeader(b"allow", ", ".join(sorted(methods)).encode())
+        self._api.access.preflight(request)
+        return b""

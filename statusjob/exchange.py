@@ -1,0 +1,259 @@
+"""
+One bounded HTTP exchange: a request goes out, an answer of known size comes in, on time.
+
+Works with whatever starts a request and returns a Deferred of an C{IResponse}:
+treq with C{unbuffered=True}, or a bare C{Agent}. It decides nothing about
+redirects, cookies or retries. Whatever happens (an answer, a failure, a
+cancellation), no delayed call and no unread body is left behind: a connection
+whose answer was not read to its end is aborted and never used again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, NoReturn
+
+from OpenSSL.SSL import Error as TLSError
+from service_identity import VerificationError
+from twisted.internet import error
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IConsumer, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import RequestTransmissionFailed, ResponseDone, ResponseFailed
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IBodyProducer, IResponse
+from zope.interface import implementer
+
+Kind = Literal["dns", "connect", "tls", "timeout", "too-big"]
+
+
+class ExchangeFailed(Exception):
+    """
+    No complete answer came.
+
+    @ivar kind: C{dns}, C{connect} (also: lost in mid-answer, or not HTTP), C{tls}, C{timeout}
+        or C{too-big}.
+    @ivar reason: a few words; neither a URL nor a secret is in them.
+    """
+
+    def __init__(self, kind: Kind, reason: str) -> None:
+        super().__init__(f"{kind}: {reason}")
+        self.kind: Kind = kind
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """
+    What came back.
+
+    @ivar code: of the status line.
+    @ivar body: all of it, or with C{body_grace} a sample.
+    """
+
+    code: int
+    headers: Headers
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header, or C{None}."""
+        values = self.headers.getRawHeaders(name.encode("ascii"))
+        return values[0].decode("latin-1") if values else None
+
+
+def exchange(
+    reactor: IReactorTime,
+    start: Callable[[], Awaitable[IResponse]],
+    *,
+    deadline: float,
+    limit: int,
+    body_grace: float | None = None,
+) -> Deferred[Answer]:
+    """
+    Make one request and read its answer.
+
+    @param start: sends the request; called once, now.
+    @param deadline: seconds for everything: name, connection, TLS, headers and body.
+    @param limit: most bytes of body that are taken.
+    @param body_grace: if given, the status line decides and the body is a mere sample, read for
+        at most this many seconds past the headers; where it is cut off is no failure.
+    @return: fires with the L{Answer}, or fails with L{ExchangeFailed}. May be cancelled. What
+        is no failure of the transport (a mistake in C{start}, say) comes through unchanged.
+    """
+    body = _Body(limit, sample=body_grace is not None)
+    expired = False
+
+    async def run() -> Answer:
+        response = await start()
+        if body_grace is not None:
+            timer.reset(body_grace)
+        return Answer(response.code, response.headers, await body.read(response))
+
+    def expire() -> None:
+        nonlocal expired
+        if body.reading and body_grace is not None:
+            body.enough()
+        else:
+            expired = True
+            work.cancel()
+
+    def failed(failure: Failure) -> NoReturn:
+        if expired:
+            raise ExchangeFailed("timeout", f"no complete answer within {deadline:g} s")
+        assert failure.value is not None
+        raise _verdict(failure.value)
+
+    def finished(result: Answer | Failure) -> Answer | Failure:
+        if timer.active():
+            timer.cancel()
+        return result
+
+    timer = reactor.callLater(deadline, expire)
+    work: Deferred[Answer] = Deferred.fromCoroutine(run())
+    work.addBoth(finished)
+    return work.addErrback(failed)
+
+
+@implementer(IBodyProducer)
+class BytesProducer:
+    """
+    A request body that is there already, sent at once.
+
+    Unlike C{FileBodyProducer} it needs no cooperator, and so no global reactor.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self.length = len(body)
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        """Write everything."""
+        consumer.write(self._body)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """Nothing is left to pause."""
+
+    def resumeProducing(self) -> None:
+        """Nothing is left to resume."""
+
+    def stopProducing(self) -> None:
+        """Nothing is left to stop."""
+
+
+class _Body(Protocol):
+    """
+    Reads a body up to its limit.
+
+    @ivar reading: whether the headers are there and the body is not yet.
+    """
+
+    def __init__(self, limit: int, *, sample: bool) -> None:
+        self._limit = limit
+        self._sample = sample
+        self._received = bytearray()
+        self._done: Deferred[bytes] = Deferred(lambda _: self._cut())
+        self.reading = False
+
+    def read(self, response: IResponse) -> Deferred[bytes]:
+        """Take the body of C{response}; to be called once."""
+        self.reading = True
+        response.deliverBody(self)
+        length = response.length
+        if not self._sample and isinstance(length, int) and length > self._limit:
+            self._too_big()
+        return self._done
+
+    def enough(self) -> None:
+        """What came so far is the sample."""
+        if self.reading:
+            self._cut()
+            self._done.callback(bytes(self._received))
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take a piece, as far as it fits."""
+        if not self.reading:
+            return
+        room = self._limit - len(self._received)
+        self._received += data[:room]
+        if len(data) > room:
+            if self._sample:
+                self.enough()
+            else:
+                self._too_big()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The body is over: complete, or cut short by the other side."""
+        if not self.reading:
+            return
+        self.reading = False
+        # Without a declared length the end of the connection is the end of the body.
+        if self._sample or reason.check(ResponseDone, PotentialDataLoss):
+            self._done.callback(bytes(self._received))
+        else:
+            self._done.errback(reason)
+
+    def _too_big(self) -> None:
+        if self.reading:
+            self._cut()
+            self._done.errback(ExchangeFailed("too-big", f"more than {self._limit} bytes"))
+
+    def _cut(self) -> None:
+        """
+        Give up the connection.
+
+        Twisted hands us a proxy that can only lose a connection, which waits for unsent bytes
+        and, with TLS, for the other side's consent: a hostile one would keep the socket open.
+        So abort what is behind the proxy; it is C{None} once the answer is complete.
+        """
+        self.reading = False
+        proxy = self.transport
+        behind = getattr(proxy, "_producer", proxy)
+        abort = getattr(behind, "abortConnection", None)
+        if abort is not None:
+            abort()
+        elif proxy is not None:
+            proxy.loseConnection()
+
+
+def _verdict(problem: BaseException) -> BaseException:
+    """What to raise for what went wrong."""
+    causes = tuple(_causes(problem))
+
+    def due_to(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(each, kinds) for each in causes)
+
+    if due_to(CancelledError):
+        return CancelledError()
+    verdict: ExchangeFailed
+    if due_to(error.DNSLookupError, error.UnknownHostError) or _is_bad_hostname(problem):
+        verdict = ExchangeFailed("dns", "the host name cannot be resolved")
+    elif due_to(TLSError, VerificationError):
+        verdict = ExchangeFailed("tls", "no trusted TLS connection")
+    elif due_to(error.TimeoutError, error.TCPTimedOutError, TimeoutError):
+        verdict = ExchangeFailed("timeout", "no connection in time")
+    elif due_to(error.ConnectionRefusedError):
+        verdict = ExchangeFailed("connect", "connection refused")
+    elif due_to(error.ConnectError):
+        verdict = ExchangeFailed("connect", "cannot connect")
+    elif due_to(error.ConnectionClosed, ResponseFailed, RequestTransmissionFailed):
+        verdict = ExchangeFailed("connect", "the connection broke before the answer was complete")
+    else:
+        return problem
+    verdict.__cause__ = problem
+    return verdict
+
+
+def _causes(problem: BaseException) -> Iterator[BaseException]:
+    """A failure and all that it wraps: Twisted lists the reasons of a lost answer in it."""
+    yield problem
+    for reason in getattr(problem, "reasons", ()):
+        yield from _causes(reason.value)
+
+
+def _is_bad_hostname(problem: BaseException) -> bool:
+    """C{HostnameEndpoint} says so by a bare C{ValueError}."""
+    return isinstance(problem, ValueError) and str(problem).startswith("invalid hostname")

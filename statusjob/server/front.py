@@ -1,0 +1,201 @@
+"""
+The front: the Site, with bounds on what comes in and an orderly end.
+
+Bodies, connections and the time to send a request are bounded here, before any
+route runs. When the server stops, every answer closes its connection, idle ones
+are closed, and what is in flight may finish.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+from twisted.internet.protocol import connectionDone
+from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
+from twisted.web import http
+from twisted.web.http import HTTPChannel
+from twisted.web.resource import IResource
+from twisted.web.server import Request, Site
+
+from statusjob.server.web.problems import Problem
+from statusjob.wire import BODY_LIMIT
+
+#: Seconds that a kept connection may idle, and that sending one request may take.
+IDLE_SECONDS = 60
+REQUEST_SECONDS = 60.0
+SWEEP_SECONDS = 5.0
+#: Seconds and bytes for which a refused client is listened to, so that it reads why.
+LINGER_SECONDS = 2.0
+LINGER_LIMIT = 16 * BODY_LIMIT
+#: Most connections at the same time.
+CONNECTION_LIMIT = 25_000
+
+
+class FrontRequest(Request):
+    """A request whose body is bounded."""
+
+    channel: FrontChannel
+
+    def __init__(self, channel: FrontChannel, *args: object) -> None:
+        super().__init__(channel, parsePOSTFormSubmission=False)
+        self._site = channel.site
+        self._received = 0
+
+    def handleContentChunk(self, data: bytes) -> None:
+        self._received += len(data)
+        if self._received > BODY_LIMIT:
+            self.channel.refuse()
+        elif not self.channel.refused:
+            super().handleContentChunk(data)
+
+    def write(self, data: bytes) -> None:
+        if self._site.draining and not self.startedWriting and self.channel is not None:
+            self.setHeader(b"connection", b"close")
+            self.channel.persistent = False
+        super().write(data)
+
+
+class FrontChannel(HTTPChannel):
+    """
+    A connection.
+
+    @ivar since: when the request that is being received began to arrive, or C{None}.
+    @ivar refused: whether it was answered 413, after which nothing more is heard.
+    """
+
+    site: FrontSite
+    transport: Any
+    since: float | None = None
+    refused = False
+    _lingered = 0
+    _lingering: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        self.site.channels.add(self)
+        super().connectionMade()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._lingering is not None and self._lingering.active():
+            self._lingering.cancel()
+        super().connectionLost(reason)
+        self.site.gone(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.refused:
+            self._lingered += len(data)
+            if self._lingered > LINGER_LIMIT:
+                self.transport.abortConnection()
+            return
+        if self.since is None and not self._handlingRequest:
+            self.since = self.site.reactor.seconds()
+        super().dataReceived(data)
+
+    def allHeadersReceived(self) -> None:
+        if self.length is not None and self.length > BODY_LIMIT:
+            self.refuse()
+        else:
+            super().allHeadersReceived()
+
+    def allContentReceived(self) -> None:
+        self.since = None
+        if not self.refused:
+            super().allContentReceived()
+
+    def refuse(self) -> None:
+        """
+        Answer 413 and close. What the client still sends is read and thrown away for a moment:
+        closing on unread data would reset the connection and take the answer with it.
+        """
+        if self.refused:
+            return
+        self.refused = True
+        self.since = None
+        self.setTimeout(None)
+        body = Problem("too-large", f"a body may hold {BODY_LIMIT} bytes").body()
+        self.transport.write(
+            b"HTTP/1.1 413 Content Too Large\r\n"
+            b"Content-Type: application/problem+json\r\n"
+            b"Content-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(body), body)
+        )
+        self._lingering = self.callLater(LINGER_SECONDS, self.loseConnection)
+
+
+class FrontSite(Site):
+    """
+    All connections.
+
+    @ivar draining: whether the server is stopping.
+    """
+
+    # Without Twisted's proxy in front of the channel, which is there for HTTP/2.
+    protocol: Any = FrontChannel
+    noisy = False
+
+    def __init__(self, resource: IResource, reactor: IReactorTime) -> None:
+        super().__init__(
+            resource, requestFactory=FrontRequest, timeout=IDLE_SECONDS, reactor=reactor
+        )
+        self.channels: set[FrontChannel] = set()
+        self.draining = False
+        self._drained: Deferred[None] | None = None
+        self._sweep = LoopingCall(self._abort_slow)
+        self._sweep.clock = reactor
+
+    def acceptableProtocols(self) -> list[bytes]:
+        return [b"http/1.1"]
+
+    def startFactory(self) -> None:
+        super().startFactory()
+        self._sweep.start(SWEEP_SECONDS, now=False)
+
+    def stopFactory(self) -> None:
+        self._sweep.stop()
+        super().stopFactory()
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        return None if len(self.channels) >= CONNECTION_LIMIT else super().buildProtocol(addr)
+
+    def log(self, request: http.Request) -> None:
+        """No access log: proxies write better ones, and pollers would drown all else."""
+
+    def gone(self, channel: FrontChannel) -> None:
+        """A connection has ended."""
+        self.channels.discard(channel)
+        if not self.channels and self._drained is not None:
+            drained, self._drained = self._drained, None
+            drained.callback(None)
+
+    async def drain(self, seconds: float) -> int:
+        """
+        Let what is in flight finish, for so many seconds; then abort the rest. No port may be
+        open any more.
+
+        @return: how many connections had to be aborted.
+        """
+        self.draining = True
+        for channel in tuple(self.channels):
+            if not channel.requests:
+                channel.loseConnection()
+        if not self.channels:
+            return 0
+        self._drained = Deferred()
+        drained = self._drained
+        timer = self.reactor.callLater(seconds, drained.callback, None)
+        await drained
+        if timer.active():
+            timer.cancel()
+        self._drained = None
+        rest = tuple(self.channels)
+        for channel in rest:
+            channel.transport.abortConnection()
+        return len(rest)
+
+    def _abort_slow(self) -> None:
+        """Abort connections that take too long to send a request, however steadily they drip."""
+        latest = self.reactor.seconds() - REQUEST_SECONDS
+        for channel in tuple(self.channels):
+            if channel.since is not None and channel.since < latest:
+                channel.transport.abortConnection()

@@ -1,0 +1,350 @@
+"""
+The life of a job: created, reported on, cancelled, ended by an alarm, forgotten.
+
+Decides what a request means; the store enforces that nothing happens twice.
+Holds no state of its own: truth lives in the store, and what follows from a
+change is announced in its transaction. Knows nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from random import SystemRandom
+from typing import NamedTuple
+
+from msgspec import UNSET
+from twisted.internet.defer import Deferred
+
+from statusjob.jobs import (
+    CANCELLED,
+    DEADLINE_EXCEEDED,
+    DEMO_KIND,
+    FAILED,
+    SIMULATED,
+    WORKER_LOST,
+    Job,
+    JobError,
+    Status,
+    job_id,
+    simulated_progress,
+)
+from statusjob.server import registrations
+from statusjob.server.registrations import Registered, UnknownJob
+from statusjob.server.store import Row, Store, Tx, ledger, outbox
+from statusjob.wire import NewJob, Report, Simulation
+
+_system_random = SystemRandom().random
+
+#: Jobs whose alarms are dealt with in one transaction, and expired jobs deleted in one.
+ALARM_BATCH = 500
+EXPIRY_BATCH = 50
+
+
+class JobFinished(Exception):
+    """The job is terminal and the change asked for is not what ended it."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(f"the job is {job.result} already")
+        self.job = job
+
+
+class VersionMismatch(Exception):
+    """The job is not at the version that was asked for."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(f"the job is at version {job.version}")
+        self.job = job
+
+
+class KeyReused(Exception):
+    """An idempotency key came again with another body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """
+    What came of a request to create a job.
+
+    @ivar replayed: whether an earlier request with the same key had created it.
+    """
+
+    job: Job
+    webhook: Registered | None = None
+    replayed: bool = False
+
+
+class Poll(NamedTuple):
+    """What the answer to a poll is made of; C{now} is when that was so."""
+
+    job_id: str
+    result: Status
+    created_at: float
+    finished_at: float | None
+    now: float
+
+
+class Lifecycle:
+    """
+    All that happens to jobs.
+
+    @ivar delay: seconds that simulated jobs take unless they say otherwise, and
+    @ivar error_rate: the probability that they fail.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        delay: float = 15.0,
+        error_rate: float = 0.2,
+        prefix: str = "",
+        random: Callable[[], float] = _system_random,
+    ) -> None:
+        self._store = store
+        self._prefix = prefix
+        self._random = random
+        self.delay = delay
+        self.error_rate = error_rate
+
+    def create(
+        self, new: NewJob, *, key: str | None = None, key_hash: str | None = None
+    ) -> Deferred[Created]:
+        """
+        Create a job, or find it if C{key} created it before.
+
+        @raise statusjob.wire.BadInput: if its webhook is not acceptable.
+
+        The Deferred fails with L{KeyReused} or L{registrations.WebhookConflict}.
+        """
+        if new.webhook is not None:
+            registrations.check(new.webhook)
+        return self._store.write(lambda tx: self._create(tx, new, key, key_hash))
+
+    def report(
+        self, job_id: str, report: Report, *, versions: Collection[int] = ()
+    ) -> Deferred[Job]:
+        """
+        A worker's word on its job. A terminal report may be repeated.
+
+        @param versions: only if the job is at one of these.
+
+        The Deferred fails with L{UnknownJob}, L{JobFinished} or L{VersionMismatch}.
+        """
+
+        def work(tx: Tx) -> Job:
+            members = _members(report, tx.now)
+            job = ledger.change(
+                tx, job_id, members, prefix=self._prefix, versions=versions, heard=True
+            )
+            return job or _unchanged(tx, job_id, versions, lambda job: _repeats(report, job))
+
+        return self._store.write(work)
+
+    def cancel(self, job_id: str, *, versions: Collection[int] = ()) -> Deferred[Job]:
+        """
+        End a job as C{error}, code C{cancelled}; its worker learns of it when it next reports.
+
+        The Deferred fails with L{UnknownJob}, L{JobFinished} or L{VersionMismatch}.
+        """
+
+        def work(tx: Tx) -> Job:
+            members = _failure(JobError(CANCELLED))
+            job = ledger.change(tx, job_id, members, prefix=self._prefix, versions=versions)
+            return job or _unchanged(
+                tx, job_id, versions, lambda job: job.error == JobError(CANCELLED)
+            )
+
+        return self._store.write(work)
+
+    def get(self, job_id: str) -> Deferred[Job]:
+        """The job; fails with L{UnknownJob}."""
+        return self._store.read(lambda tx: registrations.find(tx, job_id))
+
+    def poll(self, job_id: str | None) -> Deferred[Poll]:
+        """
+        What a poll asks for; fails with L{UnknownJob}.
+
+        @param job_id: C{None} for the demo job.
+        """
+
+        def work(tx: Tx) -> Poll:
+            wanted = ledger.demo_id(tx) if job_id is None else job_id
+            found = None if wanted is None else ledger.result_of(tx, wanted)
+            if wanted is None or found is None:
+                raise UnknownJob
+            return Poll(wanted, *found, now=tx.now)
+
+        return self._store.read(work)
+
+    def list(
+        self, *, limit: int, before: str | None, result: Status | None, kind: str | None
+    ) -> Deferred[list[Job]]:
+        """Jobs, the newest first; C{before} an id to go on from."""
+        return self._store.read(
+            lambda tx: ledger.newest(tx, limit=limit, before=before, result=result, kind=kind)
+        )
+
+    def begin_demo(self, tx: Tx) -> None:
+        """Begin the demo job anew; one that an earlier start left pending is forgotten."""
+        ledger.remove_pending_demos(tx)
+        self._add(tx, NewJob(), kind=DEMO_KIND, simulation=Simulation())
+
+    def ring(self, tx: Tx) -> float | None:
+        """
+        Deal with alarms that are due, at most L{ALARM_BATCH}.
+
+        @return: when the next one rings: in the past if some are left.
+        """
+        for row in ledger.due(tx, ALARM_BATCH):
+            self._alarm(tx, row)
+        return ledger.next_due(tx)
+
+    def expire(self, tx: Tx, retention: float) -> bool:
+        """
+        Forget a batch of jobs that ended longer than C{retention} seconds ago.
+
+        @return: whether there may be more.
+        """
+        gone = ledger.expire(tx, tx.now - retention, EXPIRY_BATCH)
+        forgotten = outbox.forget_removed(tx, EXPIRY_BATCH)
+        return max(gone, forgotten) == EXPIRY_BATCH
+
+    def _create(self, tx: Tx, new: NewJob, key: str | None, key_hash: str | None) -> Created:
+        job, webhook = self._add(
+            tx, new, kind=new.kind, simulation=new.simulate, key=key, key_hash=key_hash
+        )
+        if job is not None:
+            return Created(job, webhook)
+        assert key is not None
+        found = ledger.find_by_key(tx, key)
+        assert found is not None
+        job, hash_then = found
+        if hash_then != key_hash:
+            raise KeyReused
+        if new.webhook is not None:
+            # A replay gives the whole answer again: the first may never have arrived.
+            row = outbox.find_webhook(tx, new.webhook.url, job_id=job.id)
+            webhook = None if row is None else Registered(row["id"], row["secret"])
+        return Created(job, webhook, replayed=True)
+
+    def _add(
+        self,
+        tx: Tx,
+        new: NewJob,
+        *,
+        kind: str,
+        simulation: Simulation | None,
+        key: str | None = None,
+        key_hash: str | None = None,
+    ) -> tuple[Job | None, Registered | None]:
+        """Add a job with its webhook, unless its key is taken."""
+        now = tx.now
+        job = Job(
+            id=job_id(now, secrets.randbits(74)),
+            kind=kind,
+            metadata=new.metadata,
+            deadline=new.deadline,
+            heartbeat=new.heartbeat,
+            simulated=simulation is not None,
+            created_at=now,
+            updated_at=now,
+        )
+        simulated, step_at = None, None
+        if simulation is not None:
+            delay = self.delay if simulation.delay is None else simulation.delay
+            rate = self.error_rate if simulation.error_rate is None else simulation.error_rate
+            simulated = (delay, Status.ERROR if self._random() < rate else Status.COMPLETED)
+            step_at = now + simulated_progress(0, delay)[1]
+        update = ledger.add(
+            tx, job, key=key, key_hash=key_hash, simulated=simulated, step_at=step_at
+        )
+        if update is None:
+            return None, None
+        webhook = None
+        if new.webhook is not None:
+            webhook = registrations.register(tx, job, new.webhook)
+        ledger.record(tx, update, self._prefix)
+        return job, webhook
+
+    def _alarm(self, tx: Tx, row: Row) -> None:
+        """One job's alarm: what was due first is what happens."""
+        members: dict[str, object]
+        step_at = None
+        if row["due_at"] == row["deadline_at"]:
+            members = _failure(JobError(DEADLINE_EXCEEDED, "it was not done by its deadline"))
+        elif row["due_at"] == row["lost_at"]:
+            members = _failure(JobError(WORKER_LOST, "its worker fell silent"))
+        else:
+            progress, next_age = simulated_progress(
+                tx.now - row["created_at"], row["simulated_delay"]
+            )
+            members = {"progress": progress}
+            if progress < 1:
+                step_at = row["created_at"] + next_age
+            elif row["simulated_result"] == Status.COMPLETED:
+                members["result"] = Status.COMPLETED.value
+            else:
+                members = _failure(JobError(SIMULATED, "simulated to fail"))
+        ledger.change(tx, row["id"], members, prefix=self._prefix, step_at=step_at)
+
+
+def _failure(error: JobError) -> dict[str, object]:
+    return {
+        "result": Status.ERROR.value,
+        "error_code": error.code,
+        "error_message": error.message,
+    }
+
+
+def _reported_error(report: Report) -> JobError:
+    if report.error is UNSET or report.error is None:
+        return JobError(FAILED)
+    return JobError(report.error.code, report.error.message)
+
+
+def _members(report: Report, now: float) -> dict[str, object]:
+    """What a report sets, by column."""
+    members: dict[str, object] = {}
+    if report.result is Status.ERROR:
+        members |= _failure(_reported_error(report))
+    elif report.result is Status.COMPLETED:
+        members["result"] = report.result.value
+        if report.output is not UNSET:
+            members["output"] = report.output
+    if report.progress is not UNSET:
+        members["progress"] = report.progress
+    if report.message is not UNSET:
+        members["message"] = report.message
+    if report.eta is not UNSET and "result" not in members:
+        members["eta_at"] = None if report.eta is None else round(now + report.eta, 3)
+    return members
+
+
+def _repeats(report: Report, job: Job) -> bool:
+    """Whether a report would leave a terminal job just as it is."""
+    return (
+        report.result is job.result
+        and (report.progress is UNSET or report.progress == job.progress)
+        and (report.message is UNSET or report.message == job.message)
+        and (report.output is UNSET or report.output == job.output)
+        and (job.error is None or job.error == _reported_error(report))
+    )
+
+
+def _unchanged(
+    tx: Tx, job_id: str, versions: Collection[int], accept: Callable[[Job], bool]
+) -> Job:
+    """
+    Say why a change was not made.
+
+    @param accept: whether a terminal job is just what the change would have made of it.
+    @return: the job, if so.
+    """
+    job = registrations.find(tx, job_id)
+    if job.result.terminal and accept(job):
+        return job
+    if versions and job.version not in versions:
+        raise VersionMismatch(job)
+    raise JobFinished(job)

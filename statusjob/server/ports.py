@@ -1,0 +1,131 @@
+"""
+Ports: where the server listens, and whether that is allowed without a token.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import (
+    TCP4ServerEndpoint,
+    TCP6ServerEndpoint,
+    serverFromString,
+)
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.python.failure import Failure
+
+from statusjob.server.settings import Settings
+from statusjob.server.web.access import is_loopback
+
+#: Connections that may wait to be accepted: a herd of pollers arrives at once.
+BACKLOG = 1024
+
+#: What an attempt to listen on IPv6 fails with where there is none.
+_NO_IPV6 = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+
+
+class CannotListen(Exception):
+    """The server cannot, or must not, listen there; the message is one line that says why."""
+
+
+def listen(reactor: Any, factory: IProtocolFactory, settings: Settings) -> list[IListeningPort]:
+    """
+    Listen, at once, wherever the settings say.
+
+    Without endpoints of its own: on the loopback addresses, or with a token on every interface.
+
+    @raise CannotListen: if one of the places cannot be had, or is open to the network although
+        there is no token. Nothing listens then.
+    """
+    ports: list[IListeningPort] = []
+    try:
+        if settings.endpoint:
+            for description in settings.endpoint:
+                ports.append(_listen_on(_endpoint(reactor, description), factory))
+        else:
+            ports += _by_default(reactor, factory, settings)
+        if not settings.token:
+            _check_loopback(ports)
+    except BaseException as error:
+        for port in ports:
+            port.stopListening()
+        if isinstance(error, CannotListenError):
+            where = f"{error.interface or '*'}:{error.port}"
+            reason = getattr(error.socketError, "strerror", None) or error.socketError
+            raise CannotListen(f"cannot listen on {where}: {reason}") from error
+        raise
+    return ports
+
+
+def describe(port: IListeningPort) -> str:
+    """Where a port listens, for people."""
+    address = port.getHost()
+    if isinstance(address, UNIXAddress):
+        return f"unix:{(address.name or b'').decode(errors='replace')}"
+    if isinstance(address, IPv6Address):
+        return f"http://[{address.host}]:{address.port}"
+    if isinstance(address, IPv4Address):
+        return f"http://{address.host}:{address.port}"
+    return str(address)
+
+
+def _by_default(
+    reactor: Any, factory: IProtocolFactory, settings: Settings
+) -> Sequence[IListeningPort]:
+    number = settings.port
+
+    def ipv4(interface: str) -> IListeningPort:
+        return _listen_on(TCP4ServerEndpoint(reactor, number, BACKLOG, interface), factory)
+
+    def ipv6(interface: str) -> list[IListeningPort]:
+        try:
+            return [_listen_on(TCP6ServerEndpoint(reactor, number, BACKLOG, interface), factory)]
+        except CannotListenError as error:
+            if error.socketError.errno in _NO_IPV6:
+                return []
+            raise
+
+    if settings.token:
+        # Where there is IPv6, its socket takes IPv4 as well.
+        return ipv6("::") or [ipv4("")]
+    first = ipv4("127.0.0.1")
+    try:
+        return [first, *ipv6("::1")]
+    except CannotListenError:
+        first.stopListening()
+        raise
+
+
+def _endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
+    try:
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
+    except (ValueError, TypeError, KeyError) as error:
+        raise CannotListen(f"not a Twisted endpoint: {description!r} ({error})") from error
+    return endpoint
+
+
+def _listen_on(endpoint: IStreamServerEndpoint, factory: IProtocolFactory) -> IListeningPort:
+    results: list[IListeningPort | Failure] = []
+    listening: Deferred[IListeningPort] = endpoint.listen(factory)
+    listening.addBoth(results.append)
+    if not results:
+        listening.cancel()
+        raise CannotListen("an endpoint that does not listen at once is not supported")
+    if isinstance(results[0], Failure):
+        results[0].raiseException()
+    return results[0]
+
+
+def _check_loopback(ports: Sequence[IListeningPort]) -> None:
+    for port in ports:
+        address = port.getHost()
+        if not isinstance(address, UNIXAddress) and not is_loopback(getattr(address, "host", "")):
+            raise CannotListen(
+                f"{describe(port)} is open to the network, which needs a token: set"
+                " STATUSJOB_TOKEN, or listen on a loopback address"
+            )

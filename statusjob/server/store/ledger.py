@@ -1,0 +1,281 @@
+"""
+Jobs and their events in SQL.
+
+Every change of a job goes through L{record} or L{change}: the job's row, its
+event and the deliveries that it causes are written in one transaction, and
+announced. That a terminal job changes no more is enforced by the very statement
+that changes it, never by reading first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from msgspec import json
+
+from statusjob.jobs import DEMO_KIND, Job, JobError, Status
+from statusjob.server.store import Row, Tx, Update
+from statusjob.server.store.outbox import fan_out
+
+#: A job's timeline holds at most this many events: the newest.
+EVENTS_LIMIT = 100
+
+_COLUMNS = (
+    "id, kind, result, version, progress, message, eta_at, output, error_code, error_message,"
+    " metadata, deadline, heartbeat, simulated_delay, created_at, updated_at, finished_at, due_at"
+)
+
+#: Columns that a change may name, and that make a new version when they change.
+CHANGEABLE = frozenset(
+    {"result", "progress", "message", "eta_at", "output", "error_code", "error_message"}
+)
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else json.encode(value).decode()
+
+
+def _value(text: str | None) -> object:
+    return None if text is None else json.decode(text)
+
+
+def _job(row: Row) -> Job:
+    metadata = _value(row["metadata"])
+    return Job(
+        id=row["id"],
+        kind=row["kind"],
+        result=Status(row["result"]),
+        version=row["version"],
+        progress=row["progress"],
+        message=row["message"],
+        eta_at=row["eta_at"],
+        output=_value(row["output"]),
+        error=None
+        if row["error_code"] is None
+        else JobError(row["error_code"], row["error_message"]),
+        metadata=metadata if isinstance(metadata, dict) else None,
+        deadline=row["deadline"],
+        heartbeat=row["heartbeat"],
+        simulated=row["simulated_delay"] is not None,
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        finished_at=row["finished_at"],
+    )
+
+
+def add(
+    tx: Tx,
+    job: Job,
+    *,
+    key: str | None = None,
+    key_hash: str | None = None,
+    simulated: tuple[float, Status] | None = None,
+    step_at: float | None = None,
+) -> Update | None:
+    """
+    Write a new job.
+
+    @param key: its idempotency key, if it has one, and C{key_hash} what was asked with it.
+    @param simulated: for a simulated job, the age in seconds at which it ends, and as what;
+        C{step_at} when it moves next.
+    @return: C{None} if the key is taken; nothing is written then. Else what to announce with
+        L{record}, once its webhook is registered.
+    """
+    row = tx.one(
+        "INSERT INTO jobs (id, kind, result, version, metadata, deadline, heartbeat,"
+        " simulated_delay, simulated_result, step_at, idempotency_key, idempotency_hash,"
+        " created_at, updated_at)"
+        " VALUES (:id, :kind, :result, :version, :metadata, :deadline, :heartbeat,"
+        " :delay, :outcome, :step_at, :key, :key_hash, :created_at, :updated_at)"
+        " ON CONFLICT (idempotency_key) DO NOTHING RETURNING due_at",
+        id=job.id,
+        kind=job.kind,
+        result=job.result.value,
+        version=job.version,
+        metadata=_text(job.metadata),
+        deadline=job.deadline,
+        heartbeat=job.heartbeat,
+        delay=None if simulated is None else simulated[0],
+        outcome=None if simulated is None else simulated[1].value,
+        step_at=step_at,
+        key=key,
+        key_hash=key_hash,
+        created_at=job.created_at,
+        updated_at=job.updated_at,
+    )
+    return None if row is None else Update(job=job, due_at=row["due_at"])
+
+
+def record(tx: Tx, update: Update, prefix: str) -> None:
+    """
+    Write the event of an update and the deliveries that it causes, and announce it.
+
+    @param prefix: path of the public URL, for the links in what is delivered.
+    """
+    job = update.job
+    new = tx.execute(
+        "INSERT INTO events (job_id, version, at, result, progress, message)"
+        " VALUES (:id, :version, :at, :result, :progress, :message)"
+        " ON CONFLICT (job_id, version) DO NOTHING",
+        id=job.id,
+        version=job.version,
+        at=job.updated_at,
+        result=job.result.value,
+        progress=job.progress,
+        message=job.message,
+    )
+    deliveries = 0
+    if new:
+        if job.version > EVENTS_LIMIT:
+            tx.execute(
+                "DELETE FROM events WHERE job_id = :id AND version <= :version",
+                id=job.id,
+                version=job.version - EVENTS_LIMIT,
+            )
+        deliveries = fan_out(tx, job, prefix)
+    tx.announce(Update(job=job, due_at=update.due_at, deliveries=deliveries))
+
+
+def change(
+    tx: Tx,
+    job_id: str,
+    members: Mapping[str, object],
+    *,
+    prefix: str,
+    versions: Collection[int] = (),
+    heard: bool = False,
+    step_at: float | None = None,
+) -> Job | None:
+    """
+    Change a pending job, in one statement that does nothing to a terminal one.
+
+    @param members: columns (of L{CHANGEABLE}) and their new values. If none differs, there is
+        no new version.
+    @param versions: the job must be at one of these; if there are none, at any.
+    @param heard: whether a worker spoke, which renews the heartbeat.
+    @param step_at: when a simulated job moves next.
+    @return: the job as it is now, or C{None} if nothing was changed because there is no such
+        job, it is terminal, or it is at another version.
+    """
+    assert set(members) <= CHANGEABLE, members
+    values = {name: _text(v) if name == "output" else v for name, v in members.items()}
+    differs = " OR ".join(f"{name} IS DISTINCT FROM :{name}" for name in members) or "FALSE"
+    assignments = [f"{name} = :{name}" for name in members]
+    assignments += [
+        f"version = CASE WHEN {differs} THEN version + 1 ELSE version END",
+        f"updated_at = CASE WHEN {differs} THEN :now ELSE updated_at END",
+    ]
+    if members.get("result", Status.PENDING) != Status.PENDING:
+        assignments += ["finished_at = :now", "eta_at = NULL"]
+    if heard:
+        assignments.append("heard_at = :now")
+    if step_at is not None:
+        assignments.append("step_at = :step_at")
+    at_version = ""
+    if versions:
+        names = {f"version_{i}": version for i, version in enumerate(sorted(versions))}
+        at_version = f" AND version IN ({', '.join(':' + name for name in names)})"
+        values.update(names)
+    row = tx.one(
+        f"UPDATE jobs SET {', '.join(assignments)}"
+        f" WHERE id = :id AND result = 'pending'{at_version} RETURNING {_COLUMNS}",
+        id=job_id,
+        now=tx.now,
+        step_at=step_at,
+        **values,
+    )
+    if row is None:
+        return None
+    job = _job(row)
+    record(tx, Update(job=job, due_at=row["due_at"]), prefix)
+    return job
+
+
+def find(tx: Tx, job_id: str) -> Job | None:
+    """The job of that id."""
+    row = tx.one(f"SELECT {_COLUMNS} FROM jobs WHERE id = :id", id=job_id)
+    return None if row is None else _job(row)
+
+
+def find_by_key(tx: Tx, key: str) -> tuple[Job, str] | None:
+    """The job that was created with an idempotency key, and what was asked with it (a hash)."""
+    row = tx.one(
+        f"SELECT {_COLUMNS}, idempotency_hash FROM jobs WHERE idempotency_key = :key", key=key
+    )
+    return None if row is None else (_job(row), row["idempotency_hash"])
+
+
+def demo_id(tx: Tx) -> str | None:
+    """The id of the newest demo job."""
+    row = tx.one("SELECT MAX(id) AS id FROM jobs WHERE kind = :kind", kind=DEMO_KIND)
+    return None if row is None else row["id"]
+
+
+def result_of(tx: Tx, job_id: str) -> tuple[Status, float, float | None] | None:
+    """Just the result of a job, when it was created and when it ended: what a poll needs."""
+    row = tx.one("SELECT result, created_at, finished_at FROM jobs WHERE id = :id", id=job_id)
+    return None if row is None else (Status(row["result"]), row["created_at"], row["finished_at"])
+
+
+def newest(
+    tx: Tx, *, limit: int, before: str | None, result: Status | None, kind: str | None
+) -> list[Job]:
+    """Jobs, the newest first and the demo job left out; C{before} an id to go on from."""
+    conditions = ["kind = :kind" if kind is not None else "kind <> :demo"]
+    if result is not None:
+        conditions.append("result = :result")
+    if before is not None:
+        conditions.append("id < :before")
+    rows = tx.all(
+        f"SELECT {_COLUMNS} FROM jobs WHERE {' AND '.join(conditions)}"
+        " ORDER BY id DESC LIMIT :limit",
+        kind=kind,
+        demo=DEMO_KIND,
+        result=None if result is None else result.value,
+        before=before,
+        limit=limit,
+    )
+    return [_job(row) for row in rows]
+
+
+def due(tx: Tx, limit: int) -> list[Row]:
+    """
+    Jobs whose alarm has rung: C{id}, C{due_at}, C{created_at}, and what could have rung it:
+    C{deadline_at}, C{lost_at}, C{step_at} (with C{simulated_delay}, C{simulated_result}).
+    """
+    return tx.all(
+        "SELECT id, due_at, created_at, created_at + deadline AS deadline_at,"
+        " heard_at + heartbeat AS lost_at, step_at, simulated_delay, simulated_result"
+        " FROM jobs WHERE due_at <= :now ORDER BY due_at LIMIT :limit",
+        now=tx.now,
+        limit=limit,
+    )
+
+
+def next_due(tx: Tx) -> float | None:
+    """When the next alarm rings."""
+    row = tx.one("SELECT MIN(due_at) AS due_at FROM jobs WHERE due_at IS NOT NULL")
+    return None if row is None else row["due_at"]
+
+
+def remove_pending_demos(tx: Tx) -> None:
+    """Forget demo jobs that an earlier server left pending, with their registrations."""
+    tx.execute("DELETE FROM jobs WHERE kind = :kind AND result = 'pending'", kind=DEMO_KIND)
+
+
+def expire(tx: Tx, finished_before: float, limit: int) -> int:
+    """
+    Delete jobs that ended before a time, with all that belongs to them; not one for which a
+    delivery is still to be made, nor the newest demo job.
+
+    @return: how many.
+    """
+    return tx.execute(
+        "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE finished_at < :before"
+        " AND id IS DISTINCT FROM :demo"
+        " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.job_id = jobs.id"
+        " AND state IN ('pending', 'sending')) ORDER BY finished_at LIMIT :limit)",
+        before=finished_before,
+        demo=demo_id(tx),
+        limit=limit,
+    )

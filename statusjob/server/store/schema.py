@@ -1,0 +1,242 @@
+"""
+The schema: a numbered list of migrations, one text for every engine.
+
+The schema changes only by a new migration at the end of L{MIGRATIONS}; what has
+been released never changes. They run in one transaction, so a database is
+always of one version or another. Words in braces stand for what engines spell
+differently; see L{Dialect}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from statusjob.server.store import StoreUnusable, Tx
+
+#: What an engine writes for each word in braces.
+Dialect = Mapping[str, str]
+
+SQLITE: Dialect = {
+    "big": "INTEGER",
+    "real": "REAL",
+    "identity": "INTEGER PRIMARY KEY AUTOINCREMENT",
+    "least": "MIN",
+    "strict": "STRICT",
+    "clustered": "STRICT, WITHOUT ROWID",
+}
+
+
+@dataclass(frozen=True)
+class Migration:
+    """
+    One step.
+
+    @ivar version: of the schema after it.
+    @ivar compatible: the oldest program (by the version it knows) that still works with it.
+    """
+
+    version: int
+    compatible: int
+    statements: tuple[str, ...]
+
+
+MIGRATIONS = (
+    Migration(
+        version=1,
+        compatible=1,
+        statements=(
+            # due_at is the earliest of deadline, heartbeat and simulated step: derived, so that
+            # no statement can forget it.
+            """
+            CREATE TABLE jobs (
+                id TEXT PRIMARY KEY,
+                kind TEXT NOT NULL,
+                result TEXT NOT NULL CHECK (result IN ('pending', 'completed', 'error')),
+                version {big} NOT NULL CHECK (version >= 1),
+                progress {real} CHECK (progress BETWEEN 0 AND 1),
+                message TEXT,
+                eta_at {real},
+                output TEXT CHECK (output IS NULL OR result = 'completed'),
+                error_code TEXT,
+                error_message TEXT,
+                metadata TEXT,
+                deadline {real},
+                heartbeat {real},
+                heard_at {real},
+                simulated_delay {real},
+                simulated_result TEXT,
+                step_at {real},
+                idempotency_key TEXT UNIQUE,
+                idempotency_hash TEXT,
+                created_at {real} NOT NULL,
+                updated_at {real} NOT NULL,
+                finished_at {real},
+                due_at {real} GENERATED ALWAYS AS (
+                    CASE WHEN result = 'pending' THEN NULLIF({least}(
+                        COALESCE(created_at + deadline, 1e99),
+                        COALESCE(heard_at + heartbeat, 1e99),
+                        COALESCE(step_at, 1e99)
+                    ), 1e99) END
+                ) STORED,
+                CHECK ((result = 'pending') = (finished_at IS NULL)),
+                CHECK ((result = 'error') = (error_code IS NOT NULL))
+            ) {strict}
+            """,
+            "CREATE INDEX jobs_due ON jobs (due_at) WHERE due_at IS NOT NULL",
+            "CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL",
+            "CREATE INDEX jobs_kind ON jobs (kind, id)",
+            "CREATE INDEX jobs_result ON jobs (result, id)",
+            """
+            CREATE TABLE events (
+                job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+                version {big} NOT NULL,
+                at {real} NOT NULL,
+                result TEXT NOT NULL,
+                progress {real},
+                message TEXT,
+                PRIMARY KEY (job_id, version)
+            ) {clustered}
+            """,
+            """
+            CREATE TABLE origins (
+                id {identity},
+                origin TEXT NOT NULL UNIQUE,
+                paused_until {real} NOT NULL DEFAULT 0,
+                failures {big} NOT NULL DEFAULT 0,
+                served_at {real} NOT NULL DEFAULT 0,
+                lease TEXT,
+                leased_until {real} NOT NULL DEFAULT 0
+            ) {strict}
+            """,
+            # A removed webhook is told no more updates, but what was written for it still goes.
+            """
+            CREATE TABLE webhooks (
+                id TEXT PRIMARY KEY,
+                origin_id {big} NOT NULL REFERENCES origins (id),
+                job_id TEXT REFERENCES jobs (id) ON DELETE CASCADE,
+                kind TEXT,
+                url TEXT NOT NULL,
+                events TEXT NOT NULL,
+                name TEXT,
+                secret TEXT NOT NULL,
+                old_secret TEXT,
+                old_secret_until {real},
+                enabled {big} NOT NULL DEFAULT 1,
+                reason TEXT,
+                failing_since {real},
+                created_at {real} NOT NULL,
+                removed_at {real},
+                CHECK (job_id IS NULL OR kind IS NULL)
+            ) {strict}
+            """,
+            """
+            CREATE UNIQUE INDEX webhooks_scope
+                ON webhooks (url, COALESCE(job_id, ''), COALESCE(kind, ''))
+                WHERE removed_at IS NULL
+            """,
+            "CREATE INDEX webhooks_job ON webhooks (job_id) WHERE job_id IS NOT NULL",
+            "CREATE INDEX webhooks_wide ON webhooks (kind) WHERE job_id IS NULL",
+            "CREATE INDEX webhooks_origin ON webhooks (origin_id)",
+            "CREATE INDEX webhooks_removed ON webhooks (removed_at) WHERE removed_at IS NOT NULL",
+            """
+            CREATE TABLE bodies (
+                id {identity},
+                job_id TEXT REFERENCES jobs (id) ON DELETE CASCADE,
+                version {big},
+                body TEXT NOT NULL,
+                UNIQUE (job_id, version)
+            ) {strict}
+            """,
+            """
+            CREATE TABLE deliveries (
+                id TEXT PRIMARY KEY,
+                webhook_id TEXT NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
+                origin_id {big} NOT NULL REFERENCES origins (id),
+                job_id TEXT REFERENCES jobs (id) ON DELETE CASCADE,
+                version {big},
+                type TEXT NOT NULL,
+                body_id {big} NOT NULL REFERENCES bodies (id) ON DELETE CASCADE,
+                state TEXT NOT NULL CHECK (
+                    state IN ('pending', 'sending', 'delivered', 'superseded', 'dead')
+                ),
+                attempts {big} NOT NULL DEFAULT 0,
+                due_at {real} NOT NULL,
+                created_at {real} NOT NULL,
+                finished_at {real},
+                CHECK ((state IN ('pending', 'sending')) = (finished_at IS NULL))
+            ) {strict}
+            """,
+            """
+            CREATE UNIQUE INDEX deliveries_pending
+                ON deliveries (webhook_id, job_id) WHERE state = 'pending'
+            """,
+            """
+            CREATE UNIQUE INDEX deliveries_sending
+                ON deliveries (webhook_id, job_id) WHERE state = 'sending'
+            """,
+            """
+            CREATE INDEX deliveries_due
+                ON deliveries (origin_id, due_at) WHERE state = 'pending'
+            """,
+            "CREATE INDEX deliveries_next ON deliveries (due_at) WHERE state = 'pending'",
+            "CREATE INDEX deliveries_busy ON deliveries (origin_id) WHERE state = 'sending'",
+            "CREATE INDEX deliveries_job ON deliveries (job_id)",
+            "CREATE INDEX deliveries_body ON deliveries (body_id)",
+            """
+            CREATE INDEX deliveries_webhook ON deliveries (webhook_id, job_id, state)
+            """,
+            """
+            CREATE TABLE attempts (
+                id {identity},
+                delivery_id TEXT NOT NULL
+                    REFERENCES deliveries (id) ON DELETE CASCADE ON UPDATE CASCADE,
+                attempt {big} NOT NULL,
+                started_at {real} NOT NULL,
+                ended_at {real},
+                class TEXT,
+                status {big},
+                detail TEXT
+            ) {strict}
+            """,
+            "CREATE INDEX attempts_delivery ON attempts (delivery_id)",
+        ),
+    ),
+)
+
+
+def migrate(tx: Tx, dialect: Dialect) -> None:
+    """
+    Bring a database up to date, inside the transaction given.
+
+    @raise StoreUnusable: if it belongs to a newer statusjob that this one cannot work with.
+    """
+    tx.execute(
+        "CREATE TABLE IF NOT EXISTS schema_version"
+        " (version INTEGER NOT NULL, compatible INTEGER NOT NULL)"
+    )
+    row = tx.one("SELECT version, compatible FROM schema_version")
+    version, compatible = (0, 0) if row is None else (row["version"], row["compatible"])
+    known = MIGRATIONS[-1].version
+    if compatible > known:
+        raise StoreUnusable(
+            f"its schema has version {version}, for a newer statusjob (this one knows {known})"
+        )
+    for migration in MIGRATIONS:
+        if migration.version <= version:
+            continue
+        for statement in migration.statements:
+            tx.execute(_spell(statement, dialect))
+        version, compatible = migration.version, max(compatible, migration.compatible)
+    tx.execute("DELETE FROM schema_version")
+    tx.execute(
+        "INSERT INTO schema_version (version, compatible) VALUES (:version, :compatible)",
+        version=version,
+        compatible=compatible,
+    )
+
+
+def _spell(statement: str, dialect: Dialect) -> str:
+    for word, spelling in dialect.items():
+        statement = statement.replace("{" + word + "}", spelling)
+    return statement

@@ -1,0 +1,277 @@
+"""
+The store on SQLite: one file, one process, one commit for all that arrives meanwhile.
+
+Writers share transactions (a savepoint each): what arrives while one commit is
+on its way to the disk goes with the next. Write-ahead log, C{synchronous=FULL}:
+an answer means that the change survives a loss of power. Reads have a
+connection and a lane of their own and never wait for a writer.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+
+from statusjob.server.store import (
+    Row,
+    StoreFull,
+    StoreUnavailable,
+    StoreUnusable,
+    Tx,
+    Update,
+)
+from statusjob.server.store.lanes import Batches, Lane, Outcome
+from statusjob.server.store.schema import SQLITE, migrate
+
+T = TypeVar("T")
+
+MEMORY = ":memory:"
+
+#: The oldest SQLite that knows all that is used here (C{IS DISTINCT FROM}).
+OLDEST = (3, 39, 0)
+
+#: Errors that concern the database as a whole rather than one statement (primary codes).
+_DATABASE_ERRORS = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+
+
+class _Transaction:
+    """A L{Tx} on a connection."""
+
+    __slots__ = ("_connection", "now", "updates")
+
+    def __init__(self, connection: sqlite3.Connection, now: float) -> None:
+        self._connection = connection
+        self.now = now
+        self.updates: list[Update] = []
+
+    def all(self, sql: str, /, **values: object) -> list[Row]:
+        return self._connection.execute(sql, values).fetchall()
+
+    def one(self, sql: str, /, **values: object) -> Row | None:
+        rows = self._connection.execute(sql, values).fetchall()
+        return rows[0] if rows else None
+
+    def execute(self, sql: str, /, **values: object) -> int:
+        return self._connection.execute(sql, values).rowcount
+
+    def announce(self, update: Update) -> None:
+        self.updates.append(update)
+
+
+class SQLiteStore:
+    """
+    A L{statusjob.server.store.Store} in one SQLite file.
+
+    @ivar committed: told the updates of each commit, in order, before its writers are answered.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        seconds: Callable[[], float],
+        lanes: Callable[[str], Lane],
+        committed: Callable[[Sequence[Update]], None],
+    ) -> None:
+        """
+        Opens nothing yet.
+
+        @param path: of the file, or C{:memory:}.
+        @param seconds: the present, in seconds since the epoch; called in lanes.
+        @param lanes: makes a lane, given a name for it.
+        """
+        self._path = path
+        self._seconds = seconds
+        self._make_lane = lanes
+        self.committed = committed
+        self._lock: int | None = None
+
+    def open(self, prepare: Callable[[Tx], None]) -> None:
+        """
+        Lock, open and migrate, at once and on this thread; then run C{prepare} (whose
+        announcements nobody hears: nobody listens yet).
+
+        @raise StoreUnusable: if any of it cannot be done.
+        """
+        if sqlite3.sqlite_version_info < OLDEST:
+            raise StoreUnusable(f"SQLite {sqlite3.sqlite_version} is too old: 3.39 is needed")
+        try:
+            self._take_lock()
+            self._writer = self._connect()
+            # STRICT tables and WAL apart, these hold for a connection, not for the file.
+            self._writer.execute("PRAGMA journal_mode = WAL")
+            self._writer.execute("PRAGMA synchronous = FULL")
+            self._writer.execute("PRAGMA foreign_keys = ON")
+            self._writer.execute("BEGIN IMMEDIATE")
+            transaction = _Transaction(self._writer, self._now())
+            self._check_ours(transaction)
+            migrate(transaction, SQLITE)
+            prepare(transaction)
+            self._writer.execute("COMMIT")
+            self._reader = self._writer
+            if self._path != MEMORY:
+                self._reader = self._connect()
+                self._reader.execute("PRAGMA query_only = ON")
+        except (OSError, sqlite3.Error, StoreUnusable) as error:
+            self._release()
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise StoreUnusable(f"cannot use the database {self._path}: {reason}") from error
+        self._write_lane = self._make_lane("statusjob-write")
+        self._read_lane = (
+            self._write_lane if self._path == MEMORY else self._make_lane("statusjob-read")
+        )
+        self._writes = Batches(self._write_lane, self._commit, self._announce)
+        self._reads = Batches(self._read_lane, self._look, _nothing_more)
+
+    def write(self, work: Callable[[Tx], T]) -> Deferred[T]:
+        return self._writes.add(work)
+
+    def read(self, work: Callable[[Tx], T]) -> Deferred[T]:
+        return self._reads.add(work)
+
+    async def close(self) -> None:
+        """Finish what is queued, then let go of the file."""
+        await self._writes.drained()
+        await self._reads.drained()
+        self._write_lane.close()
+        if self._read_lane is not self._write_lane:
+            self._read_lane.close()
+        self._release()
+
+    def abandon(self) -> None:
+        """Let go of the file at once; only before any work was given."""
+        self._write_lane.close()
+        self._read_lane.close()
+        self._release()
+
+    def _release(self) -> None:
+        for name in ("_reader", "_writer"):
+            connection = getattr(self, name, None)
+            if connection is not None:
+                connection.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _take_lock(self) -> None:
+        """
+        One process a file. The lock is on a side file, because closing any handle on the
+        database itself would drop SQLite's own POSIX locks; it goes with the process.
+        """
+        if self._path == MEMORY:
+            return
+        self._lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreUnusable("another statusjob is using it") from None
+        # Only its owner may read the file: it holds the secrets that sign webhooks.
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=5,
+            cached_statements=256,
+        )
+        connection.row_factory = sqlite3.Row
+        return connection
+
+    @staticmethod
+    def _check_ours(tx: Tx) -> None:
+        names = {row["name"] for row in tx.all("SELECT name FROM sqlite_master")}
+        if names and "schema_version" not in names:
+            raise StoreUnusable("it holds something else than statusjob's tables")
+
+    def _now(self) -> float:
+        return round(self._seconds(), 3)
+
+    def _announce(self, updates: list[Update]) -> None:
+        if updates:
+            self.committed(updates)
+
+    def _commit(
+        self, batch: Sequence[Callable[[Any], Any]]
+    ) -> tuple[list[Outcome[Any]], list[Update]]:
+        """In the write lane: run a batch in one transaction, and its calls apart by savepoints."""
+        execute = self._writer.execute
+        outcomes: list[Outcome[Any]] = []
+        updates: list[Update] = []
+        try:
+            execute("BEGIN IMMEDIATE")
+            now = self._now()
+            for work in batch:
+                transaction = _Transaction(self._writer, now)
+                execute("SAVEPOINT call")
+                try:
+                    outcomes.append(Outcome(work(transaction)))
+                    updates += transaction.updates
+                except Exception as error:
+                    if _concerns_database(error) or not self._writer.in_transaction:
+                        raise
+                    execute("ROLLBACK TO call")
+                    outcomes.append(Outcome(error=error))
+                execute("RELEASE call")
+            execute("COMMIT")
+        except BaseException as error:
+            if self._writer.in_transaction:
+                execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise _unavailable(error) from error
+            raise
+        return outcomes, updates
+
+    def _look(self, batch: Sequence[Callable[[Any], Any]]) -> tuple[list[Outcome[Any]], None]:
+        """In the read lane: run a batch on one snapshot."""
+        outcomes: list[Outcome[Any]] = []
+        transaction = _Transaction(self._reader, self._now())
+        try:
+            self._reader.execute("BEGIN")
+            for work in batch:
+                try:
+                    outcomes.append(Outcome(work(transaction)))
+                except Exception as error:
+                    if _concerns_database(error):
+                        raise
+                    outcomes.append(Outcome(error=error))
+        except sqlite3.Error as error:
+            raise _unavailable(error) from error
+        finally:
+            if self._reader.in_transaction:
+                self._reader.execute("ROLLBACK")
+        return outcomes, None
+
+
+def _nothing_more(_: None) -> None:
+    """Reads announce nothing."""
+
+
+def _concerns_database(error: Exception) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in _DATABASE_ERRORS
+
+
+def _unavailable(error: sqlite3.Error) -> StoreUnavailable:
+    code = getattr(error, "sqlite_errorcode", 0)
+    if code & 0xFF == sqlite3.SQLITE_FULL:
+        return StoreFull("the database is full")
+    return StoreUnavailable(f"the database is unavailable: {error}")

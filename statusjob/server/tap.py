@@ -1,0 +1,215 @@
+"""
+The plugin of twistd and twist: its options, and the service made of them.
+
+Here the parts are put together, and only here (of the server) the reactor is
+imported. Nothing is opened before C{startService}, because twistd becomes a
+daemon after C{makeService}; from then on what cannot start is one line and exit
+code 1.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NoReturn
+
+from dotenv import dotenv_values
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+from twisted.python import usage
+from twisted.web.client import Agent, HTTPConnectionPool
+
+from statusjob.server.alarms import Alarm
+from statusjob.server.delivery import Delivery, Sender
+from statusjob.server.feed import Feed
+from statusjob.server.front import FrontSite
+from statusjob.server.lifecycle import Lifecycle
+from statusjob.server.ports import CannotListen, describe, listen
+from statusjob.server.registrations import Registrations
+from statusjob.server.settings import SETTINGS, BadSetting, Settings, resolve
+from statusjob.server.store import StoreUnusable, Tx, Update, outbox
+from statusjob.server.store.lanes import Lane, ThreadLane
+from statusjob.server.store.sqlite import SQLiteStore
+from statusjob.server.web import Api, Door
+from statusjob.server.web.access import Access
+
+
+class Options(usage.Options):
+    """
+    Serve job status and webhooks.
+
+    Every option can also be given in the environment or in a file C{.env}.
+    """
+
+    synopsis = "[options]"
+    longdesc = (
+        "Every option may come from the environment or from a file .env in the working"
+        " directory instead; an option wins over a variable, a variable over the file."
+    )
+    optParameters: ClassVar = [
+        [s.option, None, None, f"{s.help} [{s.variable}; default: {s.default or 'none'}]"]
+        for s in SETTINGS
+        if s.kind == "value"
+    ]
+    optFlags: ClassVar = [
+        [s.option, None, f"{s.help} [{s.variable}]"] for s in SETTINGS if s.kind == "flag"
+    ]
+
+    settings: Settings
+
+    def __init__(self) -> None:
+        super().__init__()
+        for setting in SETTINGS:
+            if setting.kind == "list":
+                self[setting.option] = []
+
+    def opt_endpoint(self, text: str) -> None:
+        """Twisted endpoint to listen on instead of the port; may be repeated"""
+        self["endpoint"].append(text)
+
+    def opt_allow_net(self, text: str) -> None:
+        """network, not public, to which webhooks may go; may be repeated"""
+        self["allow-net"].append(text)
+
+    def postOptions(self) -> None:
+        try:
+            self.settings = resolve(self, os.environ, dotenv_values(".env"))
+        except BadSetting as error:
+            raise usage.UsageError(str(error)) from None
+
+
+class Server(Service):
+    """Everything, from the database to the ports, in the order in which it starts and stops."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: Settings,
+        *,
+        lanes: Callable[[str], Lane] | None = None,
+    ) -> None:
+        """
+        @param lanes: makes a lane of the store, given its name; threads if not given.
+        """
+        self._reactor = reactor
+        self.settings = settings
+        self.feed = Feed()
+        self.store = SQLiteStore(
+            settings.database,
+            seconds=reactor.seconds,
+            lanes=lanes or (lambda name: ThreadLane(reactor, name)),
+            committed=self.feed.committed,
+        )
+        self.lifecycle = Lifecycle(
+            self.store,
+            delay=settings.status_delay,
+            error_rate=settings.error_rate,
+            prefix=settings.prefix,
+        )
+        self.api = Api(
+            lifecycle=self.lifecycle,
+            registrations=Registrations(self.store, prefix=settings.prefix),
+            store=self.store,
+            access=Access(
+                tokens=settings.token,
+                private=settings.private,
+                public_url=settings.public_url,
+            ),
+            seconds=reactor.seconds,
+            public_url=settings.public_url,
+            prefix=settings.prefix,
+        )
+        self.site = FrontSite(Door(self.api), reactor)
+        self._alarm = Alarm(reactor, "jobs' alarms", lambda: self.store.write(self.lifecycle.ring))
+        self._retention = Alarm(reactor, "retention", lambda: self.store.write(self._expire))
+        agent = Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False))
+        self._delivery = Delivery(
+            reactor, self.store, Sender(reactor, agent), schedule=settings.retry_schedule
+        )
+        self._unsubscribe: Callable[[], None] | None = None
+        self.ports: list[IListeningPort] = []
+
+    def startService(self) -> None:
+        """
+        Open the database, then the ports.
+
+        @raise SystemExit: with one line, if it cannot.
+        """
+        super().startService()
+        try:
+            self.store.open(self._prepare)
+        except StoreUnusable as error:
+            _stop_at_once(str(error))
+        try:
+            self.ports = listen(self._reactor, self.site, self.settings)
+        except CannotListen as error:
+            self.store.abandon()
+            _stop_at_once(str(error))
+        self._unsubscribe = self.feed.subscribe(self._heard)
+        self._alarm.start()
+        self._retention.start()
+        self._delivery.start(self.feed)
+        self._announce()
+
+    def stopService(self) -> Deferred[None]:
+        """Stop in good order, within the drain time."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        if self._unsubscribe is None:
+            return
+        self.api.draining = True
+        stop_at = self._reactor.seconds() + self.settings.drain
+        for port in self.ports:
+            await maybeDeferred(port.stopListening)
+        aborted = await self.site.drain(self.settings.drain)
+        if aborted:
+            self._log.warn("aborted {aborted} connections", aborted=aborted)
+        await self._delivery.stop(max(0.0, stop_at - self._reactor.seconds()))
+        self._unsubscribe()
+        await self._alarm.stop()
+        await self._retention.stop()
+        await self.store.close()
+        self._log.info("stopped; all that was acknowledged is on disk")
+
+    def _prepare(self, tx: Tx) -> None:
+        outbox.release(tx)
+        self.lifecycle.begin_demo(tx)
+
+    def _expire(self, tx: Tx) -> float | None:
+        return tx.now if self.lifecycle.expire(tx, self.settings.retention) else None
+
+    def _heard(self, updates: Sequence[Update]) -> None:
+        due = [update.due_at for update in updates if update.due_at is not None]
+        if due:
+            self._alarm.set(min(due))
+
+    def _announce(self) -> None:
+        for port in self.ports:
+            self._log.info("listening on {where}", where=describe(port))
+        self._log.info("the database is {database}", database=self.settings.database)
+        if self.settings.token:
+            self._log.info("a token is needed to change, register and list")
+        else:
+            self._log.info("not open to the network: set STATUSJOB_TOKEN to open it")
+
+
+def _stop_at_once(reason: str) -> NoReturn:
+    """
+    Say why the server cannot start. A daemon has nothing but its log to say it in.
+
+    @raise SystemExit: always.
+    """
+    raise SystemExit(f"statusjob: {reason}")
+
+
+def makeService(options: Options) -> IService:
+    """What twistd and twist call: the service, not started."""
+    from twisted.internet import reactor
+
+    return Server(reactor, options.settings)

@@ -1,0 +1,197 @@
+"""
+What the routes share: one Klein app, reading requests, writing answers.
+
+The routes themselves are methods of L{statusjob.server.web.jobs.JobRoutes} and
+its neighbours, mixed into one class in L{statusjob.server.web}.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from email.utils import formatdate
+from typing import Any, TypeVar
+
+from klein import Klein
+from twisted.python.failure import Failure
+from twisted.web.http import Request
+
+from statusjob import wire
+from statusjob.jobs import Job
+from statusjob.pace import retry_after
+from statusjob.server.lifecycle import Lifecycle
+from statusjob.server.registrations import Registrations, UnknownJob
+from statusjob.server.store import Store
+from statusjob.server.web.access import Access, host_of
+from statusjob.server.web.problems import Problem, problem_for
+
+T = TypeVar("T")
+
+#: Longest Idempotency-Key, and most entity tags that one If-Match may list.
+KEY_LIMIT = 255
+TAGS_LIMIT = 16
+
+_JSON_TYPES = frozenset({b"application/json", b"application/merge-patch+json"})
+_KEY = re.compile(rf"\A[\x20-\x7e]{{1,{KEY_LIMIT}}}\Z")
+_TAG = re.compile(rb'(W/)?"([^"]*)"')
+
+app = Klein()
+
+
+class Routes:
+    """What every route can use."""
+
+    app = app
+
+    def __init__(
+        self,
+        *,
+        lifecycle: Lifecycle,
+        registrations: Registrations,
+        store: Store,
+        access: Access,
+        seconds: Callable[[], float],
+        public_url: str | None = None,
+        prefix: str = "",
+    ) -> None:
+        """
+        @param seconds: the present, in seconds since the epoch.
+        @param public_url: how clients reach the server, without a slash at its end.
+        @param prefix: the path of that.
+        """
+        self.lifecycle = lifecycle
+        self.registrations = registrations
+        self.store = store
+        self.access = access
+        self.now = seconds
+        self.public_url = public_url
+        self.prefix = prefix
+        self.draining = False
+
+    @app.handle_errors(Exception)
+    def on_error(self, request: Any, failure: Failure) -> bytes:
+        """Answer any error as a problem."""
+        return problem_for(failure, self.prefix).render(request)
+
+    def job_answer(self, request: Request, job: Job) -> bytes:
+        """A job as the body of an answer, with its validators."""
+        request.setHeader(b"etag", job_tag(job))
+        request.setHeader(b"last-modified", http_date(job.updated_at))
+        return json_answer(request, wire.job_to_json(job, self.prefix))
+
+    def absolute(self, request: Request, path: str) -> str | None:
+        """An absolute URL for a path; C{None} if nothing tells how clients reach the server."""
+        if self.public_url is not None:
+            return self.public_url + path
+        host = host_of(request)
+        scheme = "https" if request.isSecure() else "http"
+        return None if host is None else f"{scheme}://{host}{path}"
+
+
+def json_answer(request: Request, value: object) -> bytes:
+    """C{value} as the JSON body of an answer."""
+    return body_answer(request, wire.encode(value))
+
+
+def body_answer(request: Request, body: bytes) -> bytes:
+    """Bytes of JSON as the body of an answer."""
+    request.setHeader(b"content-type", b"application/json")
+    request.setHeader(b"content-length", b"%d" % len(body))
+    return body
+
+
+def not_modified(request: Request) -> bytes:
+    """304; the validators are set already."""
+    request.setResponseCode(304)
+    return b""
+
+
+def hint(request: Request, age: float) -> None:
+    """Say when asking again about a pending job of this age (seconds) is worth it."""
+    request.setHeader(b"retry-after", b"%d" % retry_after(age))
+
+
+def job_tag(job: Job) -> bytes:
+    """The entity tag of a job: its version."""
+    return b'"%d"' % job.version
+
+
+def http_date(seconds: float) -> bytes:
+    """A time as HTTP writes it (RFC 9110 5.6.7)."""
+    return formatdate(int(seconds), usegmt=True).encode()
+
+
+def none_match(request: Request, tag: bytes) -> bool:
+    """Whether C{If-None-Match} allows a full answer: none of its tags is C{tag} (weakly)."""
+    for value in request.requestHeaders.getRawHeaders(b"if-none-match") or []:
+        if value.strip() == b"*":
+            return False
+        if any(b'"%b"' % opaque == tag for _, opaque in _TAG.findall(value)):
+            return False
+    return True
+
+
+def wanted_versions(request: Request) -> Collection[int]:
+    """
+    The versions that C{If-Match} asks for (strongly); nothing stands for any.
+
+    @raise Problem: 400 if it lists too many.
+    """
+    values = request.requestHeaders.getRawHeaders(b"if-match")
+    if values is None or any(value.strip() == b"*" for value in values):
+        return ()
+    tags = _TAG.findall(b",".join(values))
+    if len(tags) > TAGS_LIMIT:
+        raise Problem("invalid-request", f"If-Match lists more than {TAGS_LIMIT} entity tags")
+    # No job has version 0: it stands for tags that cannot match.
+    return {int(t) if not weak and t.isdigit() and len(t) < 16 else 0 for weak, t in tags} or {0}
+
+
+def idempotency_key(request: Request) -> str | None:
+    """
+    The C{Idempotency-Key} of a request.
+
+    @raise Problem: 400 if it is none.
+    """
+    values = request.requestHeaders.getRawHeaders(b"idempotency-key")
+    if values is None:
+        return None
+    key = values[0].decode("latin-1")
+    if len(values) > 1 or not _KEY.match(key):
+        raise Problem(
+            "invalid-request",
+            f"Idempotency-Key must be one value of 1 to {KEY_LIMIT} printable ASCII characters",
+        )
+    return key
+
+
+def json_body(request: Request, shape: type[T]) -> tuple[bytes, T]:
+    """
+    The body of a request, as it came and as a value.
+
+    @raise Problem: 415 if it is not declared as JSON.
+    @raise wire.BadInput: if it is not acceptable.
+    """
+    assert request.content is not None
+    body: bytes = request.content.read()
+    if body:
+        declared, _, parameters = (request.getHeader(b"content-type") or b"").partition(b";")
+        charset = re.search(rb'charset\s*=\s*"?([^\s";]+)', parameters, re.I)
+        if declared.strip().lower() not in _JSON_TYPES or (
+            charset is not None and charset[1].lower() not in (b"utf-8", b"utf8")
+        ):
+            raise Problem(
+                "unsupported-media-type", "send JSON in UTF-8 with Content-Type: application/json"
+            )
+    return body, wire.decode(body, shape)
+
+
+def path_job(job_id: str) -> str:
+    """
+    The id of a job in a path.
+
+    @raise UnknownJob: if no job can have it.
+    """
+    if not wire.is_job_id(job_id):
+        raise UnknownJob
+    return job_id

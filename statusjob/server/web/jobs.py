@@ -1,0 +1,175 @@
+"""
+Routes of jobs: create, list, look, report, cancel; and the original contract's poll.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct, ValidationError, convert
+from twisted.web.http import Request
+
+from statusjob import wire
+from statusjob.jobs import Status
+from statusjob.server.web.base import (
+    Routes,
+    app,
+    body_answer,
+    hint,
+    http_date,
+    idempotency_key,
+    job_tag,
+    json_answer,
+    json_body,
+    none_match,
+    not_modified,
+    path_job,
+    wanted_versions,
+)
+
+
+class _Query(Struct, frozen=True, forbid_unknown_fields=True):
+    """What C{GET /jobs} can be asked."""
+
+    result: Status | None = None
+    kind: wire.Kind | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    cursor: str | None = None
+
+
+class JobRoutes(Routes):
+    """Jobs over HTTP."""
+
+    @app.route("/status", methods=["GET"])
+    @app.route("/jobs/<job_id>/status", methods=["GET"])
+    async def status(self, request: Request, job_id: str | None = None) -> bytes:
+        """The original contract's poll; without an id, of the demo job."""
+        if job_id is not None:
+            self.access.watches(request)
+            job_id = path_job(job_id)
+        poll = await self.lifecycle.poll(job_id)
+        # The result, not the version: progress wakes nobody here.
+        tag = f'"{poll.job_id}.{poll.result}"'.encode()
+        set_header = request.responseHeaders.setRawHeaders
+        changed_at = poll.created_at if poll.finished_at is None else poll.finished_at
+        set_header(b"etag", [tag])
+        set_header(b"last-modified", [http_date(changed_at)])
+        set_header(b"cache-control", [b"private, no-cache"])
+        request.responseHeaders.addRawHeader(b"vary", b"Prefer")
+        link = f'<{self.prefix}/jobs/{poll.job_id}>; rel="monitor"'
+        set_header(b"link", [link.encode()])
+        if poll.finished_at is None:
+            hint(request, poll.now - poll.created_at)
+        if not none_match(request, tag):
+            return not_modified(request)
+        return body_answer(request, wire.status_body(poll.result))
+
+    @app.route("/jobs", methods=["POST"])
+    async def create(self, request: Request) -> bytes:
+        """Create a job."""
+        self.access.changes(request)
+        key = idempotency_key(request)
+        body, new = json_body(request, wire.NewJob)
+        created = await self.lifecycle.create(
+            new, key=key, key_hash=None if key is None else wire.canonical_hash(body)
+        )
+        job = created.job
+        path = f"{self.prefix}/jobs/{job.id}"
+        request.setResponseCode(200 if created.replayed else 201)
+        request.setHeader(b"etag", job_tag(job))
+        request.setHeader(b"location", path.encode())
+        operation = self.absolute(request, f"/jobs/{job.id}/operation")
+        if operation is not None:
+            request.setHeader(b"operation-location", operation.encode())
+        if not job.result.terminal:
+            hint(request, max(0.0, job.updated_at - job.created_at))
+        answer = wire.job_to_json(job, self.prefix)
+        if created.webhook is not None:
+            answer["webhook"] = {"id": created.webhook.id, "secret": created.webhook.secret}
+        return json_answer(request, answer)
+
+    @app.route("/jobs", methods=["GET"])
+    async def list(self, request: Request) -> bytes:
+        """List jobs, a page at a time."""
+        self.access.changes(request)
+        query = _query(request)
+        jobs = await self.lifecycle.list(
+            # One more than asked for tells whether there is another page.
+            limit=query.limit + 1,
+            before=query.cursor,
+            result=query.result,
+            kind=query.kind,
+        )
+        page = jobs[: query.limit]
+        request.setHeader(b"cache-control", b"private, no-cache")
+        return json_answer(
+            request,
+            {
+                "jobs": [wire.job_to_json(job, self.prefix) for job in page],
+                "next": page[-1].id if len(jobs) > len(page) else None,
+            },
+        )
+
+    @app.route("/jobs/<job_id>", methods=["GET"])
+    async def look(self, request: Request, job_id: str) -> bytes:
+        """Show a job."""
+        self.access.watches(request)
+        job = await self.lifecycle.get(path_job(job_id))
+        request.setHeader(b"cache-control", b"private, no-cache")
+        request.responseHeaders.addRawHeader(b"vary", b"Prefer")
+        if not job.result.terminal:
+            hint(request, max(0.0, self.now() - job.created_at))
+        answer = self.job_answer(request, job)
+        if not none_match(request, job_tag(job)):
+            request.responseHeaders.removeHeader(b"content-length")
+            return not_modified(request)
+        return answer
+
+    @app.route("/jobs/<job_id>/operation", methods=["GET"])
+    async def operation(self, request: Request, job_id: str) -> bytes:
+        """Show a job in the shape of Azure's asynchronous operations."""
+        self.access.watches(request)
+        job = await self.lifecycle.get(path_job(job_id))
+        request.setHeader(b"cache-control", b"private, no-cache")
+        if not job.result.terminal:
+            hint(request, max(0.0, self.now() - job.created_at))
+        return json_answer(request, wire.operation_to_json(job))
+
+    @app.route("/jobs/<job_id>", methods=["PATCH"])
+    async def report(self, request: Request, job_id: str) -> bytes:
+        """A worker's word on its job."""
+        self.access.changes(request)
+        versions = wanted_versions(request)
+        _, report = json_body(request, wire.Report)
+        job = await self.lifecycle.report(path_job(job_id), report, versions=versions)
+        return self.job_answer(request, job)
+
+    @app.route("/jobs/<job_id>", methods=["DELETE"])
+    async def cancel(self, request: Request, job_id: str) -> bytes:
+        """Cancel a job."""
+        self.access.changes(request)
+        versions = wanted_versions(request)
+        job = await self.lifecycle.cancel(path_job(job_id), versions=versions)
+        return self.job_answer(request, job)
+
+
+def _query(request: Request) -> _Query:
+    """
+    The query of a request to list.
+
+    @raise wire.BadInput: if it cannot be understood.
+    """
+    given: dict[str, str] = {}
+    for name, values in request.args.items():
+        if len(values) > 1:
+            raise wire.BadInput(f"the query repeats `{name.decode('latin-1')}`")
+        given[name.decode("latin-1")] = values[0].decode("latin-1")
+    try:
+        query = convert(
+            {name: value for name, value in given.items() if value}, _Query, strict=False
+        )
+    except ValidationError as error:
+        raise wire.BadInput(f"in the query: {error}") from None
+    if query.cursor is not None and not wire.is_job_id(query.cursor):
+        raise wire.BadInput("the query's `cursor` is not one that was given out")
+    return query

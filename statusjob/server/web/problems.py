@@ -1,0 +1,131 @@
+"""
+Problems: every error, as C{application/problem+json} (RFC 9457), in one place.
+
+The domain raises its own exceptions; L{problem_for} says what each means in
+HTTP. An error that is not foreseen is logged and answered as 500 without its
+details.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import Request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from statusjob import wire
+from statusjob.server.lifecycle import JobFinished, KeyReused, VersionMismatch
+from statusjob.server.registrations import UnknownJob, WebhookConflict
+from statusjob.server.store import StoreUnavailable
+
+_log = Logger()
+
+#: Slug: status and title.
+_KINDS: Mapping[str, tuple[int, str]] = {
+    "invalid-request": (400, "Invalid request"),
+    "unauthorized": (401, "A token is needed"),
+    "foreign-origin": (403, "Foreign origin"),
+    "not-found": (404, "Not found"),
+    "unknown-job": (404, "Unknown job"),
+    "method-not-allowed": (405, "Method not allowed"),
+    "job-finished": (409, "The job is finished"),
+    "webhook-conflict": (409, "Webhook conflict"),
+    "version-mismatch": (412, "The job is at another version"),
+    "too-large": (413, "Body too large"),
+    "unsupported-media-type": (415, "Unsupported media type"),
+    "misdirected": (421, "Misdirected request"),
+    "idempotency-key-reused": (422, "Idempotency key reused"),
+    "internal-error": (500, "Internal error"),
+    "unavailable": (503, "Unavailable"),
+}
+
+
+class Problem(Exception):
+    """
+    An error as HTTP tells it.
+
+    @ivar slug: its kind, the last part of its C{type}.
+    @ivar detail: words about this occurrence, fit for whoever sent the request.
+    @ivar headers: further headers of the answer.
+    @ivar members: further members of its body.
+    """
+
+    def __init__(
+        self,
+        slug: str,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        members: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.slug = slug
+        self.detail = detail
+        self.status, self.title = _KINDS[slug]
+        self.headers = headers or {}
+        self.members = members or {}
+
+    def body(self) -> bytes:
+        """The answer's body; C{error} repeats C{detail} for clients of the original contract."""
+        return wire.encode(
+            {
+                "type": f"urn:statusjob:{self.slug}",
+                "title": self.title,
+                "status": self.status,
+                "detail": self.detail,
+                "error": self.detail,
+                **self.members,
+            }
+        )
+
+    def render(self, request: Request) -> bytes:
+        """Make C{request}'s answer this; its body."""
+        body = self.body()
+        request.setResponseCode(self.status)
+        for name, value in self.headers.items():
+            request.setHeader(name, value)
+        request.setHeader(b"content-type", b"application/problem+json")
+        request.setHeader(b"cache-control", b"no-store")
+        request.setHeader(b"content-length", b"%d" % len(body))
+        return body
+
+
+def problem_for(failure: Failure, prefix: str = "") -> Problem:
+    """
+    What an exception means in HTTP.
+
+    @param prefix: path of the public URL, for links.
+    """
+    error = failure.value
+    match error:
+        case Problem():
+            return error
+        case wire.BadInput():
+            return Problem("invalid-request", str(error))
+        case UnknownJob():
+            return Problem("unknown-job", "there is no such job")
+        case JobFinished():
+            members = {"job": wire.job_to_json(error.job, prefix)}
+            return Problem("job-finished", str(error), members=members)
+        case VersionMismatch():
+            members = {"job": wire.job_to_json(error.job, prefix)}
+            return Problem("version-mismatch", str(error), members=members)
+        case WebhookConflict():
+            return Problem("webhook-conflict", str(error))
+        case KeyReused():
+            return Problem(
+                "idempotency-key-reused", "this Idempotency-Key came before with another body"
+            )
+        case StoreUnavailable():
+            return Problem("unavailable", str(error), headers={"retry-after": "1"})
+        case MethodNotAllowed():
+            allowed = ", ".join(sorted(error.valid_methods or ()))
+            return Problem(
+                "method-not-allowed", f"allowed here: {allowed}", headers={"allow": allowed}
+            )
+        case HTTPException():
+            return Problem("not-found", "there is nothing at this path")
+    _log.failure("a request failed", failure)
+    return Problem("internal-error", "the server failed to answer; it has logged why")
