@@ -1,0 +1,107 @@
+"""
+What server tests share: a whole server in memory, on a clock that only tests move.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from treq.testing import StubTreq
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from statusjob.server.settings import resolve
+from statusjob.server.store.lanes import InlineLane, Lane
+from statusjob.server.tap import Server
+from statusjob.server.web import Door
+
+#: When tests begin: 2024-11-23T18:00:00Z.
+EPOCH = 1_732_384_800.0
+
+
+class FakeServer:
+    """
+    A server whose reactor, database and lanes are all in memory.
+
+    @ivar clock: its reactor; C{clock.advance(seconds)} is the only time there is.
+    @ivar treq: asks its routes as C{http://localhost} would be asked.
+    """
+
+    def __init__(self, lane: Lane | None = None, **variables: str) -> None:
+        """
+        @param lane: for both reads and writes; inline if not given.
+        @param variables: settings, as in the environment.
+        """
+        self.clock = MemoryReactorClock()
+        self.clock.rightNow = EPOCH
+        environment = {
+            "STATUSJOB_DATABASE": ":memory:",
+            # The one address that a MemoryReactor does not replace by 0.0.0.0.
+            "STATUSJOB_ENDPOINT": r"tcp6:8080:interface=\:\:1",
+            **variables,
+        }
+        self.server = Server(
+            self.clock,
+            resolve({}, environment, {}),
+            lanes=lambda name: lane or InlineLane(),
+        )
+        self.server.startService()
+        self.treq: Any = StubTreq(Door(self.server.api))
+
+
+class ServerTestCase(SynchronousTestCase):
+    """Tests that ask a L{FakeServer}."""
+
+    def serve(self, lane: Lane | None = None, **variables: str) -> FakeServer:
+        """Start a server that is stopped at the end of the test."""
+        fake = FakeServer(lane, **variables)
+        self.addCleanup(lambda: self.successResultOf(fake.server.stopService()))
+        return fake
+
+    def ask(
+        self,
+        fake: FakeServer,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """
+        Ask a server whose answer comes at once.
+
+        @param body: sent as JSON; or C{data}, sent as it is.
+        """
+        given = {"Host": "localhost", **(headers or {})}
+        if body is not None:
+            data = json.dumps(body).encode()
+            given.setdefault("Content-Type", "application/json")
+        asked = fake.treq.request(method, "http://localhost" + path, data=data, headers=given)
+        fake.treq.flush()
+        response = self.successResultOf(asked)
+        return Reply(response, self.successResultOf(response.content()))
+
+
+class Reply:
+    """An answer that is all there."""
+
+    def __init__(self, response: Any, body: bytes) -> None:
+        self.code: int = response.code
+        self.headers = response.headers
+        self.body = body
+
+    @property
+    def json(self) -> Any:
+        """The body, decoded."""
+        return json.loads(self.body)
+
+    def header(self, name: str) -> str | None:
+        """The only value of a header, or C{None}."""
+        values = self.headers.getRawHeaders(name)
+        if values is None:
+            return None
+        (value,) = values
+        return str(value)
