@@ -1,0 +1,64 @@
+"""
+Tells everyone who waits for a long-running job that it is done.
+
+The public names of the client library. Importing them imports neither Klein nor
+the reactor.
+"""
+
+from statusjob.client.errors import (
+    AlreadyMonitoring,
+    BadAnswer,
+    BadBaseURL,
+    BadRequest,
+    BadSetting,
+    JobCancelled,
+    JobFinished,
+    JobNotFound,
+    MonitoringTimeout,
+    NotAuthorized,
+    NoWebhook,
+    Refused,
+    RetriesExhausted,
+    StatusjobError,
+    Transient,
+    Unavailable,
+    Unreachable,
+)
+from statusjob.client.receiver import WebhookReceiver
+from statusjob.client.status import StatusClient, WebhookRegistration
+from statusjob.client.worker import CreatedJob, WorkerClient
+from statusjob.jobs import EventType, Job, JobError, Status
+from statusjob.signing import BadSecret, new_secret
+from statusjob.wire import WebhookEvent
+
+__all__ = [
+    "AlreadyMonitoring",
+    "BadAnswer",
+    "BadBaseURL",
+    "BadRequest",
+    "BadSecret",
+    "BadSetting",
+    "CreatedJob",
+    "EventType",
+    "Job",
+    "JobCancelled",
+    "JobError",
+    "JobFinished",
+    "JobNotFound",
+    "MonitoringTimeout",
+    "NoWebhook",
+    "NotAuthorized",
+    "Refused",
+    "RetriesExhausted",
+    "Status",
+    "StatusClient",
+    "StatusjobError",
+    "Transient",
+    "Unavailable",
+    "Unreachable",
+    "WebhookEvent",
+    "WebhookReceiver",
+    "WebhookRegistration",
+    "WorkerClient",
+    "new_secret",
+]

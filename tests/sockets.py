@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from typing import Any, cast
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from twisted.internet import reactor as _reactor
+from twisted.internet import ssl
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IProtocolFactory, IPullProducer
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
@@ -132,3 +139,23 @@ class SocketTestCase(TestCase):
         number = port.getHost().port
         await port.stopListening()
         return f"http://127.0.0.1:{number}"
+
+
+def self_signed(address: str) -> ssl.CertificateOptions:
+    """A server's options, with a certificate for an address that only itself vouches for."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    alternative = x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(alternative, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    # pyOpenSSL warns of its own wrappers, which is all that Twisted's signature knows.
+    return ssl.CertificateOptions(
+        privateKey=cast(Any, key),
+        certificate=cast(Any, certificate),
+    )

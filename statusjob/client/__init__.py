@@ -1,0 +1,1 @@
+"""What users import to watch jobs and to report on them; see L{statusjob} for the names."""

@@ -1,0 +1,82 @@
+"""
+Connections that are kept while a session is used, and closed for certain after it.
+
+Twisted's pool asks a TLS peer to agree to the end of a connection and waits for
+ever; this one waits a second, then aborts.
+"""
+
+from __future__ import annotations
+
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+from weakref import WeakSet
+
+from treq.client import HTTPClient
+from treq.cookies import IndexableCookieJar
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
+from twisted.web.client import Agent, HTTPConnectionPool
+from zope.interface import implementer
+
+from statusjob.exchange import BytesProducer
+
+#: Seconds that a server has to agree that a kept connection be closed.
+CLOSE_GRACE = 1.0
+
+
+def http_client(reactor: Any, pool: HTTPConnectionPool | None) -> HTTPClient:
+    """A treq client over C{pool} that keeps no cookies and needs no global reactor."""
+    # treq takes cookies over from answer to request; allowed for no domain, there are none.
+    jar = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    return HTTPClient(Agent(reactor, pool=pool), jar, BytesProducer)
+
+
+class KeptConnections(HTTPConnectionPool):
+    """A pool that closes all its connections for certain, and says when that is done."""
+
+    def __init__(self, reactor: Any) -> None:
+        super().__init__(reactor)
+        self._opened: WeakSet[Any] = WeakSet()
+
+    def getConnection(self, key: Any, endpoint: IStreamClientEndpoint) -> Deferred[Any]:
+        """Look up or open a connection, and remember it."""
+        return super().getConnection(key, _Remembering(endpoint, self._opened))
+
+    async def close(self) -> None:
+        """Close what is kept: politely, and after L{CLOSE_GRACE} by force."""
+        opened = list(self._opened)
+        closed: Deferred[None] = Deferred()
+
+        def done(_: object = None) -> None:
+            if not closed.called:
+                closed.callback(None)
+
+        timer = self._reactor.callLater(CLOSE_GRACE, done)
+        self.closeCachedConnections().addBoth(done)
+        try:
+            await closed
+        finally:
+            if timer.active():
+                timer.cancel()
+            for each in opened:
+                if each.state != "CONNECTION_LOST":
+                    each.transport.abortConnection()
+
+
+@implementer(IStreamClientEndpoint)
+class _Remembering:
+    """An endpoint that notes down the connections it makes, and does not chat about them."""
+
+    def __init__(self, endpoint: IStreamClientEndpoint, opened: WeakSet[Any]) -> None:
+        self._endpoint = endpoint
+        self._opened = opened
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """Connect as the endpoint inside does."""
+
+        def connected(protocol: Any) -> Any:
+            self._opened.add(protocol)
+            return protocol
+
+        protocolFactory.noisy = False  # type: ignore[attr-defined]
+        return self._endpoint.connect(protocolFactory).addCallback(connected)

@@ -1,0 +1,235 @@
+"""
+One run of watching a job by polling, from the first request to the last.
+
+It ends once, for whichever reason comes first: a terminal result, answered or
+pushed; a stop; an error; the timeout; a cancellation. Ending cancels what is
+under way, so that nothing stays on the reactor.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from statusjob import wire
+from statusjob.client._session import Session
+from statusjob.client.errors import (
+    BadAnswer,
+    MonitoringTimeout,
+    Refused,
+    RetriesExhausted,
+    Transient,
+)
+from statusjob.exchange import Answer
+from statusjob.jobs import DEMO_KIND, Job, Status
+from statusjob.pace import Pace
+
+T = TypeVar("T")
+
+_ETAG = re.compile(r'\A(?:W/)?"([0-9a-f-]+)\.[a-z]+"\Z')
+#: An ETag longer than this, or not printable ASCII, is not sent back.
+_ETAG_LIMIT = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """
+    How to watch.
+
+    @ivar max_retries: how many failures in a row are outlived.
+    @ivar timeout: seconds for everything, or C{None}.
+    @ivar random: draws numbers from 0 to 1.
+    """
+
+    pace: Pace
+    max_retries: int
+    timeout: float | None
+    on_update: Callable[[Status], object] | None
+    random: Callable[[], float]
+
+
+class Monitoring:
+    """
+    One run.
+
+    @ivar status: the last one seen, C{None} before the first.
+    """
+
+    _log = Logger()
+
+    def __init__(self, session: Session, rules: Rules, job_id: str | None) -> None:
+        """
+        @param job_id: the job's, if the base URL names it; else the server's ETags tell.
+        """
+        self._session = session
+        self._rules = rules
+        self._job_id = job_id
+        self._named_by_base = job_id is not None
+        self._etag: str | None = None
+        self._failures = 0
+        self._started = session.reactor.seconds()
+        self._outcome: Status | BaseException | None = None
+        self._doing: Deferred[Any] | None = None
+        self._loop = LoopingCall(self._tick)
+        self._loop.clock = session.reactor
+        self.status: Status | None = None
+
+    async def run(self, prepare: Callable[[], Coroutine[Any, Any, None]] | None) -> Status:
+        """
+        Watch until the end.
+
+        @param prepare: what to do before the first request.
+        @return: the terminal status, or after L{end} the one given there.
+        @raise StatusjobError: whatever ended it otherwise.
+        """
+        limit, timer = self._rules.timeout, None
+        if limit is not None:
+            late = MonitoringTimeout(f"no terminal result within {limit:g} s")
+            timer = self._session.reactor.callLater(limit, self.end, late)
+        try:
+            if prepare is not None:
+                await self._unless_over(prepare())
+            if self._outcome is None:
+                await self._polling()
+        finally:
+            if timer is not None and timer.active():
+                timer.cancel()
+        assert self._outcome is not None
+        if isinstance(self._outcome, BaseException):
+            raise self._outcome
+        return self._outcome
+
+    def end(self, outcome: Status | BaseException) -> None:
+        """End now, with this outcome; what is under way is cancelled. Only the first counts."""
+        if self._outcome is not None:
+            return
+        self._outcome = outcome
+        if self._loop.running:
+            self._loop.stop()
+        if self._doing is not None:
+            self._doing.cancel()
+
+    def concerns(self, job: Job | None) -> bool:
+        """
+        Whether a pushed update about C{job} is about the job that is watched.
+
+        A server of the original contract names no job, and has only one.
+        """
+        if job is None:
+            return True
+        if self._job_id is None:
+            # Nothing was answered yet: under a base without an id lives the demo job.
+            return job.kind == DEMO_KIND
+        return job.id == self._job_id
+
+    def see(self, status: Status) -> None:
+        """Take note of a status, answered or pushed; nothing follows a terminal one."""
+        if self._outcome is not None or (self.status is not None and self.status.terminal):
+            return
+        if status is not self.status:
+            self.status = status
+            if self._rules.on_update is not None:
+                try:
+                    self._rules.on_update(status)
+                except Exception as error:
+                    # It is the caller's own, and goes to the caller.
+                    self.end(error)
+        if status.terminal:
+            self.end(status)
+
+    def _polling(self) -> Deferred[None]:
+        over: Deferred[None] = Deferred(lambda _: self.end(CancelledError()))
+
+        def stopped(_: object) -> None:
+            if not over.called:
+                over.callback(None)
+
+        self._loop.start(self._rules.pace.r).addCallbacks(stopped, over.errback)
+        return over
+
+    async def _tick(self) -> None:
+        wait = await self._round()
+        if self._outcome is None:
+            # The wait is measured from the answer; a changed interval alone would snap to a grid.
+            self._loop.interval = wait
+            self._loop.starttime = self._session.reactor.seconds()
+
+    async def _round(self) -> float:
+        """Ask once; how many seconds to wait before the next time."""
+        try:
+            headers = {} if self._etag is None else {"If-None-Match": self._etag}
+            answer = await self._unless_over(self._session.ask("GET", "status", headers=headers))
+            if answer is None:
+                return 0.0
+            status = self._read(answer)
+        except Transient as problem:
+            return self._failed(problem)
+        except Refused as refusal:
+            self.end(refusal)
+            return 0.0
+        self._failures = 0
+        self.see(status)
+        if self._outcome is not None:
+            return 0.0
+        return self._rules.pace.next_wait(
+            self._session.reactor.seconds() - self._started,
+            u=self._rules.random(),
+            retry_after=self._session.retry_after(answer),
+        )
+
+    def _read(self, answer: Answer) -> Status:
+        """
+        Read an answer to C{GET .../status}.
+
+        @raise BadAnswer: if it is not one.
+        @raise Refused: if the server will not say.
+        """
+        if answer.code == 304 and self.status is not None:
+            return self.status
+        if answer.code == 304:
+            raise BadAnswer("not modified, but nothing was known yet")
+        if answer.code != 200:
+            raise self._session.refusal(answer)
+        try:
+            status = wire.read_status(answer.body)
+        except wire.BadInput as error:
+            raise BadAnswer(str(error)) from error
+        self._remember(answer.header("ETag") or "")
+        return status
+
+    def _remember(self, etag: str) -> None:
+        usable = 0 < len(etag) <= _ETAG_LIMIT and etag.isascii() and etag.isprintable()
+        self._etag = etag if usable else None
+        named = _ETAG.match(etag)
+        if named is not None and wire.is_job_id(named[1]) and not self._named_by_base:
+            self._job_id = named[1]
+
+    def _failed(self, problem: Transient) -> float:
+        """Count a failure; how many seconds to wait, if it was not one too many."""
+        self._failures += 1
+        if self._failures > self._rules.max_retries:
+            self.end(RetriesExhausted(self._failures, problem))
+            return 0.0
+        wait = self._rules.pace.backoff(
+            self._failures, u=self._rules.random(), retry_after=problem.retry_after
+        )
+        self._log.info("asking again in {wait:.1f} s: {problem}", wait=wait, problem=str(problem))
+        return wait
+
+    async def _unless_over(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Do something that L{end} interrupts; C{None} if it did."""
+        self._doing = doing = Deferred.fromCoroutine(work)
+        try:
+            return await doing
+        except CancelledError:
+            if self._outcome is None:
+                raise
+            return None
+        finally:
+            self._doing = None

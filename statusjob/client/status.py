@@ -1,0 +1,285 @@
+"""
+For those who wait: a client that knows the moment a job ends, for few requests.
+
+C{StatusClient} asks C{{base}/status} and nothing else while it monitors, so it
+works with every server of the original contract. A webhook, if it has one,
+merely tells it sooner: when that fails, polling goes on. How one run goes is in
+L{statusjob.client._monitoring}.
+"""
+
+from __future__ import annotations
+
+import random as _random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec import Struct
+from twisted.internet.defer import Deferred, fail
+from twisted.logger import Logger
+
+from statusjob import wire
+from statusjob.client._monitoring import Monitoring, Rules
+from statusjob.client._session import JOB_LIMIT, REQUEST_TIMEOUT, Requester, Session, read_members
+from statusjob.client.errors import (
+    AlreadyMonitoring,
+    BadAnswer,
+    BadSetting,
+    NoWebhook,
+    StatusjobError,
+)
+from statusjob.jobs import Job, Status
+from statusjob.pace import MAX_INTERVAL, POLLING_INTERVAL, Pace
+from statusjob.signing import BadSecret, check_secret
+
+#: Consecutive failures that are outlived.
+MAX_RETRIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookRegistration:
+    """
+    What a server says of a webhook.
+
+    @ivar id: C{None} from servers of the original contract.
+    @ivar secret: only shown when the webhook is made; never part of the C{repr}.
+    """
+
+    id: str | None
+    secret: str | None = field(repr=False)
+
+
+class StatusClient:
+    """
+    Watches one job: the one its base URL stands for.
+
+    All methods that ask return Deferreds, which may be awaited and cancelled.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        polling_interval: float = POLLING_INTERVAL,
+        max_interval: float = MAX_INTERVAL,
+        max_retries: int = MAX_RETRIES,
+        timeout: float | None = None,
+        request_timeout: float = REQUEST_TIMEOUT,
+        webhook_url: str | None = None,
+        webhook_secret: str | None = None,
+        on_update: Callable[[Status], object] | None = None,
+        token: str | None = None,
+        reactor: Any = None,
+        treq: Requester | None = None,
+        random: Callable[[], float] = _random.random,
+    ) -> None:
+        """
+        @param base_url: such as C{http://host/jobs/{id}}; C{http://host} for the demo job.
+        @param polling_interval: what a request is worth, in seconds; also the shortest wait
+            between two requests.
+        @param max_interval: the longest wait in seconds; only a server may ask for a longer one.
+        @param max_retries: how many failures in a row are outlived.
+        @param timeout: seconds for the whole monitoring; C{None} for no limit.
+        @param request_timeout: seconds for one request, answer included.
+        @param webhook_url: where updates are to be delivered: to a L{WebhookReceiver} that knows
+            this client.
+        @param webhook_secret: C{whsec_...} to sign deliveries with; without it the server makes
+            one, see L{registration}.
+        @param on_update: called with the first status and with every other one; if it raises,
+            monitoring fails with that.
+        @param token: sent as a bearer token.
+        @param reactor: C{None} for the global one.
+        @param treq: what sends the requests, such as a C{treq.client.HTTPClient}; C{None} for
+            our own, over our own pool.
+        @param random: draws numbers from 0 to 1, for jitter.
+        @raise BadSetting: if an argument makes no sense; L{BadBaseURL} for the base URL.
+        """
+        try:
+            pace = Pace(polling_interval, max_interval)
+            if webhook_secret is not None:
+                check_secret(webhook_secret)
+        except (ValueError, BadSecret) as error:
+            raise BadSetting(str(error)) from None
+        if timeout is not None and not timeout > 0:
+            raise BadSetting(f"timeout must be above 0 s or None, not {timeout!r}")
+        if max_retries < 0:
+            raise BadSetting(f"max_retries must be 0 or more, not {max_retries!r}")
+        self._session = Session(
+            base_url, token=token, request_timeout=request_timeout, reactor=reactor, treq=treq
+        )
+        self._rules = Rules(
+            pace=pace,
+            max_retries=max_retries,
+            timeout=timeout,
+            on_update=on_update,
+            random=random,
+        )
+        self._webhook_url = webhook_url
+        self._webhook_secret = webhook_secret
+        self._registration: WebhookRegistration | None = None
+        self._may_be_registered = False
+        self._monitoring: Monitoring | None = None
+        self._stopped: list[Deferred[None]] | None = None
+
+    @property
+    def registration(self) -> WebhookRegistration | None:
+        """What the server said when the webhook was last registered."""
+        return self._registration
+
+    def start_monitoring(self) -> Deferred[Status]:
+        """
+        Watch the job until it ends.
+
+        The webhook, if there is one, is registered first; should that fail, it is logged.
+
+        @return: fires with the terminal status, or after L{stop_monitoring} with the last one
+            seen (C{PENDING} if there was none). Fails with L{JobNotFound}, L{NotAuthorized} or
+            another L{Refused}, with L{RetriesExhausted}, L{MonitoringTimeout}, or what
+            C{on_update} raised; with L{AlreadyMonitoring} if it runs already. Cancelling it
+            stops everything.
+        """
+        if self._monitoring is not None:
+            return fail(AlreadyMonitoring("monitoring runs already"))
+        self._monitoring = Monitoring(self._session, self._rules, self._job_id())
+        return Deferred.fromCoroutine(self._monitor(self._monitoring))
+
+    def stop_monitoring(self) -> Deferred[None]:
+        """
+        Stop watching, and unregister the webhook that monitoring registered.
+
+        @return: fires when nothing is under way any more. That the webhook could not be
+            unregistered is logged.
+        """
+        if self._monitoring is None:
+            return Deferred.fromCoroutine(self._unregister_quietly())
+        stopped: Deferred[None] = Deferred()
+        self._stopped = [*(self._stopped or ()), stopped]
+        self._monitoring.end(self._monitoring.status or Status.PENDING)
+        return stopped
+
+    def notify(self, event: wire.WebhookEvent) -> None:
+        """
+        Take what a webhook brought (a L{WebhookReceiver} calls this): a terminal result ends the
+        monitoring at once, even with a request in flight. Anything else is ignored: other
+        results, other jobs, and everything while no monitoring runs.
+        """
+        if (
+            self._monitoring is not None
+            and event.result.terminal
+            and self._monitoring.concerns(event.job)
+        ):
+            self._monitoring.see(event.result)
+
+    def get_status(self) -> Deferred[Status]:
+        """
+        Ask once.
+
+        @return: fails with L{Unreachable}, L{BadAnswer} or L{Refused}; so do those below.
+        """
+        return Deferred.fromCoroutine(self._get_status())
+
+    def get_job(self) -> Deferred[Job]:
+        """Ask for the whole job: under a base C{/jobs/{id}}, on a server of ours."""
+        return Deferred.fromCoroutine(self._get_job())
+
+    def register_webhook(self) -> Deferred[WebhookRegistration]:
+        """
+        Register the webhook; again is no error.
+
+        @return: also fails with L{NoWebhook} if there is none.
+        """
+        return Deferred.fromCoroutine(self._register())
+
+    def unregister_webhook(self) -> Deferred[None]:
+        """
+        Unregister the webhook, registered or not.
+
+        @return: also fails with L{NoWebhook} if there is none.
+        """
+        return Deferred.fromCoroutine(self._unregister())
+
+    def _job_id(self) -> str | None:
+        """The job's id, if the base URL tells it."""
+        path = self._session.base.path
+        named = len(path) >= 2 and path[-2] == "jobs" and wire.is_job_id(path[-1])
+        return path[-1] if named else None
+
+    async def _monitor(self, monitoring: Monitoring) -> Status:
+        prepare = None if self._webhook_url is None else self._register_quietly
+        try:
+            async with self._session.in_use():
+                try:
+                    return await monitoring.run(prepare)
+                finally:
+                    if self._stopped is not None:
+                        await self._unregister_quietly()
+        finally:
+            stopped, self._stopped = self._stopped, None
+            self._monitoring = None
+            for each in stopped or ():
+                each.callback(None)
+
+    async def _get_status(self) -> Status:
+        answer = await self._session.ask("GET", "status")
+        if answer.code != 200:
+            raise self._session.refusal(answer)
+        try:
+            return wire.read_status(answer.body)
+        except wire.BadInput as error:
+            raise BadAnswer(str(error)) from error
+
+    async def _get_job(self) -> Job:
+        answer = await self._session.ask("GET", limit=JOB_LIMIT)
+        if answer.code != 200:
+            raise self._session.refusal(answer)
+        try:
+            return wire.read_job(answer.body)
+        except wire.BadInput as error:
+            raise BadAnswer(str(error)) from error
+
+    async def _register(self) -> WebhookRegistration:
+        body = {"url": self._webhook()}
+        if self._webhook_secret is not None:
+            body["secret"] = self._webhook_secret
+        # From now on it may be, even if the answer is lost.
+        self._may_be_registered = True
+        answer = await self._session.ask("POST", "webhooks", "register", body=body)
+        if answer.code not in (200, 201):
+            self._may_be_registered = False
+            raise self._session.refusal(answer)
+        made = read_members(answer, _Registered)
+        self._registration = WebhookRegistration(made.id, made.secret)
+        return self._registration
+
+    async def _unregister(self) -> None:
+        body = {"url": self._webhook()}
+        answer = await self._session.ask("DELETE", "webhooks", "unregister", body=body)
+        if answer.code not in (200, 204):
+            raise self._session.refusal(answer)
+        self._may_be_registered = False
+
+    async def _register_quietly(self) -> None:
+        try:
+            await self._register()
+        except StatusjobError as problem:
+            self._log.warn("no webhook, polling only: {problem}", problem=str(problem))
+
+    async def _unregister_quietly(self) -> None:
+        if not self._may_be_registered:
+            return
+        try:
+            await self._unregister()
+        except StatusjobError as problem:
+            self._log.warn("the webhook stays registered: {problem}", problem=str(problem))
+
+    def _webhook(self) -> str:
+        if self._webhook_url is None:
+            raise NoWebhook("no webhook_url was given")
+        return self._webhook_url
+
+
+class _Registered(Struct):
+    id: str | None = None
+    secret: str | None = None

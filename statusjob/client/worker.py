@@ -1,0 +1,218 @@
+"""
+For those who do the job: create it, report on it, learn that it was cancelled.
+
+Every report may be repeated without harm, and is repeated until the server has
+answered; a job is created under an idempotency key, so that this makes one job
+however many tries it takes.
+"""
+
+from __future__ import annotations
+
+import random as _random
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+from urllib.parse import quote
+
+from msgspec import UNSET, Struct, UnsetType
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from statusjob import wire
+from statusjob.client._session import JOB_LIMIT, REQUEST_TIMEOUT, Requester, Session, read_members
+from statusjob.client.errors import BadAnswer, BadSetting, RetriesExhausted, Transient
+from statusjob.client.status import MAX_RETRIES, WebhookRegistration
+from statusjob.exchange import Answer
+from statusjob.jobs import DEFAULT_KIND, FAILED, Job, Status
+from statusjob.pace import Pace
+
+#: Waits between tries begin with this and end with that (seconds).
+_PACE = Pace(1.0, 30.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreatedJob(Job):
+    """
+    A job as its creator sees it.
+
+    @ivar webhook: the one that was asked for, with its secret if the server made one just now.
+    """
+
+    webhook: WebhookRegistration | None = field(default=None)
+
+
+class WorkerClient:
+    """
+    Reports jobs to one server.
+
+    All methods return Deferreds, which may be awaited and cancelled. They fail with
+    L{JobCancelled} when somebody cancelled the job (its worker should stop), with L{JobFinished}
+    when it ended otherwise, with L{JobNotFound}, L{BadRequest} or another L{Refused}, and with
+    L{RetriesExhausted} when the server cannot be reached.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        token: str | None = None,
+        max_retries: int = MAX_RETRIES,
+        request_timeout: float = REQUEST_TIMEOUT,
+        reactor: Any = None,
+        treq: Requester | None = None,
+        random: Callable[[], float] = _random.random,
+    ) -> None:
+        """
+        @param base_url: the server's, such as C{http://host:8080}.
+        @param token: sent as a bearer token.
+        @param max_retries: how many failures in a row are outlived by one report.
+        @param request_timeout: seconds for one try, answer included.
+        @param reactor: C{None} for the global one.
+        @param treq: what sends the requests, such as a C{treq.client.HTTPClient}; C{None} for
+            our own, over our own pool.
+        @param random: draws numbers from 0 to 1, for jitter.
+        @raise BadSetting: if an argument makes no sense; L{BadBaseURL} for the base URL.
+        """
+        if max_retries < 0:
+            raise BadSetting(f"max_retries must be 0 or more, not {max_retries!r}")
+        self._session = Session(
+            base_url, token=token, request_timeout=request_timeout, reactor=reactor, treq=treq
+        )
+        self._max_retries = max_retries
+        self._random = random
+
+    def create(
+        self,
+        *,
+        kind: str = DEFAULT_KIND,
+        metadata: Mapping[str, Any] | None = None,
+        deadline: float | None = None,
+        heartbeat: float | None = None,
+        webhook: str | Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Deferred[CreatedJob]:
+        """
+        Create a job.
+
+        @param metadata: a JSON object of your own.
+        @param deadline: seconds from now after which the job ends as C{error}.
+        @param heartbeat: longest silence in seconds between two reports.
+        @param webhook: a URL, or an object with C{url} and, as you like, C{events}, C{secret}
+            and C{name}.
+        @param idempotency_key: the same key makes the same job, also from another process;
+            without one only the tries of this call do.
+        """
+        asked = {
+            "kind": kind,
+            "metadata": metadata,
+            "deadline": deadline,
+            "heartbeat": heartbeat,
+            "webhook": {"url": webhook} if isinstance(webhook, str) else webhook,
+        }
+        body = {name: value for name, value in asked.items() if value is not None}
+        key = secrets.token_urlsafe(24) if idempotency_key is None else idempotency_key
+        return Deferred.fromCoroutine(self._create(body, key))
+
+    def progress(
+        self,
+        job_id: str,
+        progress: float | UnsetType | None = UNSET,
+        *,
+        message: str | UnsetType | None = UNSET,
+        eta: float | UnsetType | None = UNSET,
+    ) -> Deferred[Job]:
+        """
+        Report how far a job is. What is not given stays as it is, C{None} clears it.
+
+        @param progress: 0 to 1.
+        @param eta: seconds from now until the job will be done.
+        """
+        return self._report(job_id, progress=progress, message=message, eta=eta)
+
+    def complete(
+        self, job_id: str, *, output: Any = UNSET, message: str | UnsetType | None = UNSET
+    ) -> Deferred[Job]:
+        """
+        Report that a job is done.
+
+        @param output: any JSON value.
+        """
+        return self._report(job_id, result=Status.COMPLETED, output=output, message=message)
+
+    def fail(
+        self, job_id: str, *, code: str = FAILED, message: str | None = None
+    ) -> Deferred[Job]:
+        """
+        Report that a job failed.
+
+        @param code: why, for machines: letters, digits, dots, dashes, underscores.
+        @param message: why, for people.
+        """
+        return self._report(job_id, result=Status.ERROR, error={"code": code, "message": message})
+
+    def heartbeat(self, job_id: str) -> Deferred[Job]:
+        """Report that a job is still being done."""
+        return self._report(job_id)
+
+    def _report(self, job_id: str, **members: object) -> Deferred[Job]:
+        body = {name: value for name, value in members.items() if value is not UNSET}
+        return Deferred.fromCoroutine(self._patch(job_id, body))
+
+    async def _patch(self, job_id: str, body: Mapping[str, object]) -> Job:
+        job, _ = await self._insist("PATCH", "jobs", quote(job_id, safe=""), body=body)
+        return job
+
+    async def _create(self, body: Mapping[str, object], key: str) -> CreatedJob:
+        job, answer = await self._insist("POST", "jobs", body=body, key=key)
+        made = read_members(answer, _Made).webhook
+        members = {each.name: getattr(job, each.name) for each in fields(job)}
+        webhook = None if made is None else WebhookRegistration(made.id, made.secret)
+        return CreatedJob(**members, webhook=webhook)
+
+    async def _insist(
+        self, method: str, *segments: str, body: object, key: str | None = None
+    ) -> tuple[Job, Answer]:
+        """Ask until there is an answer that settles it."""
+        headers = {} if key is None else {"Idempotency-Key": key}
+        failures = 0
+        async with self._session.in_use():
+            while True:
+                try:
+                    answer = await self._session.ask(
+                        method, *segments, body=body, headers=headers, limit=JOB_LIMIT
+                    )
+                    return self._read(answer), answer
+                except Transient as problem:
+                    failures += 1
+                    if failures > self._max_retries:
+                        raise RetriesExhausted(failures, problem) from problem
+                    wait = _PACE.backoff(
+                        failures, u=self._random(), retry_after=problem.retry_after
+                    )
+                    self._log.info(
+                        "reporting again in {wait:.1f} s: {problem}",
+                        wait=wait,
+                        problem=str(problem),
+                    )
+                await deferLater(self._session.reactor, wait)
+
+    def _read(self, answer: Answer) -> Job:
+        if answer.code not in (200, 201):
+            raise self._session.refusal(answer)
+        try:
+            return wire.read_job(answer.body)
+        except wire.BadInput as error:
+            raise BadAnswer(str(error)) from error
+
+
+class _Webhook(Struct):
+    id: str | None = None
+    secret: str | None = None
+
+
+class _Made(Struct):
+    webhook: _Webhook | None = None

@@ -1,0 +1,191 @@
+"""A server in memory that answers as a test tells it, and tests that ask it on a clock."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from treq.testing import StubTreq
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http_headers import Headers
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from statusjob import StatusClient, wire
+from statusjob.jobs import Job, JobError, Status
+
+JOB_ID = "01936b5e-7d4c-7e3a-8c1d-2f9b3a4c5d6e"
+OTHER_ID = "01936b5e-7d4c-7e3a-8c1d-000000000000"
+BASE = f"http://example.test/jobs/{JOB_ID}"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request, and when it came."""
+
+    at: float
+    method: str
+    path: str
+    headers: Headers
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        """The one value of a header."""
+        values = self.headers.getRawHeaders(name)
+        assert values is None or len(values) == 1
+        return None if values is None else values[0]
+
+
+Answering = Callable[[Any], bytes | int]
+
+
+def answer(code: int, body: bytes = b"", **headers: str) -> Answering:
+    """An answer; C{Retry_After="5"} for a header."""
+
+    def respond(request: Any) -> bytes:
+        request.setResponseCode(code)
+        for name, value in headers.items():
+            request.setHeader(name.replace("_", "-"), value)
+        return body
+
+    return respond
+
+
+def status(result: str, job_id: str = JOB_ID, **headers: str) -> Answering:
+    """An answer to C{GET .../status}, as the contract has it."""
+    body = b'{"result":"%b"}' % result.encode()
+    return answer(200, body, ETag=f'"{job_id}.{result}"', **headers)
+
+
+def problem(code: int, detail: str, **headers: str) -> Answering:
+    """An error as the server tells it."""
+    headers = {"Content_Type": "application/problem+json", **headers}
+    return answer(code, wire.encode({"detail": detail, "error": detail}), **headers)
+
+
+def hold(request: Any) -> int:
+    """No answer."""
+    return NOT_DONE_YET
+
+
+def hang_up(request: Any) -> int:
+    """The connection is lost instead of an answer."""
+    request.transport.loseConnection()
+    return NOT_DONE_YET
+
+
+PENDING, COMPLETED, ERROR = status("pending"), status("completed"), status("error")
+
+
+class FakeServer(Resource):
+    """
+    Answers with what was queued, then for ever with C{otherwise}.
+
+    @ivar requests: all that came.
+    @ivar lost: how many requests were given up before they were answered.
+    """
+
+    isLeaf = True
+
+    def __init__(self, clock: Clock, *answers: Answering, otherwise: Answering = PENDING) -> None:
+        super().__init__()
+        self._clock = clock
+        self._answers = list(answers)
+        self._otherwise = otherwise
+        self.requests: list[Asked] = []
+        self.lost = 0
+        self.stub: Any = StubTreq(self)
+
+    def then(self, *answers: Answering) -> None:
+        """Queue more answers."""
+        self._answers.extend(answers)
+
+    def render(self, request: Any) -> Any:
+        """Answer one request."""
+        headers = Headers()
+        for name, values in request.requestHeaders.getAllRawHeaders():
+            headers.setRawHeaders(name.decode(), [value.decode() for value in values])
+        path, body = request.uri.decode(), request.content.read()
+        method = request.method.decode()
+        self.requests.append(Asked(self._clock.seconds(), method, path, headers, body))
+
+        def lost(_: object) -> None:
+            self.lost += 1
+
+        request.notifyFinish().addErrback(lost)
+        return (self._answers.pop(0) if self._answers else self._otherwise)(request)
+
+    @property
+    def times(self) -> list[float]:
+        """When requests came, to the millisecond."""
+        return [round(each.at, 3) for each in self.requests]
+
+    @property
+    def asked(self) -> list[str]:
+        """What was asked, such as C{GET /status}."""
+        return [f"{each.method} {each.path}" for each in self.requests]
+
+    def pass_time(self, seconds: float, step: float = 0.25) -> None:
+        """Let time pass, in small steps."""
+        for _ in range(round(seconds / step)):
+            self._clock.advance(step)
+            self.stub.flush()
+
+
+def a_job(result: str = "pending", *, code: str = "failed", **members: Any) -> Job:
+    """A job for tests, terminal ones properly so."""
+    ended = result != "pending"
+    made: dict[str, Any] = {
+        "id": JOB_ID,
+        "result": Status(result),
+        "version": 2 if ended else 1,
+        "created_at": 1_700_000_000.0,
+        "updated_at": 1_700_000_010.0,
+        "finished_at": 1_700_000_010.0 if ended else None,
+        "error": JobError(code) if result == "error" else None,
+        **members,
+    }
+    return Job(**made)
+
+
+def job_body(job: Job, **more: Any) -> bytes:
+    """A job as a server shows it."""
+    return wire.encode({**wire.job_to_json(job), **more})
+
+
+def event(result: str = "completed", **members: Any) -> wire.WebhookEvent:
+    """What a webhook brings."""
+    job = a_job(result, **members)
+    return wire.WebhookEvent(job.result, job.updated_at, job.event_type, job)
+
+
+def json_of(request: Asked) -> Any:
+    """The body of a request."""
+    return cast(Any, wire.decode(request.body, dict))
+
+
+class ClientTestCase(SynchronousTestCase):
+    """A client and a server in memory. When a test ends nothing may be left on its clock."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(1_700_000_000)
+        self.seen: list[Status] = []
+        self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
+
+    def serve(self, *answers: Answering, otherwise: Answering = PENDING) -> None:
+        """What the server answers."""
+        self.server = FakeServer(self.clock, *answers, otherwise=otherwise)
+
+    def client(self, base: str = BASE, **options: Any) -> StatusClient:
+        """A client without jitter, so that waits are exact."""
+        options = {"on_update": self.seen.append, "random": lambda: 0.0, **options}
+        return StatusClient(base, reactor=self.clock, treq=self.server.stub, **options)
+
+    def waits(self) -> list[float]:
+        """What passed between requests."""
+        pairs = itertools.pairwise(self.server.times)
+        return [round(later - sooner, 2) for sooner, later in pairs]

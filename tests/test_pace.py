@@ -1,0 +1,160 @@
+"""The pace: the cold rule, its bounds, backoff, and C{Retry-After}."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from statusjob.pace import (
+    RETRY_AFTER_LIMIT,
+    Pace,
+    cold,
+    read_date,
+    read_retry_after,
+    retry_after,
+)
+
+anything = st.floats(allow_nan=True, allow_infinity=True)
+units = st.floats(0, 1)
+intervals = st.floats(0.01, 100)
+
+
+class ColdRuleTests(SynchronousTestCase):
+    """What is asked when nothing is known of a job."""
+
+    def test_requests_come_at_ages_r_times_the_squares(self) -> None:
+        age, ages = 0.0, []
+        for _ in range(6):
+            ages.append(round(age, 9))
+            age += cold(age, 2.0)
+        self.assertEqual(ages, [0, 2, 8, 18, 32, 50])
+
+    def test_its_cost_stays_near_sqrt_2_times_the_best_fixed_interval(self) -> None:
+        r, duration = 2.0, 100_000.0
+        age = requests = 0.0
+        while age < duration:
+            age, requests = age + cold(age, r), requests + 1
+        # On average an end is noticed half a wait late; the best fixed interval for a known
+        # duration T costs sqrt(2 r T).
+        cost = r * requests + cold(duration, r) / 2
+        self.assertLess(cost / math.sqrt(2 * r * duration), math.sqrt(2) + 0.02)
+
+    @given(anything)
+    def test_an_age_that_a_stepped_clock_made_absurd_counts_as_none(self, age: float) -> None:
+        if not age > 0:
+            self.assertEqual(cold(age, 2.0), 2.0)
+        else:
+            self.assertGreater(cold(age, 2.0), 0)
+
+
+class BoundsTests(SynchronousTestCase):
+    """What holds whatever the plan says."""
+
+    @given(anything, units, intervals, st.floats(1, 50))
+    def test_no_wait_leaves_its_bounds(self, age: float, u: float, r: float, times: float) -> None:
+        wait = Pace(r, r * times).next_wait(age, u=u)
+        self.assertTrue(r <= wait <= r * times, wait)
+
+    @given(st.floats(0, 1e6), units, intervals)
+    def test_jitter_goes_forward_by_at_most_a_quarter_and_half_of_r(
+        self, age: float, u: float, r: float
+    ) -> None:
+        planned = cold(age, r)
+        wait = Pace(r, 1e9).next_wait(age, u=u)
+        self.assertTrue(planned <= wait <= planned + min(planned / 4, r / 2) + 1e-9)
+
+    @given(anything, anything, units)
+    def test_no_server_can_put_off_a_request_for_ever(
+        self, asked: float, age: float, u: float
+    ) -> None:
+        pace = Pace()
+        for wait in (
+            pace.next_wait(age, u=u, retry_after=asked),
+            pace.backoff(3, u=u, retry_after=asked),
+        ):
+            self.assertTrue(2 <= wait <= RETRY_AFTER_LIMIT + 1, wait)
+            if asked <= RETRY_AFTER_LIMIT:
+                self.assertGreaterEqual(wait, asked)
+
+    def test_only_the_servers_word_exceeds_the_longest_interval(self) -> None:
+        self.assertEqual(Pace().next_wait(1e6, u=1), 30)
+        self.assertEqual(Pace().next_wait(1e6, u=0, retry_after=90), 90)
+        self.assertEqual(Pace().next_wait(1e6, u=1, retry_after=90), 91)
+        self.assertEqual(Pace().next_wait(0, u=1, retry_after=29.5), 30)
+
+    def test_the_servers_word_is_no_ceiling(self) -> None:
+        self.assertEqual(Pace().next_wait(32, u=0, retry_after=1), 18)
+
+    def test_another_plan_stays_within_the_same_bounds(self) -> None:
+        self.assertEqual(Pace(plan=lambda age, r: 12.5).next_wait(3, u=0), 12.5)
+        self.assertEqual(Pace(plan=lambda age, r: -1.0).next_wait(3, u=0), 2)
+        self.assertEqual(Pace(plan=lambda age, r: math.nan).next_wait(3, u=0), 2)
+
+    def test_impossible_bounds_are_refused(self) -> None:
+        for r, longest in ((0.0, 30.0), (-1.0, 30.0), (math.nan, 30.0), (math.inf, math.inf)):
+            self.assertRaises(ValueError, Pace, r, longest)
+        for longest in (1.9, math.inf, math.nan):
+            self.assertRaises(ValueError, Pace, 2.0, longest)
+
+
+class BackoffTests(SynchronousTestCase):
+    """What is waited after failures."""
+
+    def test_it_doubles_until_it_is_bounded(self) -> None:
+        waits = [Pace().backoff(n, u=0) for n in range(1, 7)]
+        self.assertEqual(waits, [4, 8, 16, 30, 30, 30])
+
+    def test_it_is_spread_over_its_upper_half(self) -> None:
+        self.assertEqual(Pace().backoff(3, u=1), 8)
+        self.assertEqual(Pace().backoff(3, u=0.5), 12)
+
+    @given(st.integers(1, 10**9), units, intervals, st.floats(1, 50))
+    def test_it_never_leaves_its_bounds(self, n: int, u: float, r: float, times: float) -> None:
+        wait = Pace(r, r * times).backoff(n, u=u)
+        self.assertTrue(r <= wait <= r * times, wait)
+
+
+class RetryAfterTests(SynchronousTestCase):
+    """What a server says, and how it is read."""
+
+    def test_a_server_says_the_cold_rule_in_whole_seconds(self) -> None:
+        self.assertEqual([retry_after(age) for age in (0, 2, 3, 8)], [2, 6, 7, 10])
+
+    def test_it_is_never_0(self) -> None:
+        self.assertEqual(retry_after(0, 0.01), 1)
+        self.assertEqual(retry_after(-5, 0.01), 1)
+
+    def test_it_is_bounded(self) -> None:
+        self.assertEqual(retry_after(math.inf), RETRY_AFTER_LIMIT)
+
+    def test_seconds_are_read(self) -> None:
+        self.assertEqual(read_retry_after(" 120 ", 0), 120)
+
+    def test_dates_are_read_in_all_their_forms(self) -> None:
+        now = 784111777.0
+        for text in (
+            "Sun, 06 Nov 1994 08:49:47 GMT",
+            "Sunday, 06-Nov-94 08:49:47 GMT",
+            "Sun Nov  6 08:49:47 1994",
+        ):
+            self.assertEqual(read_retry_after(text, now), 10)
+
+    def test_a_date_in_the_past_means_now(self) -> None:
+        self.assertEqual(read_retry_after("Sun, 06 Nov 1994 08:49:37 GMT", 2e9), 0)
+
+    def test_what_is_neither_is_ignored(self) -> None:
+        for text in ("", "soon", "-5", "1e9", "nan", "inf", "1.5", "\u0661", "Sun, 99 Nov 1994"):
+            self.assertIsNone(read_retry_after(text, 0), text)
+
+    def test_thousands_of_digits_are_merely_long(self) -> None:
+        asked = read_retry_after("9" * 5000, 0)
+        self.assertEqual(Pace().next_wait(0, u=0, retry_after=asked), RETRY_AFTER_LIMIT)
+
+    @given(st.text())
+    def test_no_text_is_an_error(self, text: str) -> None:
+        asked = read_retry_after(text, 1e9)
+        self.assertTrue(asked is None or asked >= 0)
+        read_date(text)
