@@ -1,0 +1,86 @@
+"""
+Wait for a job by webhook, with polling as its fallback.
+
+    python examples/webhook_monitoring.py [http://localhost:8080]
+
+The receiver is a resource in a Klein application of our own. It verifies every
+delivery with the secret that the registration brings along.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from typing import Any
+
+from klein import Klein
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.task import react
+from twisted.web.server import Site
+
+from statusjob import (
+    Status,
+    StatusClient,
+    StatusjobError,
+    WebhookEvent,
+    WebhookReceiver,
+    new_secret,
+)
+
+
+class Application:
+    """A site that has more to do than to receive webhooks."""
+
+    app = Klein()
+
+    def __init__(self, receiver: WebhookReceiver) -> None:
+        self.receiver = receiver
+
+    @app.route("/")
+    def home(self, request: Any) -> bytes:
+        """Something else."""
+        return b"an application that waits for a job\n"
+
+    @app.route("/webhooks/status", branch=True)
+    def webhooks(self, request: Any) -> WebhookReceiver:
+        """Where deliveries go."""
+        return self.receiver
+
+
+async def main(reactor: Any, base_url: str = "http://localhost:8080") -> None:
+    """Receive on a free port, watch until the job ends, and print what happens."""
+    begun = time.monotonic()
+
+    def say(words: str) -> None:
+        print(f"{time.monotonic() - begun:6.1f} s  {words}", flush=True)
+
+    def on_event(event: WebhookEvent) -> None:
+        say(f"a webhook says {event.result}")
+
+    def on_update(status: Status) -> None:
+        say(f"{status}")
+
+    secret = new_secret(secrets.token_bytes(32))
+    clients: set[StatusClient] = set()
+    receiver = WebhookReceiver(secret, on_update=on_event, clients=clients, reactor=reactor)
+    site = Site(Application(receiver).app.resource(), reactor=reactor)
+    port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(site)
+    client = StatusClient(
+        base_url,
+        webhook_url=f"http://127.0.0.1:{port.getHost().port}/webhooks/status",
+        webhook_secret=secret,
+        on_update=on_update,
+        reactor=reactor,
+    )
+    clients.add(client)
+    try:
+        await client.start_monitoring()
+    except StatusjobError as error:
+        sys.exit(f"gave up: {error}")
+    finally:
+        await port.stopListening()
+
+
+if __name__ == "__main__":
+    react(main, sys.argv[1:])
