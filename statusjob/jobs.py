@@ -141,5 +141,6 @@ def simulated_progress(age: float, delay: float) -> tuple[float, float]:
     """
     steps = max(1, min(SIMULATED_STEPS, int(delay / SIMULATED_STEP_SECONDS)))
     # The allowance of a microsecond keeps rounding from repeating a step for ever.
-    done = steps if age >= delay else min(steps - 1, int((age + 1e-6) * steps / delay))
+    age += 1e-6
+    done = steps if age >= delay else int(min(steps - 1, age * steps / delay))
     return done / steps, delay * min(steps, done + 1) / steps

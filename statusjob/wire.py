@@ -56,6 +56,7 @@ Fraction = Annotated[float, Meta(ge=0, le=1)]
 Kind = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._-]{1,64}\Z")]
 Code = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._-]{1,64}\Z")]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
+Moment = Annotated[datetime, Meta(tz=True)]
 Url = Annotated[str, Meta(min_length=1, max_length=URL_LIMIT)]
 
 #: The escape of NUL in JSON: its backslash is not itself escaped.
@@ -173,6 +174,8 @@ def decode(body: bytes, shape: type[T]) -> T:
         raise BadInput("the body is not valid JSON") from None
     except RecursionError:
         raise BadInput(f"the JSON is nested deeper than {DEPTH_LIMIT} levels") from None
+    except UnicodeDecodeError:
+        raise BadInput("the body is not valid UTF-8") from None
     except OverflowError:
         raise BadInput("a number is out of range") from None
     if _ESCAPED_NUL.search(body):
@@ -290,18 +293,18 @@ class _JobAnswer(Struct):
     kind: str
     result: Status
     version: int
-    created_at: datetime
-    updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
     progress: float | None = None
     message: str | None = None
-    eta_at: datetime | None = None
+    eta_at: Moment | None = None
     output: Any = None
     error: ErrorReport | None = None
     metadata: dict[str, Any] | None = None
     deadline: float | None = None
     heartbeat: float | None = None
     simulated: bool = False
-    finished_at: datetime | None = None
+    finished_at: Moment | None = None
 
     def job(self) -> Job:
         def seconds(moment: datetime | None) -> float | None:
@@ -333,7 +336,7 @@ class _StatusAnswer(Struct):
 
 class _Payload(Struct):
     result: Status
-    timestamp: int
+    timestamp: float
     type: EventType | None = None
     job: _JobAnswer | None = None
 
@@ -358,7 +361,7 @@ class WebhookEvent:
 def _read(body: bytes, shape: type[T]) -> T:
     try:
         return json.decode(body, type=shape)
-    except (DecodeError, RecursionError, OverflowError) as error:
+    except (DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
         raise BadInput(f"not the expected answer: {error}") from None
 
 

@@ -5,7 +5,10 @@ What server tests share: a whole server in memory, on a clock that only tests mo
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from treq.testing import StubTreq
@@ -21,6 +24,13 @@ from statusjob.server.web import Door
 EPOCH = 1_732_384_800.0
 
 
+def directory(case: SynchronousTestCase) -> Path:
+    """A directory of its own for a test, gone when that is over."""
+    path = Path(tempfile.mkdtemp(prefix="statusjob-"))
+    case.addCleanup(shutil.rmtree, path)
+    return path
+
+
 class FakeServer:
     """
     A server whose reactor, database and lanes are all in memory.
@@ -29,13 +39,16 @@ class FakeServer:
     @ivar treq: asks its routes as C{http://localhost} would be asked.
     """
 
-    def __init__(self, lane: Lane | None = None, **variables: str) -> None:
+    def __init__(
+        self, lane: Lane | None = None, *, start: float = EPOCH, **variables: str
+    ) -> None:
         """
         @param lane: for both reads and writes; inline if not given.
+        @param start: when it is started, in seconds since the epoch.
         @param variables: settings, as in the environment.
         """
         self.clock = MemoryReactorClock()
-        self.clock.rightNow = EPOCH
+        self.clock.rightNow = start
         environment = {
             "STATUSJOB_DATABASE": ":memory:",
             # The one address that a MemoryReactor does not replace by 0.0.0.0.
@@ -45,7 +58,7 @@ class FakeServer:
         self.server = Server(
             self.clock,
             resolve({}, environment, {}),
-            lanes=lambda name: lane or InlineLane(),
+            lanes=lambda name: InlineLane() if lane is None else lane,
         )
         self.server.startService()
         self.treq: Any = StubTreq(Door(self.server.api))
@@ -54,11 +67,19 @@ class FakeServer:
 class ServerTestCase(SynchronousTestCase):
     """Tests that ask a L{FakeServer}."""
 
-    def serve(self, lane: Lane | None = None, **variables: str) -> FakeServer:
+    def serve(
+        self, lane: Lane | None = None, *, start: float = EPOCH, **variables: str
+    ) -> FakeServer:
         """Start a server that is stopped at the end of the test."""
-        fake = FakeServer(lane, **variables)
-        self.addCleanup(lambda: self.successResultOf(fake.server.stopService()))
+        fake = FakeServer(lane, start=start, **variables)
+        self.addCleanup(self.stop, fake)
         return fake
+
+    def stop(self, fake: FakeServer) -> None:
+        """Stop a server; what is under way then is abandoned after the drain time."""
+        stopping = fake.server.stopService()
+        fake.clock.advance(fake.server.settings.drain)
+        self.successResultOf(stopping)
 
     def ask(
         self,
@@ -68,14 +89,15 @@ class ServerTestCase(SynchronousTestCase):
         *,
         body: Any = None,
         data: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | list[str]] | None = None,
     ) -> Reply:
         """
         Ask a server whose answer comes at once.
 
         @param body: sent as JSON; or C{data}, sent as it is.
+        @param headers: a list of values makes that many headers.
         """
-        given = {"Host": "localhost", **(headers or {})}
+        given: dict[str, str | list[str]] = {"Host": "localhost", **(headers or {})}
         if body is not None:
             data = json.dumps(body).encode()
             given.setdefault("Content-Type", "application/json")
@@ -83,6 +105,27 @@ class ServerTestCase(SynchronousTestCase):
         fake.treq.flush()
         response = self.successResultOf(asked)
         return Reply(response, self.successResultOf(response.content()))
+
+    def create(self, fake: FakeServer, **members: Any) -> Any:
+        """Create a job: the answer's JSON."""
+        reply = self.ask(fake, "POST", "/jobs", body=members)
+        self.assertEqual(reply.code, 201, reply.body)
+        return reply.json
+
+    def assert_problem(self, reply: Reply, code: int, slug: str, detail: str | None = None) -> Any:
+        """An error is a problem (RFC 9457) of that kind, and nothing more: its JSON."""
+        self.assertEqual((reply.code, reply.header("Cache-Control")), (code, "no-store"))
+        self.assertEqual(reply.header("Content-Type"), "application/problem+json")
+        problem = reply.json
+        self.assertEqual(problem["type"], f"urn:statusjob:{slug}")
+        self.assertEqual(problem["status"], code)
+        self.assertTrue(problem["title"])
+        self.assertEqual(problem["error"], problem["detail"])
+        self.assertEqual(problem["detail"], detail or problem["detail"])
+        self.assertLessEqual(
+            set(problem), {"type", "title", "status", "detail", "error", "job"}, problem
+        )
+        return problem
 
 
 class Reply:

@@ -100,6 +100,8 @@ class Alarm:
         else:
             wanted = [each for each in (next_time, self._wanted) if each is not None]
             wait = min(wanted) - self._reactor.seconds() if wanted else LONGEST_SLEEP
+            # Never at once: the work may have seen a time rounded to just before what is due.
+            wait = max(wait, _GRAIN)
         self._working = False
         if self._started:
             self._sleep(wait)

@@ -13,8 +13,8 @@ from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import SystemRandom
+from urllib.parse import unquote_to_bytes
 
-import hyperlink
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -27,6 +27,7 @@ from statusjob import signing
 from statusjob.exchange import BytesProducer, ExchangeFailed, exchange
 from statusjob.server.alarms import RETRY_SLEEP, Alarm
 from statusjob.server.feed import Feed
+from statusjob.server.registrations import parse_url
 from statusjob.server.store import Store, StoreUnavailable, Tx, Update, outbox
 from statusjob.server.store.outbox import Claim
 
@@ -65,7 +66,7 @@ class Sender:
 
     async def send(self, claim: Claim) -> Attempt:
         """Make one attempt; it fails with nothing but a cancellation."""
-        url = hyperlink.parse(claim.url).to_uri()
+        url = parse_url(claim.url)
         timestamp = int(self._reactor.seconds())
         headers = Headers(
             {
@@ -78,7 +79,9 @@ class Sender:
             headers.setRawHeaders(name, [value])
         if url.userinfo:
             # The agent would take it for a part of the host.
-            headers.setRawHeaders(b"authorization", [b"Basic " + b64encode(url.userinfo.encode())])
+            user, _, password = unquote_to_bytes(url.userinfo).partition(b":")
+            credentials = b64encode(user + b":" + password)
+            headers.setRawHeaders(b"authorization", [b"Basic " + credentials])
             url = url.replace(userinfo="")
         target = url.replace(fragment="").to_text().encode("ascii")
         try:
@@ -162,7 +165,14 @@ class Delivery:
         return next_due
 
     async def _attempt(self, claim: Claim) -> None:
-        attempt = await self._sender.send(claim)
+        try:
+            attempt = await self._sender.send(claim)
+        except CancelledError:
+            raise
+        except Exception:
+            # Not foreseen, but no reason to leave it unsettled: it would block its slot for ever.
+            self._log.failure("an attempt of {id} went wrong", id=claim.id)
+            attempt = Attempt("connect", detail="it went wrong; the log has more")
         wait = None
         if claim.attempt < len(self._schedule):
             wait = self._schedule[claim.attempt] * (1 + JITTER * self._random())

@@ -8,6 +8,7 @@ are closed, and what is in flight may finish.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -33,6 +34,9 @@ LINGER_LIMIT = 16 * BODY_LIMIT
 #: Most connections at the same time.
 CONNECTION_LIMIT = 25_000
 
+#: What is asked for, in absolute form: its authority, and its path with the query.
+_ABSOLUTE = re.compile(rb"\Ahttps?://([^/?]*)/?(.*)\Z", re.IGNORECASE | re.DOTALL)
+
 
 class FrontRequest(Request):
     """A request whose body is bounded."""
@@ -50,6 +54,18 @@ class FrontRequest(Request):
             self.channel.refuse()
         elif not self.channel.refused:
             super().handleContentChunk(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        absolute = _ABSOLUTE.match(path)
+        if absolute is not None:
+            # Then Host does not count (RFC 9112 3.2.2).
+            self.requestHeaders.setRawHeaders(b"host", [absolute[1]])
+            path = b"/" + absolute[2]
+        super().requestReceived(command, path, version)
+
+    def getRequestHostname(self) -> bytes:
+        # Klein asks, though no route depends on it; Twisted cannot tell on a UNIX socket.
+        return b"localhost"
 
     def write(self, data: bytes) -> None:
         if self._site.draining and not self.startedWriting and self.channel is not None:
@@ -104,6 +120,14 @@ class FrontChannel(HTTPChannel):
         if not self.refused:
             super().allContentReceived()
 
+    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Any) -> None:
+        # In one piece: Twisted would look at every name, colon and value once more.
+        lines = [b"%b %b %b\r\n" % (version, code, reason)]
+        for name, values in headers.getAllRawHeaders():
+            lines += [b"%b: %b\r\n" % (name, value) for value in values]
+        lines.append(b"\r\n")
+        self.transport.write(b"".join(lines))
+
     def refuse(self) -> None:
         """
         Answer 413 and close. What the client still sends is read and thrown away for a moment:
@@ -113,7 +137,6 @@ class FrontChannel(HTTPChannel):
             return
         self.refused = True
         self.since = None
-        self.setTimeout(None)
         body = Problem("too-large", f"a body may hold {BODY_LIMIT} bytes").body()
         self.transport.write(
             b"HTTP/1.1 413 Content Too Large\r\n"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from operator import itemgetter
 from random import SystemRandom
 from typing import NamedTuple
 
@@ -170,11 +171,11 @@ class Lifecycle:
         """
 
         def work(tx: Tx) -> Poll:
-            wanted = ledger.demo_id(tx) if job_id is None else job_id
-            found = None if wanted is None else ledger.result_of(tx, wanted)
-            if wanted is None or found is None:
+            row = ledger.result_of(tx, job_id)
+            if row is None:
                 raise UnknownJob
-            return Poll(wanted, *found, now=tx.now)
+            found_id, result, created_at, finished_at = row
+            return Poll(found_id, Status(result), created_at, finished_at, tx.now)
 
         return self._store.read(work)
 
@@ -269,24 +270,27 @@ class Lifecycle:
         return job, webhook
 
     def _alarm(self, tx: Tx, row: Row) -> None:
-        """One job's alarm: what was due first is what happens."""
-        members: dict[str, object]
+        """One job's alarm: of all that has ended it by now, what was first is what happens."""
+        ends = [
+            (at, _failure(JobError(code, message)))
+            for at, code, message in (
+                (row["deadline_at"], DEADLINE_EXCEEDED, "it was not done by its deadline"),
+                (row["lost_at"], WORKER_LOST, "its worker fell silent"),
+            )
+            if at is not None and at <= tx.now
+        ]
+        members: dict[str, object] = {}
         step_at = None
-        if row["due_at"] == row["deadline_at"]:
-            members = _failure(JobError(DEADLINE_EXCEEDED, "it was not done by its deadline"))
-        elif row["due_at"] == row["lost_at"]:
-            members = _failure(JobError(WORKER_LOST, "its worker fell silent"))
-        else:
+        if row["simulated_delay"] is not None:
             progress, next_age = simulated_progress(
                 tx.now - row["created_at"], row["simulated_delay"]
             )
-            members = {"progress": progress}
-            if progress < 1:
-                step_at = row["created_at"] + next_age
-            elif row["simulated_result"] == Status.COMPLETED:
-                members["result"] = Status.COMPLETED.value
-            else:
-                members = _failure(JobError(SIMULATED, "simulated to fail"))
+            members["progress"] = progress
+            step_at = row["created_at"] + next_age
+            if progress == 1:
+                ends.append((step_at, _simulated_end(row["simulated_result"])))
+        if ends:
+            _, members = min(ends, key=itemgetter(0))
         ledger.change(tx, row["id"], members, prefix=self._prefix, step_at=step_at)
 
 
@@ -296,6 +300,12 @@ def _failure(error: JobError) -> dict[str, object]:
         "error_code": error.code,
         "error_message": error.message,
     }
+
+
+def _simulated_end(result: str) -> dict[str, object]:
+    if result == Status.ERROR:
+        return _failure(JobError(SIMULATED, "simulated to fail"))
+    return {"result": result, "progress": 1.0}
 
 
 def _reported_error(report: Report) -> JobError:

@@ -44,10 +44,9 @@ def listen(reactor: Any, factory: IProtocolFactory, settings: Settings) -> list[
     """
     ports: list[IListeningPort] = []
     try:
-        if settings.endpoint:
-            for description in settings.endpoint:
-                ports.append(_listen_on(_endpoint(reactor, description), factory))
-        else:
+        for description in settings.endpoint:
+            ports.append(_by_description(reactor, factory, description))
+        if not settings.endpoint:
             ports += _by_default(reactor, factory, settings)
         if not settings.token:
             _check_loopback(ports)
@@ -56,8 +55,7 @@ def listen(reactor: Any, factory: IProtocolFactory, settings: Settings) -> list[
             port.stopListening()
         if isinstance(error, CannotListenError):
             where = f"{error.interface or '*'}:{error.port}"
-            reason = getattr(error.socketError, "strerror", None) or error.socketError
-            raise CannotListen(f"cannot listen on {where}: {reason}") from error
+            raise CannotListen(f"cannot listen on {where}: {_reason(error)}") from error
         raise
     return ports
 
@@ -101,12 +99,19 @@ def _by_default(
         raise
 
 
-def _endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
+def _by_description(reactor: Any, factory: IProtocolFactory, description: str) -> IListeningPort:
     try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
-    except (ValueError, TypeError, KeyError) as error:
-        raise CannotListen(f"not a Twisted endpoint: {description!r} ({error})") from error
-    return endpoint
+        return _listen_on(serverFromString(reactor, description), factory)
+    except CannotListen:
+        raise
+    except Exception as error:
+        # Endpoints are plugins that read files and open sockets: they may raise anything.
+        raise CannotListen(f"cannot listen on {description!r}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    cause = error.socketError if isinstance(error, CannotListenError) else error
+    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
 
 
 def _listen_on(endpoint: IStreamServerEndpoint, factory: IProtocolFactory) -> IListeningPort:

@@ -76,7 +76,8 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _tokens(text: str) -> tuple[str, ...]:
     tokens = tuple(each.strip() for each in text.split(",") if each.strip())
-    if any(not each.isascii() or not each.isprintable() or " " in each for each in tokens):
+    unfit = [t for t in tokens if not t.isascii() or not t.isprintable() or " " in t]
+    if unfit or not tokens:
         raise ValueError("wants tokens of printable ASCII without spaces")
     return tokens
 
@@ -90,7 +91,8 @@ def _flag(text: str) -> bool:
 
 def _public_url(text: str) -> str:
     parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    absolute = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    if not absolute or " " in text or not text.isprintable():
         raise ValueError("wants an absolute http or https URL")
     if parts.query or parts.fragment or parts.username is not None:
         raise ValueError("wants a URL without user, query and fragment")

@@ -78,6 +78,8 @@ class Options(usage.Options):
             self.settings = resolve(self, os.environ, dotenv_values(".env"))
         except BadSetting as error:
             raise usage.UsageError(str(error)) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise usage.UsageError(f"cannot read .env: {error}") from None
 
 
 class Server(Service):

@@ -10,7 +10,7 @@ answered: so nothing that must happen may stand after C{await store.write(...)}.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -56,9 +56,11 @@ class Update:
 
 
 class Row(Protocol):
-    """A row of a result, by column name."""
+    """A row of a result: values by the name of their column, or all in order."""
 
     def __getitem__(self, column: str, /) -> Any: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
 
 
 class Tx(Protocol):

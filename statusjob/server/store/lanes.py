@@ -17,7 +17,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from statusjob.server.store import StoreBusy
+from statusjob.server.store import StoreBusy, StoreUnavailable
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class Lane(Protocol):
         """Run C{work}; the Deferred fires on the reactor's thread."""
 
     def close(self) -> None:
-        """Accept no more work and release what the lane holds. Nothing may be running."""
+        """Release what the lane holds. Nothing may be running, and no work may follow."""
 
 
 class ThreadLane:
@@ -116,6 +116,7 @@ class Batches(Generic[T]):
         self._settled = settled
         self._waiting: deque[tuple[Callable[[Any], Any], Deferred[Any]]] = deque()
         self._busy = False
+        self._closed = False
         self._idle: list[Deferred[None]] = []
 
     def add(self, call: Callable[[Any], Any]) -> Deferred[Any]:
@@ -126,7 +127,9 @@ class Batches(Generic[T]):
         with L{StoreBusy} if too many calls wait already.
         """
         answer: Deferred[Any] = Deferred()
-        if len(self._waiting) >= QUEUE_LIMIT:
+        if self._closed:
+            answer.errback(StoreUnavailable("the store is closed"))
+        elif len(self._waiting) >= QUEUE_LIMIT:
             answer.errback(StoreBusy("too much is waiting to be stored"))
         else:
             self._waiting.append((call, answer))
@@ -134,8 +137,9 @@ class Batches(Generic[T]):
                 self._next()
         return answer
 
-    def drained(self) -> Deferred[None]:
-        """Fires when nothing waits and nothing is in flight."""
+    def close(self) -> Deferred[None]:
+        """Take no more calls; fires when none waits and none is in flight."""
+        self._closed = True
         idle: Deferred[None] = Deferred()
         if self._busy:
             self._idle.append(idle)

@@ -20,6 +20,18 @@ from statusjob.wire import webhook_payload
 ORIGIN_LIMIT = 8
 
 
+#: Webhooks that an update may concern: of its job, of its kind, of all.
+_CONCERNED = " UNION ALL ".join(
+    "SELECT id, origin_id, events FROM webhooks"
+    f" WHERE enabled = 1 AND removed_at IS NULL AND {scope}"
+    for scope in (
+        "job_id = :job_id",
+        "job_id IS NULL AND kind = :kind AND :wide = 1",
+        "job_id IS NULL AND kind IS NULL AND :wide = 1",
+    )
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """
@@ -124,23 +136,14 @@ def fan_out(tx: Tx, job: Job, prefix: str, *, webhook_id: str | None = None) -> 
     @param webhook_id: only for this webhook.
     @return: how many.
     """
-    pattern = f"%{job.event_type}%"
-    concerned = tx.all(
-        "SELECT id, origin_id FROM webhooks WHERE job_id = :job_id"
-        " AND enabled = 1 AND removed_at IS NULL AND events LIKE :pattern",
-        job_id=job.id,
-        pattern=pattern,
-    )
-    if job.kind != DEMO_KIND:
-        concerned += tx.all(
-            "SELECT id, origin_id FROM webhooks WHERE job_id IS NULL"
-            " AND (kind = :kind OR kind IS NULL)"
-            " AND enabled = 1 AND removed_at IS NULL AND events LIKE :pattern",
-            kind=job.kind,
-            pattern=pattern,
+    # Event types are matched here: LIKE on a parameter makes SQLite compile the statement anew.
+    concerned = [
+        row
+        for row in tx.all(
+            _CONCERNED, job_id=job.id, kind=job.kind, wide=int(job.kind != DEMO_KIND)
         )
-    if webhook_id is not None:
-        concerned = [row for row in concerned if row["id"] == webhook_id]
+        if job.event_type in row["events"].split() and webhook_id in (None, row["id"])
+    ]
     if not concerned:
         return 0
     body = tx.one(
@@ -328,13 +331,17 @@ def release(tx: Tx) -> None:
     Take back what an earlier process was sending when it ended: due again at once, unless a
     newer update waits in its place.
     """
+    # The attempt does not count: crashes must not use up the schedule.
+    tx.execute(
+        "DELETE FROM attempts WHERE ended_at IS NULL AND delivery_id IN"
+        " (SELECT id FROM deliveries WHERE state = 'sending')"
+    )
     tx.execute(
         "UPDATE deliveries SET state = 'superseded', finished_at = :now"
         " WHERE state = 'sending' AND EXISTS (SELECT 1 FROM deliveries n WHERE n.state = 'pending'"
         " AND n.webhook_id = deliveries.webhook_id AND n.job_id = deliveries.job_id)",
         now=tx.now,
     )
-    # The attempt does not count: crashes must not use up the schedule.
     tx.execute(
         "UPDATE deliveries SET state = 'pending', attempts = attempts - 1, due_at = :now"
         " WHERE state = 'sending'",

@@ -32,6 +32,11 @@ T = TypeVar("T")
 
 MEMORY = ":memory:"
 
+#: The writer's page cache in KiB, and the pages that the write-ahead log may hold before they are
+#: copied back: every group touches hundreds, and copying a page once is cheaper than each time.
+CACHE_KIB = 65536
+CHECKPOINT_PAGES = 8192
+
 #: The oldest SQLite that knows all that is used here (C{IS DISTINCT FROM}).
 OLDEST = (3, 39, 0)
 
@@ -115,13 +120,16 @@ class SQLiteStore:
         try:
             self._take_lock()
             self._writer = self._connect()
+            # Before anything is set that would stay in somebody else's file.
+            self._check_ours()
             # STRICT tables and WAL apart, these hold for a connection, not for the file.
             self._writer.execute("PRAGMA journal_mode = WAL")
             self._writer.execute("PRAGMA synchronous = FULL")
+            self._writer.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            self._writer.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             self._writer.execute("PRAGMA foreign_keys = ON")
             self._writer.execute("BEGIN IMMEDIATE")
             transaction = _Transaction(self._writer, self._now())
-            self._check_ours(transaction)
             migrate(transaction, SQLITE)
             prepare(transaction)
             self._writer.execute("COMMIT")
@@ -148,8 +156,8 @@ class SQLiteStore:
 
     async def close(self) -> None:
         """Finish what is queued, then let go of the file."""
-        await self._writes.drained()
-        await self._reads.drained()
+        await self._writes.close()
+        await self._reads.close()
         self._write_lane.close()
         if self._read_lane is not self._write_lane:
             self._read_lane.close()
@@ -196,9 +204,8 @@ class SQLiteStore:
         connection.row_factory = sqlite3.Row
         return connection
 
-    @staticmethod
-    def _check_ours(tx: Tx) -> None:
-        names = {row["name"] for row in tx.all("SELECT name FROM sqlite_master")}
+    def _check_ours(self) -> None:
+        names = {row["name"] for row in self._writer.execute("SELECT name FROM sqlite_master")}
         if names and "schema_version" not in names:
             raise StoreUnusable("it holds something else than statusjob's tables")
 

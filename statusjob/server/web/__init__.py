@@ -59,20 +59,25 @@ class Door(Resource):
             self._api.access.share(request)
             if request.method == b"OPTIONS":
                 return self._options(request)
-        except Problem:
-            return problem_for(Failure()).render(request)
-        return self._inner.render(request)
+            return self._inner.render(request)
+        except Exception:
+            return problem_for(Failure(), self._api.prefix).render(request)
 
     def _check(self, request: Request) -> None:
         self._api.access.admit(request)
         try:
             request.method.decode("ascii")
-            unquote_to_bytes(request.path).decode()
+            _decoded(request.path)
         except UnicodeDecodeError:
             raise Problem("invalid-request", "the path is not UTF-8") from None
+        if not request.path.startswith(b"/"):
+            raise Problem("invalid-request", "what is asked for must be a path")
+        if b"//" in request.path or b"%2f" in request.path.lower():
+            # Klein would take each for the slash that it is not.
+            raise Problem("not-found", "there is nothing at this path")
 
     def _options(self, request: Request) -> bytes:
-        path = unquote_to_bytes(request.path).decode()
+        path = _decoded(request.path)
         methods = app.url_map.bind("").allowed_methods(path)
         if not methods:
             raise Problem("not-found", "there is nothing at this path")
@@ -80,3 +85,7 @@ class Door(Resource):
         request.setHeader(b"allow", ", ".join(sorted(methods)).encode())
         self._api.access.preflight(request)
         return b""
+
+
+def _decoded(path: bytes) -> str:
+    return (unquote_to_bytes(path) if b"%" in path else path).decode()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import re
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from twisted.web.http import Request
@@ -21,7 +22,10 @@ from statusjob.server.web.problems import Problem
 _WATCHABLE = re.compile(rb"\A(?:/status|/events|/jobs/[^/]+(?:/status|/events|/operation)?)\Z")
 
 #: Host: a name, an IPv4 address or a bracketed IPv6 address, and perhaps a port (RFC 9110 7.2).
-_HOST = re.compile(r"\A([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?\Z")
+_LABEL = "[A-Za-z0-9_-]{1,63}"
+_HOST = re.compile(
+    rf"\A(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]{{2,45}}\])(?::[0-9]{{1,5}})?\Z"
+)
 
 _PREFLIGHT_HEADERS = (
     b"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer"
@@ -30,6 +34,7 @@ _EXPOSED_HEADERS = b"ETag, Link, Location, Operation-Location, Preference-Applie
 _PREFLIGHT_SECONDS = b"600"
 
 
+@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether C{host} (a name, or an address with or without brackets) is this machine."""
     if host.lower() == "localhost":
@@ -78,8 +83,9 @@ class Access:
         @raise Problem: 400 for a malformed Host or path, 421 for a foreign Host.
         """
         host = host_of(request)
-        if host is None and request.requestHeaders.hasHeader(b"host"):
-            raise Problem("invalid-request", "the Host header is malformed")
+        given = request.requestHeaders.hasHeader(b"host")
+        if host is None and (given or request.clientproto == b"HTTP/1.1"):
+            raise Problem("invalid-request", "the Host header is missing or malformed")
         if not self._tokens and not self._ours(host):
             raise Problem(
                 "misdirected",
@@ -110,6 +116,8 @@ class Access:
 
     def share(self, request: Request) -> None:
         """Let pages of other origins read the answer, if it is one that they may (CORS)."""
+        if not self._tokens and not request.requestHeaders.hasHeader(b"origin"):
+            return
         if request.method not in (b"GET", b"HEAD") or not _WATCHABLE.match(request.path):
             return
         if self._allow_origin(request):
@@ -140,7 +148,7 @@ class Access:
         if host is None:
             return False
         name = host if host.endswith("]") else host.rsplit(":", 1)[0] if ":" in host else host
-        return is_loopback(name) or name.lower() == self._public_host
+        return is_loopback(name) or name.strip("[]").lower() == self._public_host
 
     def _friendly(self, origin: bytes) -> bool:
         if origin.lower() == self._public_origin:

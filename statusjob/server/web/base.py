@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from klein import Klein
@@ -118,7 +119,12 @@ def job_tag(job: Job) -> bytes:
 
 def http_date(seconds: float) -> bytes:
     """A time as HTTP writes it (RFC 9110 5.6.7)."""
-    return formatdate(int(seconds), usegmt=True).encode()
+    return _http_date(int(seconds))
+
+
+@lru_cache(maxsize=1024)
+def _http_date(seconds: int) -> bytes:
+    return formatdate(seconds, usegmt=True).encode()
 
 
 def none_match(request: Request, tag: bytes) -> bool:

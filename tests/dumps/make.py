@@ -1,0 +1,98 @@
+"""
+Writes the dump of a populated database: C{python -m tests.dumps.make > tests/dumps/vN.sql}.
+
+Run once for each version of the schema, when it is released; the dump then never changes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import tempfile
+from pathlib import Path
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred
+
+from statusjob.jobs import Job
+from statusjob.server.store import Tx, outbox
+from tests.memory import SECRET, URL, Core, hook, new_job, said
+
+T = TypeVar("T")
+
+
+def fired(answer: Deferred[T]) -> T:
+    """The value of a Deferred that has fired."""
+    values: list[T] = []
+    answer.addCallback(values.append)
+    (value,) = values
+    return value
+
+
+def populate(core: Core) -> None:
+    """A job of every sort, told of by kind, and a delivery in every state."""
+
+    def create(body: bytes) -> Job:
+        core.clock.advance(1)
+        return fired(core.lifecycle.create(new_job(body))).job
+
+    def report(job: Job, body: bytes) -> None:
+        core.clock.advance(1)
+        fired(core.lifecycle.report(job.id, said(body)))
+
+    def send(outcome: str, wait: float | None = None) -> None:
+        def work(tx: Tx) -> None:
+            for claim in outbox.claim(tx, 10):
+                outbox.settle(
+                    tx,
+                    claim.id,
+                    claim.attempt,
+                    outcome=outcome,
+                    status=200 if outcome == "ok" else None,
+                    detail=None,
+                    wait=wait,
+                )
+
+        fired(core.store.write(work))
+
+    fired(core.store.write(core.lifecycle.begin_demo))
+    waiting = create(b'{"kind":"waiting","metadata":{"a":[1,"\xc3\xbc"]},"heartbeat":600}')
+    report(waiting, b'{"progress":0.5,"message":"half","eta":60}')
+    create(b'{"kind":"limited","deadline":3600}')
+    create(b'{"kind":"simulated","simulate":{"delay":600,"error_rate":1}}')
+    told = b'{"kind":"%b","webhook":{"url":"%b","secret":"%b","name":"n"}}'
+    for kind, end in (
+        (b"delivered", b'{"result":"completed","output":{"frames":7}}'),
+        (b"dead", b'{"result":"error","error":{"code":"disk","message":"is full"}}'),
+        (b"retried", b'{"result":"completed","output":null}'),
+    ):
+        job = create(told % (kind, URL.encode(), SECRET.encode()))
+        report(job, end)
+        if kind == b"delivered":
+            send("ok")
+        else:
+            send("connect", wait=None if kind == b"dead" else 3600)
+    cancelled = create(b'{"kind":"cancelled"}')
+    fired(core.registrations.register(cancelled.id, hook(secret=SECRET)))
+    fired(core.registrations.unregister(cancelled.id, URL))
+    fired(core.lifecycle.cancel(cancelled.id))
+    fired(core.lifecycle.create(new_job(b'{"kind":"keyed"}'), key="key", key_hash="hash"))
+    # As a crash leaves it: claimed, and nothing settled.
+    report(create(told % (b"sending", URL.encode(), SECRET.encode())), b'{"result":"completed"}')
+    fired(core.store.write(lambda tx: outbox.claim(tx, 10)))
+
+
+def main() -> None:
+    """Write the dump to the standard output."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = str(Path(directory) / "dumped.sqlite")
+        core = Core(path=path)
+        populate(core)
+        fired(Deferred.fromCoroutine(core.store.close()))
+        connection = sqlite3.connect(path)
+        sys.stdout.writelines(line + "\n" for line in connection.iterdump())
+        connection.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""The server below HTTP: store, feed, lifecycle and alarms, on a clock that only tests move."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from statusjob.jobs import Job
+from statusjob.server.alarms import Alarm
+from statusjob.server.feed import Feed
+from statusjob.server.lifecycle import Lifecycle
+from statusjob.server.registrations import Registrations
+from statusjob.server.store import Row, Tx, Update
+from statusjob.server.store.lanes import InlineLane, Lane
+from statusjob.server.store.sqlite import MEMORY, SQLiteStore
+from statusjob.wire import NewJob, NewWebhook, Report, decode
+from tests.support import EPOCH
+
+T = TypeVar("T")
+
+#: A secret of 32 bytes, and a receiver.
+SECRET = "whsec_" + "c3RhdHVzam9i" * 3 + "c3RhdHU="
+URL = "https://receiver.example/hook"
+
+
+class Core:
+    """
+    A core in memory, or on a file.
+
+    @ivar heard: every update that the feed brought, in order.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str = MEMORY,
+        lane: Lane | None = None,
+        clock: Clock | None = None,
+        random: Callable[[], float] = lambda: 0.5,
+        prepare: Callable[[Tx], None] = lambda tx: None,
+    ) -> None:
+        """
+        @param lane: for both reads and writes; inline if not given.
+        @param prepare: runs while the database is opened.
+        """
+        if clock is None:
+            clock = Clock()
+            clock.rightNow = EPOCH
+        self.clock = clock
+        self.feed = Feed()
+        self.heard: list[Update] = []
+        self.feed.subscribe(self.heard.extend)
+        self.store = SQLiteStore(
+            path,
+            seconds=clock.seconds,
+            lanes=lambda name: InlineLane() if lane is None else lane,
+            committed=self.feed.committed,
+        )
+        self.lifecycle = Lifecycle(self.store, random=random)
+        self.registrations = Registrations(self.store)
+        self.store.open(prepare)
+
+    @property
+    def time(self) -> IReactorTime:
+        """The clock, as what takes a reactor wants it."""
+        return cast(IReactorTime, self.clock)
+
+    def ring(self) -> Alarm:
+        """Let jobs' alarms ring, as the server does."""
+        alarm = Alarm(self.time, "alarms", lambda: self.store.write(self.lifecycle.ring))
+
+        def heard(updates: Any) -> None:
+            due = [update.due_at for update in updates if update.due_at is not None]
+            if due:
+                alarm.set(min(due))
+
+        self.feed.subscribe(heard)
+        alarm.start()
+        self.clock.advance(0)
+        return alarm
+
+
+def new_job(body: bytes = b"{}") -> NewJob:
+    """What a client asks for in these words."""
+    return decode(body, NewJob)
+
+
+def said(body: bytes = b"{}") -> Report:
+    """What a worker reports in these words."""
+    return decode(body, Report)
+
+
+def hook(url: str = URL, **members: Any) -> NewWebhook:
+    """A webhook to register."""
+    return NewWebhook(url=url, **members)
+
+
+class CoreTestCase(SynchronousTestCase):
+    """Tests that ask a L{Core} whose lane is inline, so that every answer comes at once."""
+
+    def core(self, **given: Any) -> Core:
+        """A core that is let go of at the end of the test."""
+        core = Core(**given)
+        self.addCleanup(lambda: Deferred.fromCoroutine(core.store.close()))
+        return core
+
+    def create(self, core: Core, body: bytes = b"{}") -> Job:
+        """A new job."""
+        return self.successResultOf(core.lifecycle.create(new_job(body))).job
+
+    def report(self, core: Core, job: Job, body: bytes = b"{}") -> Job:
+        """The job after a report."""
+        return self.successResultOf(core.lifecycle.report(job.id, said(body)))
+
+    def get(self, core: Core, job: Job) -> Job:
+        """The job as it is now."""
+        return self.successResultOf(core.lifecycle.get(job.id))
+
+    def rows(self, core: Core, sql: str, **values: object) -> list[Row]:
+        """The result of a statement."""
+        return self.successResultOf(core.store.read(lambda tx: tx.all(sql, **values)))
+
+    def column(self, core: Core, sql: str, **values: object) -> list[Any]:
+        """The only column of a statement's result."""
+        return [next(iter(cast(Any, row))) for row in self.rows(core, sql, **values)]
+
+    def execute(self, core: Core, sql: str, **values: object) -> int:
+        """How many rows a statement changed."""
+        return self.write(core, lambda tx: tx.execute(sql, **values))
+
+    def write(self, core: Core, work: Callable[[Tx], T]) -> T:
+        """The value of a write."""
+        return self.successResultOf(core.store.write(work))

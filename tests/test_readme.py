@@ -1,0 +1,142 @@
+"""
+What the README shows is run as it stands there; only host, port and waiting are made fit.
+
+Its install commands are run by C{.ci/run}.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.utils import getProcessOutputAndValue
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from statusjob.server.settings import SETTINGS
+from tests.process import ServerProcess, start
+
+reactor: Any = _reactor
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    """Code in the README."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+class SnippetTests(TestCase):
+    """Snippets and examples, each run against a server in a process of its own."""
+
+    timeout = 60
+
+    def setUp(self) -> Deferred[None]:  # type: ignore[override]
+        """trial waits for a server that listens."""
+        self.directory = Path(self.mktemp())
+        self.directory.mkdir()
+        return Deferred.fromCoroutine(self.serve())
+
+    async def serve(self) -> None:
+        """Start a server whose demo job ends soon."""
+        self.server = await start(
+            self.directory, {"STATUS_DELAY": "1500", "STATUSJOB_ERROR_RATE": "0"}
+        )
+        self.addCleanup(stop, self.server)
+
+    async def run_program(self, *arguments: str, fails: bool = False) -> str:
+        """Run a program to its end; what it printed."""
+        out, err, code = await getProcessOutputAndValue(
+            arguments[0], arguments[1:], env={"PYTHONPATH": str(ROOT), "PATH": path()}
+        )
+        self.assertEqual((err, code != 0), (b"", fails), out.decode() + err.decode())
+        printed: str = out.decode()
+        return printed
+
+    async def run_snippet(self, code: str) -> str:
+        """Run Python from the README against our server."""
+        code = code.replace("http://localhost:8080", self.server.url)
+        return await self.run_program(sys.executable, "-W", "error", "-c", code)
+
+    async def test_waiting_for_the_demo_job_prints_how_it_ended(self) -> None:
+        said = await self.run_snippet(blocks("python")[0])
+        self.assertEqual(said, "pending\ncompleted\nit ended as completed\n")
+
+    async def test_doing_a_job_ends_it(self) -> None:
+        said = await self.run_snippet(blocks("python")[1])
+        self.assertRegex(
+            said, rf"^watch it at {re.escape(self.server.url)}/jobs/[0-9a-f-]{{36}}\n$"
+        )
+
+    async def test_being_told_by_webhook_ends_the_waiting(self) -> None:
+        code = blocks("python")[2].replace("tcp:9090:", "tcp:0:", 1)
+        # The snippet knows its port beforehand; here it is whatever is free.
+        code = code.replace("    await serverFromString", "    port = await serverFromString")
+        code = code.replace(
+            '"http://localhost:9090/"', 'f"http://127.0.0.1:{port.getHost().port}/"'
+        )
+        self.assertEqual(await self.run_snippet(code), "it ended as completed\n")
+
+    async def test_every_curl_works(self) -> None:
+        said = ""
+        for block in blocks("sh"):
+            if "curl" in block:
+                code = block.replace("http://localhost:8080", self.server.url)
+                said += await self.run_program("/bin/bash", "-euc", code)
+        self.assertIn('{"result":"pending"}', said)
+        self.assertIn('"progress":0.5,"message":"half the rows"', said)
+        self.assertIn('"result":"completed"', said)
+
+    async def test_basic_polling_follows_the_demo_job(self) -> None:
+        said = await self.run_example("basic_polling.py", self.server.url)
+        self.assertRegex(said, r"^ +0\.\d s  pending\n +\d\.\d s  completed\n$")
+
+    async def test_webhook_monitoring_hears_of_the_end_by_webhook(self) -> None:
+        said = await self.run_example("webhook_monitoring.py", self.server.url)
+        self.assertIn("a webhook says completed\n", said)
+        self.assertRegex(said, r"completed\n$")
+
+    async def test_compress_file_compresses_and_completes(self) -> None:
+        file = self.directory / "file"
+        content = bytes(range(256)) * 8192
+        file.write_bytes(content)
+        said = await self.run_example("compress_file.py", str(file), self.server.url)
+        self.assertRegex(said, r"pending\n(.*\n)*completed\n$")
+        self.assertEqual(gzip.decompress((self.directory / "file.gz").read_bytes()), content)
+
+    async def run_example(self, name: str, *arguments: str) -> str:
+        """Run an example; what it printed."""
+        program = str(ROOT / "examples" / name)
+        return await self.run_program(sys.executable, "-W", "error", program, *arguments)
+
+
+class SettingsTests(SynchronousTestCase):
+    """The settings are told in three places."""
+
+    def test_the_readme_names_every_setting(self) -> None:
+        for setting in SETTINGS:
+            self.assertIn(f"| `--{setting.option}` | `{setting.variable}` |", README)
+
+    def test_the_example_of_a_dotenv_names_every_setting_and_its_default(self) -> None:
+        example = (ROOT / ".env.example").read_text()
+        for setting in SETTINGS:
+            self.assertRegex(example, rf"(?m)^#{setting.variable}=")
+            if setting.default is not None:
+                self.assertIn(f"#{setting.variable}={setting.default}\n", example)
+
+
+async def stop(server: ServerProcess) -> None:
+    """End a server."""
+    server.kill()
+    await server.ended
+
+
+def path() -> str:
+    """Where programs are found."""
+    return os.environ.get("PATH", "/usr/bin:/bin")

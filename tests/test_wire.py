@@ -1,0 +1,303 @@
+"""What comes in: decoded strictly, refused with words for its sender."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import UNSET
+from twisted.trial.unittest import SynchronousTestCase
+
+from statusjob.jobs import TERMINAL_EVENTS, EventType, Status
+from statusjob.wire import (
+    DEPTH_LIMIT,
+    MESSAGE_LIMIT,
+    METADATA_LIMIT,
+    OUTPUT_LIMIT,
+    URL_LIMIT,
+    BadInput,
+    ErrorReport,
+    NewJob,
+    NewWebhook,
+    Registration,
+    Report,
+    Simulation,
+    canonical_hash,
+    decode,
+    encode,
+    is_job_id,
+)
+
+SHAPES: tuple[type[Any], ...] = (Report, NewJob, Registration)
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=8,
+)
+
+
+def nested(depth: int) -> bytes:
+    """So many lists in each other."""
+    return b"[" * depth + b"]" * depth
+
+
+class DecodeTestCase(SynchronousTestCase):
+    """Asserts what is refused."""
+
+    def refused(self, shape: type[Any], body: bytes, *words: str) -> None:
+        """It is refused, with these words in the reason, and the reason is one short line."""
+        error = self.assertRaises(BadInput, decode, body, shape)
+        for word in words:
+            self.assertIn(word, str(error))
+        self.assertLess(len(str(error)), 200)
+        self.assertEqual(len(str(error).splitlines()), 1)
+
+
+class AnyBodyTests(DecodeTestCase):
+    """What no shape accepts."""
+
+    def test_nothing_at_all_stands_for_an_empty_object(self) -> None:
+        self.assertEqual(decode(b"", NewJob), NewJob())
+        self.assertEqual(decode(b"", Report), Report())
+
+    def test_what_is_not_json_is_refused(self) -> None:
+        for shape in SHAPES:
+            for body in (
+                b"{",
+                b"{'url':1}",
+                b"{}{}",
+                b"<job/>",
+                b" ",
+                b"\xef\xbb\xbf{}",
+            ):
+                self.refused(shape, body, "not valid JSON")
+        for text in (b"\\ud800", b"\x00", b"line\nbreak", b"\\x41"):
+            self.refused(Report, b'{"message":"%b"}' % text, "not valid JSON")
+
+    def test_what_is_no_object_is_refused(self) -> None:
+        for shape in SHAPES:
+            for body in (b"[]", b"1", b"null", b'"x"', b"true"):
+                self.refused(shape, body, "Expected `object`")
+
+    def test_invalid_utf_8_is_refused(self) -> None:
+        self.refused(Report, b'{"message":"\xff"}', "not valid UTF-8")
+        self.refused(Report, b'{"message":"\xc3"}', "not valid UTF-8")
+        self.refused(Report, b'{"message":"\xed\xa0\x80"}', "not valid UTF-8")
+        self.refused(NewJob, b'{"metadata":{"\xff":1}}', "not valid UTF-8")
+        self.refused(Registration, b'{"url":"http://\xff/"}', "not valid UTF-8")
+        self.refused(Report, b"\xff", "not valid JSON")
+
+    def test_nul_is_refused_wherever_it_is(self) -> None:
+        for shape, body in (
+            (Report, b'{"message":"a\\u0000b"}'),
+            (Report, b'{"message":"\\\\\\u0000"}'),
+            (Report, b'{"result":"completed","output":["\\u0000"]}'),
+            (NewJob, b'{"metadata":{"\\u0000":1}}'),
+            (Registration, b'{"url":"http://a/\\u0000"}'),
+        ):
+            self.refused(shape, body, "NUL")
+
+    def test_the_text_of_an_escaped_nul_is_not_one(self) -> None:
+        self.assertEqual(decode(b'{"message":"\\\\u0000"}', Report).message, "\\u0000")
+
+    def test_absurd_nesting_is_refused_whatever_the_member(self) -> None:
+        deep = nested(200_000)
+        for shape, body in (
+            (Report, b'{"result":"completed","output":%b}'),
+            (Report, b'{"output":%b,"result":"completed"}'),
+            (NewJob, b'{"metadata":{"a":%b}}'),
+            (Registration, b'{"url":"u","whatever":%b}'),
+        ):
+            self.refused(shape, body % deep, "nested deeper than 32 levels")
+
+    @given(st.binary(max_size=60))
+    def test_whatever_comes_nothing_else_is_raised(self, body: bytes) -> None:
+        for shape in SHAPES:
+            try:
+                decode(body, shape)
+            except BadInput:
+                continue
+
+    @settings(deadline=None, max_examples=50)
+    @given(json_values)
+    def test_whatever_json_comes_nothing_else_is_raised(self, value: object) -> None:
+        for members in ({"output": value, "result": "completed"}, {"metadata": value}, value):
+            for shape in SHAPES:
+                try:
+                    decode(encode(members), shape)
+                except BadInput:
+                    continue
+
+
+class ReportTests(DecodeTestCase):
+    """What a worker says."""
+
+    def test_what_is_left_out_is_not_what_is_null(self) -> None:
+        report = decode(b'{"progress":null}', Report)
+        self.assertIsNone(report.progress)
+        for member in ("message", "eta", "result", "output", "error"):
+            self.assertIs(getattr(report, member), UNSET)
+
+    def test_a_whole_report(self) -> None:
+        body = b'{"progress":1,"message":"m","eta":0,"result":"completed","output":{"a":[]}}'
+        expected = Report(
+            progress=1.0, message="m", eta=0.0, result=Status.COMPLETED, output={"a": []}
+        )
+        self.assertEqual(decode(body, Report), expected)
+
+    def test_progress_is_a_number_from_0_to_1(self) -> None:
+        for number in (b"0", b"1", b"0.5", b"1.0", b"-0.0", b"1e-300"):
+            decode(b'{"progress":%b}' % number, Report)
+        for number in (b"-0.1", b"1.0000001", b"2", b"100", b"1e400", b"1" * 400):
+            self.refused(Report, b'{"progress":%b}' % number, "$.progress")
+
+    def test_nan_and_infinity_are_no_numbers(self) -> None:
+        for number in (b"NaN", b"Infinity", b"-Infinity", b"nan"):
+            self.refused(Report, b'{"progress":%b}' % number, "not valid JSON")
+
+    def test_neither_strings_nor_booleans_stand_for_numbers(self) -> None:
+        for value in (b'"0.5"', b"true", b"false", b"[]", b"{}"):
+            self.refused(Report, b'{"progress":%b}' % value, "Expected `float | null`")
+            self.refused(Report, b'{"eta":%b}' % value, "Expected `float | null`")
+
+    def test_an_eta_is_neither_negative_nor_past_a_century(self) -> None:
+        for number in (b"-1", b"1e11", b"9" * 400):
+            self.refused(Report, b'{"eta":%b}' % number, "$.eta")
+
+    def test_unknown_members_are_refused_by_name(self) -> None:
+        self.refused(Report, b'{"progess":0.5}', "`progess`")
+        self.refused(Report, b'{"result":"error","error":{"kode":"x"}}', "`kode`", "$.error")
+
+    def test_results_are_the_three_of_the_contract(self) -> None:
+        for value in (b'"done"', b'"Completed"', b"null", b"1", b'""'):
+            self.refused(Report, b'{"result":%b}' % value)
+
+    def test_output_goes_only_with_completed_and_error_with_error(self) -> None:
+        for body in (
+            b'{"output":1}',
+            b'{"result":"error","output":1}',
+            b'{"result":"pending","output":1}',
+        ):
+            self.refused(Report, body, "`output` goes only with the result `completed`")
+        for body in (b'{"error":{}}', b'{"result":"completed","error":{"code":"x"}}'):
+            self.refused(Report, body, "`error` goes only with the result `error`")
+        decode(b'{"output":null,"error":null}', Report)
+
+    def test_an_error_has_a_code_that_machines_can_read(self) -> None:
+        error = decode(b'{"result":"error","error":{}}', Report).error
+        self.assertEqual(error, ErrorReport("failed", None))
+        for code in (b"", b"two words", b"x" * 65, b"new\\nline", b"\xc3\xbc"):
+            self.refused(Report, b'{"result":"error","error":{"code":"%b"}}' % code, "$.error")
+
+    def test_lengths_are_in_bytes_of_utf_8(self) -> None:
+        just, over = "ü" * (MESSAGE_LIMIT // 2), "ü" * (MESSAGE_LIMIT // 2) + "x"
+        self.assertEqual(decode(encode({"message": just}), Report).message, just)
+        self.refused(Report, encode({"message": over}), "`message` is longer than 1024 bytes")
+        body = {"result": "error", "error": {"message": over}}
+        self.refused(Report, encode(body), "`error.message` is longer")
+
+    def test_an_output_has_a_bounded_length_and_depth(self) -> None:
+        body = b'{"result":"completed","output":%b}'
+        decode(body % (b'"' + b"x" * (OUTPUT_LIMIT - 2) + b'"'), Report)
+        self.refused(Report, body % (b'"' + b"x" * (OUTPUT_LIMIT - 1) + b'"'), "`output`")
+        decode(body % nested(DEPTH_LIMIT), Report)
+        self.refused(Report, body % nested(DEPTH_LIMIT + 1), "nested deeper than 32 levels")
+
+    def test_huge_integers_are_refused_or_kept_as_they_are(self) -> None:
+        body = b'{"result":"completed","output":%b}'
+        self.assertEqual(decode(body % (b"9" * 30), Report).output, int("9" * 30))
+        self.refused(Report, body % (b"9" * 5000), "out of range")
+        self.refused(Report, body % b"1e999", "out of range")
+
+
+class NewJobTests(DecodeTestCase):
+    """What a client wants done."""
+
+    def test_a_whole_job(self) -> None:
+        body = (
+            b'{"kind":"video-translation","metadata":{"a":1},"deadline":60,"heartbeat":5.5,'
+            b'"webhook":{"url":"http://a","events":["job.error"],"secret":"s","name":"n"},'
+            b'"simulate":{"delay":3,"error_rate":0}}'
+        )
+        expected = NewJob(
+            kind="video-translation",
+            metadata={"a": 1},
+            deadline=60.0,
+            heartbeat=5.5,
+            webhook=NewWebhook("http://a", [EventType.ERROR], "s", "n"),
+            simulate=Simulation(3.0, 0.0),
+        )
+        self.assertEqual(decode(body, NewJob), expected)
+
+    def test_a_kind_is_a_short_name_and_not_that_of_the_demo_job(self) -> None:
+        for kind in (b"", b"a b", b"x" * 65, b"new\\nline", b"kind\\n", b"/", b"\xc3\xbc"):
+            self.refused(NewJob, b'{"kind":"%b"}' % kind, "$.kind")
+        self.refused(NewJob, b'{"kind":"demo"}', "`demo` is the server's own")
+
+    def test_periods_are_positive_and_at_most_a_century(self) -> None:
+        for member in (b"deadline", b"heartbeat"):
+            for number in (b"0", b"-1", b"1e11", b"true", b'"5"', b"NaN"):
+                self.refused(NewJob, b'{"%b":%b}' % (member, number))
+
+    def test_a_simulation_has_a_delay_and_a_probability(self) -> None:
+        for body in (b'{"delay":-1}', b'{"error_rate":1.1}', b'{"error_rate":true}', b'{"x":1}'):
+            self.refused(NewJob, b'{"simulate":%b}' % body, "$.simulate")
+
+    def test_metadata_is_an_object_of_bounded_length_and_depth(self) -> None:
+        self.refused(NewJob, b'{"metadata":[]}', "$.metadata")
+        just = b'{"metadata":{"a":"%b"}}' % (b"x" * (METADATA_LIMIT - len('{"a":""}')))
+        decode(just, NewJob)
+        self.refused(NewJob, just.replace(b'"a"', b'"ab"'), "`metadata` is longer")
+        self.refused(NewJob, b'{"metadata":{"a":%b}}' % nested(DEPTH_LIMIT), "nested deeper")
+
+    def test_a_webhook_needs_a_url_and_knows_three_events(self) -> None:
+        for body in (
+            b"{}",
+            b'{"url":""}',
+            b'{"url":1}',
+            b'{"url":"%b"}' % (b"x" * (URL_LIMIT + 1)),
+            b'{"url":"u","events":[]}',
+            b'{"url":"u","events":["job.done"]}',
+            b'{"url":"u","events":"job.error"}',
+            b'{"url":"u","name":""}',
+            b'{"url":"u","x":1}',
+        ):
+            self.refused(NewJob, b'{"webhook":%b}' % body, "$.webhook")
+
+    def test_events_are_those_of_an_end_unless_named_and_have_one_order(self) -> None:
+        self.assertEqual(NewWebhook("u").event_types, TERMINAL_EVENTS)
+        named = [EventType.ERROR, EventType.PROGRESS, EventType.ERROR]
+        expected = (EventType.PROGRESS, EventType.ERROR)
+        self.assertEqual(NewWebhook("u", named).event_types, expected)
+
+    def test_old_clients_may_send_more_when_they_register(self) -> None:
+        self.assertEqual(decode(b'{"url":"u","id":7}', Registration), Registration("u"))
+
+
+class SameTests(SynchronousTestCase):
+    """When two bodies ask for the same, and what can be an id."""
+
+    def test_neither_space_nor_order_makes_another_body(self) -> None:
+        one = b'{"kind":"k","metadata":{"a":1,"b":[1,2]}}'
+        other = b'{ "metadata": {"b":[1, 2], "a":1},\n "kind":"\\u006b" }'
+        self.assertEqual(canonical_hash(one), canonical_hash(other))
+        self.assertEqual(canonical_hash(b""), canonical_hash(b"{}"))
+
+    @settings(deadline=None, max_examples=50)
+    @given(json_values, json_values)
+    def test_other_values_do(self, one: object, other: object) -> None:
+        same = canonical_hash(encode(one)) == canonical_hash(encode(other))
+        if same:
+            self.assertEqual(one, other)
+
+    def test_an_id_has_the_form_of_a_uuid(self) -> None:
+        self.assertTrue(is_job_id("01935a2e-3d00-74f3-94e4-ded560858827"))
+        for text in ("", "x", "01935A2E-3D00-74F3-94E4-DED560858827", "../etc", "a" * 36):
+            self.assertFalse(is_job_id(text))
+        self.assertFalse(is_job_id("01935a2e-3d00-74f3-94e4-ded560858827\n"))
