@@ -1,8 +1,8 @@
-"""C{python -m statusjob}: the server in the foreground, as C{twist statusjob} runs it."""
+"""C{python -m statusjob}: C{twist statusjob}, with a log for people."""
 
 import runpy
 import sys
 
 if __name__ == "__main__":
-    sys.argv.insert(1, "statusjob")
+    sys.argv[1:1] = ["--log-format=text", "statusjob"]
     runpy.run_module("twisted", run_name="__main__", alter_sys=True)

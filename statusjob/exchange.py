@@ -226,7 +226,7 @@ def _verdict(problem: BaseException) -> BaseException:
     def due_to(*kinds: type[BaseException]) -> bool:
         return any(isinstance(each, kinds) for each in causes)
 
-    if due_to(CancelledError):
+    if due_to(CancelledError, error.ConnectingCancelledError):
         return CancelledError()
     verdict: ExchangeFailed
     if due_to(error.DNSLookupError, error.UnknownHostError) or _is_bad_hostname(problem):

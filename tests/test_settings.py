@@ -215,20 +215,22 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(self.parse().port, 2)
         self.assertEqual(self.parse("--port=1").port, 1)
 
-    def test_a_bad_value_is_a_usage_error_from_wherever_it_comes(self) -> None:
-        error = self.assertRaises(UsageError, self.parse, "--drain=soon")
-        self.assertIn("--drain 'soon': ", str(error))
-        Path(".env").write_text("PORT=nonsense\n")
-        error = self.assertRaises(UsageError, self.parse)
-        self.assertIn("PORT 'nonsense': ", str(error))
-        self.environment["STATUSJOB_TOKEN"] = "sword fish"
-        error = self.assertRaises(UsageError, self.parse, "--port=1")
-        self.assertNotIn("sword", str(error))
+    def refusal(self, *arguments: str) -> str:
+        """The one line with which the server does not start."""
+        error = self.assertRaises(SystemExit, self.parse, *arguments)
+        (line,) = str(error.code).splitlines()
+        return line
 
-    def test_a_file_that_cannot_be_read_is_a_usage_error(self) -> None:
+    def test_a_bad_value_is_one_line_from_wherever_it_comes(self) -> None:
+        self.assertIn("statusjob: --drain 'soon': ", self.refusal("--drain=soon"))
+        Path(".env").write_text("PORT=nonsense\n")
+        self.assertIn("statusjob: PORT 'nonsense': ", self.refusal())
+        self.environment["STATUSJOB_TOKEN"] = "sword fish"
+        self.assertNotIn("sword", self.refusal("--port=1"))
+
+    def test_a_file_that_cannot_be_read_is_one_line(self) -> None:
         Path(".env").write_bytes(b"PORT=\xff\n")
-        error = self.assertRaises(UsageError, self.parse)
-        self.assertIn("cannot read .env", str(error))
+        self.assertIn("cannot read .env", self.refusal())
 
     def test_what_is_no_option_is_a_usage_error(self) -> None:
         for arguments in (["--colour=red"], ["--port"], ["--private=yes"], ["stray"]):

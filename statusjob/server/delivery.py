@@ -157,7 +157,7 @@ class Delivery:
             return outbox.claim(tx, room), outbox.next_due(tx)
 
         claims, next_due = await self._store.write(work)
-        for claim in claims:
+        for claim in () if self._stopping else claims:
             attempt = Deferred.fromCoroutine(self._attempt(claim))
             self._under_way.add(attempt)
             attempt.addErrback(self._failed, claim)

@@ -18,6 +18,7 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.http import HTTPChannel
+from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
@@ -137,13 +138,30 @@ class FrontChannel(HTTPChannel):
             return
         self.refused = True
         self.since = None
-        body = Problem("too-large", f"a body may hold {BODY_LIMIT} bytes").body()
-        self.transport.write(
-            b"HTTP/1.1 413 Content Too Large\r\n"
-            b"Content-Type: application/problem+json\r\n"
-            b"Content-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(body), body)
-        )
+        self._say(Problem("too-large", f"a body may hold {BODY_LIMIT} bytes"))
         self._lingering = self.callLater(LINGER_SECONDS, self.loseConnection)
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        # Twisted's own answer has no body; every error of ours is a problem.
+        self._say(Problem("invalid-request", "this is not a request that HTTP allows"))
+        self.loseConnection()
+
+    def _say(self, problem: Problem) -> None:
+        """Answer before there is a request that could."""
+        body = problem.body()
+        self.writeHeaders(
+            b"HTTP/1.1",
+            b"%d" % problem.status,
+            http.RESPONSES.get(problem.status, b""),
+            Headers(
+                {
+                    b"content-type": [b"application/problem+json"],
+                    b"content-length": [b"%d" % len(body)],
+                    b"connection": [b"close"],
+                }
+            ),
+        )
+        self.transport.write(body)
 
 
 class FrontSite(Site):

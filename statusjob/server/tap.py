@@ -74,12 +74,18 @@ class Options(usage.Options):
         self["allow-net"].append(text)
 
     def postOptions(self) -> None:
+        """
+        Make the settings.
+
+        @raise SystemExit: with one line, if they cannot be used: a C{UsageError} would bury it
+            under all options there are.
+        """
         try:
             self.settings = resolve(self, os.environ, dotenv_values(".env"))
         except BadSetting as error:
-            raise usage.UsageError(str(error)) from None
+            _stop_at_once(str(error))
         except (OSError, UnicodeDecodeError) as error:
-            raise usage.UsageError(f"cannot read .env: {error}") from None
+            _stop_at_once(f"cannot read .env: {error}")
 
 
 class Server(Service):
@@ -203,7 +209,7 @@ class Server(Service):
 
 def _stop_at_once(reason: str) -> NoReturn:
     """
-    Say why the server cannot start. A daemon has nothing but its log to say it in.
+    Say in one line why the server cannot start.
 
     @raise SystemExit: always.
     """

@@ -11,10 +11,10 @@ CREATE TABLE attempts (
                 detail TEXT
             ) STRICT
             ;
-INSERT INTO "attempts" VALUES(1,'msg_223bbd62f08b6844473c8e17f55d888e',1,1732384806.0,1732384806.0,'ok',200,NULL);
-INSERT INTO "attempts" VALUES(2,'msg_0c4d996eac7a60f0262e1f6e4da9304c',1,1732384808.0,1732384808.0,'connect',NULL,NULL);
-INSERT INTO "attempts" VALUES(3,'msg_0901a707afb141b812dde52a520ace52',1,1732384810.0,1732384810.0,'connect',NULL,NULL);
-INSERT INTO "attempts" VALUES(4,'msg_317e5a82ead66672ab75a722add1170e',1,1732384813.0,NULL,NULL,NULL,NULL);
+INSERT INTO "attempts" VALUES(1,'msg_667954b083046a9f510c2367ecd0f745',1,1732384806.0,1732384806.0,'ok',200,NULL);
+INSERT INTO "attempts" VALUES(2,'msg_e372c42e241e473f2fe01ae14d78aa37',1,1732384808.0,1732384808.0,'connect',NULL,NULL);
+INSERT INTO "attempts" VALUES(3,'msg_1f857ecb3ed6b2c0959c5431695d6211',1,1732384810.0,1732384810.0,'connect',NULL,NULL);
+INSERT INTO "attempts" VALUES(4,'msg_ab79b44886925351e5291a00a6c45e33',1,1732384813.0,NULL,NULL,NULL,NULL);
 CREATE TABLE bodies (
                 id INTEGER PRIMARY KEY AUTOINCREMENT,
                 job_id TEXT REFERENCES jobs (id) ON DELETE CASCADE,
@@ -23,10 +23,10 @@ CREATE TABLE bodies (
                 UNIQUE (job_id, version)
             ) STRICT
             ;
-INSERT INTO "bodies" VALUES(1,'01935a2e-5088-7af5-bf94-f50ebef6d413',2,'{"result":"completed","timestamp":1732384806000,"type":"job.completed","job":{"id":"01935a2e-5088-7af5-bf94-f50ebef6d413","kind":"delivered","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":{"frames":7},"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:05.000Z","updated_at":"2024-11-23T18:00:06.000Z","finished_at":"2024-11-23T18:00:06.000Z","duration":1,"links":{"self":"/jobs/01935a2e-5088-7af5-bf94-f50ebef6d413","status":"/jobs/01935a2e-5088-7af5-bf94-f50ebef6d413/status","operation":"/jobs/01935a2e-5088-7af5-bf94-f50ebef6d413/operation"}}}');
-INSERT INTO "bodies" VALUES(2,'01935a2e-5858-7fff-987f-585fa9513f48',2,'{"result":"error","timestamp":1732384808000,"type":"job.error","job":{"id":"01935a2e-5858-7fff-987f-585fa9513f48","kind":"dead","result":"error","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":{"code":"disk","message":"is full"},"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:07.000Z","updated_at":"2024-11-23T18:00:08.000Z","finished_at":"2024-11-23T18:00:08.000Z","duration":1,"links":{"self":"/jobs/01935a2e-5858-7fff-987f-585fa9513f48","status":"/jobs/01935a2e-5858-7fff-987f-585fa9513f48/status","operation":"/jobs/01935a2e-5858-7fff-987f-585fa9513f48/operation"}}}');
-INSERT INTO "bodies" VALUES(3,'01935a2e-6028-7df2-b7e7-02684170ceb1',2,'{"result":"completed","timestamp":1732384810000,"type":"job.completed","job":{"id":"01935a2e-6028-7df2-b7e7-02684170ceb1","kind":"retried","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:09.000Z","updated_at":"2024-11-23T18:00:10.000Z","finished_at":"2024-11-23T18:00:10.000Z","duration":1,"links":{"self":"/jobs/01935a2e-6028-7df2-b7e7-02684170ceb1","status":"/jobs/01935a2e-6028-7df2-b7e7-02684170ceb1/status","operation":"/jobs/01935a2e-6028-7df2-b7e7-02684170ceb1/operation"}}}');
-INSERT INTO "bodies" VALUES(4,'01935a2e-6be0-7335-8078-7aa0449995c9',2,'{"result":"completed","timestamp":1732384813000,"type":"job.completed","job":{"id":"01935a2e-6be0-7335-8078-7aa0449995c9","kind":"sending","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:12.000Z","updated_at":"2024-11-23T18:00:13.000Z","finished_at":"2024-11-23T18:00:13.000Z","duration":1,"links":{"self":"/jobs/01935a2e-6be0-7335-8078-7aa0449995c9","status":"/jobs/01935a2e-6be0-7335-8078-7aa0449995c9/status","operation":"/jobs/01935a2e-6be0-7335-8078-7aa0449995c9/operation"}}}');
+INSERT INTO "bodies" VALUES(1,'01935a2e-5088-71dd-952f-23b9bde2c743',2,'{"result":"completed","timestamp":1732384806000,"type":"job.completed","job":{"id":"01935a2e-5088-71dd-952f-23b9bde2c743","kind":"delivered","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":{"frames":7},"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:05.000Z","updated_at":"2024-11-23T18:00:06.000Z","finished_at":"2024-11-23T18:00:06.000Z","duration":1,"links":{"self":"/jobs/01935a2e-5088-71dd-952f-23b9bde2c743","status":"/jobs/01935a2e-5088-71dd-952f-23b9bde2c743/status","operation":"/jobs/01935a2e-5088-71dd-952f-23b9bde2c743/operation"}}}');
+INSERT INTO "bodies" VALUES(2,'01935a2e-5858-78d8-8ed3-d726fbe26d2f',2,'{"result":"error","timestamp":1732384808000,"type":"job.error","job":{"id":"01935a2e-5858-78d8-8ed3-d726fbe26d2f","kind":"dead","result":"error","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":{"code":"disk","message":"is full"},"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:07.000Z","updated_at":"2024-11-23T18:00:08.000Z","finished_at":"2024-11-23T18:00:08.000Z","duration":1,"links":{"self":"/jobs/01935a2e-5858-78d8-8ed3-d726fbe26d2f","status":"/jobs/01935a2e-5858-78d8-8ed3-d726fbe26d2f/status","operation":"/jobs/01935a2e-5858-78d8-8ed3-d726fbe26d2f/operation"}}}');
+INSERT INTO "bodies" VALUES(3,'01935a2e-6028-79d0-a752-6f4d58a8f708',2,'{"result":"completed","timestamp":1732384810000,"type":"job.completed","job":{"id":"01935a2e-6028-79d0-a752-6f4d58a8f708","kind":"retried","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:09.000Z","updated_at":"2024-11-23T18:00:10.000Z","finished_at":"2024-11-23T18:00:10.000Z","duration":1,"links":{"self":"/jobs/01935a2e-6028-79d0-a752-6f4d58a8f708","status":"/jobs/01935a2e-6028-79d0-a752-6f4d58a8f708/status","operation":"/jobs/01935a2e-6028-79d0-a752-6f4d58a8f708/operation"}}}');
+INSERT INTO "bodies" VALUES(4,'01935a2e-6be0-7385-8f9d-9a62d967ac87',2,'{"result":"completed","timestamp":1732384813000,"type":"job.completed","job":{"id":"01935a2e-6be0-7385-8f9d-9a62d967ac87","kind":"sending","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:12.000Z","updated_at":"2024-11-23T18:00:13.000Z","finished_at":"2024-11-23T18:00:13.000Z","duration":1,"links":{"self":"/jobs/01935a2e-6be0-7385-8f9d-9a62d967ac87","status":"/jobs/01935a2e-6be0-7385-8f9d-9a62d967ac87/status","operation":"/jobs/01935a2e-6be0-7385-8f9d-9a62d967ac87/operation"}}}');
 CREATE TABLE deliveries (
                 id TEXT PRIMARY KEY,
                 webhook_id TEXT NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
@@ -45,10 +45,10 @@ CREATE TABLE deliveries (
                 CHECK ((state IN ('pending', 'sending')) = (finished_at IS NULL))
             ) STRICT
             ;
-INSERT INTO "deliveries" VALUES('msg_223bbd62f08b6844473c8e17f55d888e','wh_34eb77adc4d9f89191738c7ca7ee4bcf',1,'01935a2e-5088-7af5-bf94-f50ebef6d413',2,'job.completed',1,'delivered',1,1732384806.0,1732384806.0,1732384806.0);
-INSERT INTO "deliveries" VALUES('msg_0c4d996eac7a60f0262e1f6e4da9304c','wh_4b74409e7b5f2c7c876194df17e3a769',1,'01935a2e-5858-7fff-987f-585fa9513f48',2,'job.error',2,'dead',1,1732384808.0,1732384808.0,1732384808.0);
-INSERT INTO "deliveries" VALUES('msg_0901a707afb141b812dde52a520ace52','wh_53d8028de32d150e8d4aef10df181679',1,'01935a2e-6028-7df2-b7e7-02684170ceb1',2,'job.completed',3,'pending',1,1732388410.0,1732384810.0,NULL);
-INSERT INTO "deliveries" VALUES('msg_317e5a82ead66672ab75a722add1170e','wh_64aa335dcb672b8a4f7ff58e123685d0',1,'01935a2e-6be0-7335-8078-7aa0449995c9',2,'job.completed',4,'sending',1,1732384813.0,1732384813.0,NULL);
+INSERT INTO "deliveries" VALUES('msg_667954b083046a9f510c2367ecd0f745','wh_605e8865d62966afe33e67205856f7e1',1,'01935a2e-5088-71dd-952f-23b9bde2c743',2,'job.completed',1,'delivered',1,1732384806.0,1732384806.0,1732384806.0);
+INSERT INTO "deliveries" VALUES('msg_e372c42e241e473f2fe01ae14d78aa37','wh_4b83d6ae3da2018da7e2208ddb9a2204',1,'01935a2e-5858-78d8-8ed3-d726fbe26d2f',2,'job.error',2,'dead',1,1732384808.0,1732384808.0,1732384808.0);
+INSERT INTO "deliveries" VALUES('msg_1f857ecb3ed6b2c0959c5431695d6211','wh_0851af6fca40f02524679c8f58cf5612',1,'01935a2e-6028-79d0-a752-6f4d58a8f708',2,'job.completed',3,'pending',1,1732388410.0,1732384810.0,NULL);
+INSERT INTO "deliveries" VALUES('msg_ab79b44886925351e5291a00a6c45e33','wh_f4c6e4d26ff3418b599a3000e37fb8c9',1,'01935a2e-6be0-7385-8f9d-9a62d967ac87',2,'job.completed',4,'sending',1,1732384813.0,1732384813.0,NULL);
 CREATE TABLE events (
                 job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
                 version INTEGER NOT NULL,
@@ -59,22 +59,22 @@ CREATE TABLE events (
                 PRIMARY KEY (job_id, version)
             ) STRICT, WITHOUT ROWID
             ;
-INSERT INTO "events" VALUES('01935a2e-3d00-74f3-94e4-ded560858827',1,1732384800.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-40e8-78d8-a668-b5b53716f68d',1,1732384801.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-40e8-78d8-a668-b5b53716f68d',2,1732384802.0,'pending',0.5,'half');
-INSERT INTO "events" VALUES('01935a2e-48b8-7490-8042-b2ef89c7e522',1,1732384803.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-4ca0-7fca-81bf-0fcd0b1ac172',1,1732384804.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-5088-7af5-bf94-f50ebef6d413',1,1732384805.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-5088-7af5-bf94-f50ebef6d413',2,1732384806.0,'completed',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-5858-7fff-987f-585fa9513f48',1,1732384807.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-5858-7fff-987f-585fa9513f48',2,1732384808.0,'error',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-6028-7df2-b7e7-02684170ceb1',1,1732384809.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-6028-7df2-b7e7-02684170ceb1',2,1732384810.0,'completed',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-67f8-71d4-be03-2c06f3e6e371',1,1732384811.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-67f8-7eff-86ee-2c7341005f69',1,1732384811.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-67f8-7eff-86ee-2c7341005f69',2,1732384811.0,'error',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-6be0-7335-8078-7aa0449995c9',1,1732384812.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-6be0-7335-8078-7aa0449995c9',2,1732384813.0,'completed',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-3d00-7579-a669-70b53bd9c2c3',1,1732384800.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-40e8-79ef-8fb4-6d7c6f55eb77',1,1732384801.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-40e8-79ef-8fb4-6d7c6f55eb77',2,1732384802.0,'pending',0.5,'half');
+INSERT INTO "events" VALUES('01935a2e-48b8-7cbc-abd6-6b2c5fe6b78c',1,1732384803.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-4ca0-7687-b210-fa88114d3b32',1,1732384804.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-5088-71dd-952f-23b9bde2c743',1,1732384805.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-5088-71dd-952f-23b9bde2c743',2,1732384806.0,'completed',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-5858-78d8-8ed3-d726fbe26d2f',1,1732384807.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-5858-78d8-8ed3-d726fbe26d2f',2,1732384808.0,'error',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-6028-79d0-a752-6f4d58a8f708',1,1732384809.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-6028-79d0-a752-6f4d58a8f708',2,1732384810.0,'completed',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-67f8-738e-9c90-fc4ac4318a6f',1,1732384811.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-67f8-7528-b136-fdc19c7a628c',1,1732384811.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-67f8-7528-b136-fdc19c7a628c',2,1732384811.0,'error',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-6be0-7385-8f9d-9a62d967ac87',1,1732384812.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-6be0-7385-8f9d-9a62d967ac87',2,1732384813.0,'completed',NULL,NULL);
 CREATE TABLE jobs (
                 id TEXT PRIMARY KEY,
                 kind TEXT NOT NULL,
@@ -109,16 +109,16 @@ CREATE TABLE jobs (
                 CHECK ((result = 'error') = (error_code IS NOT NULL))
             ) STRICT
             ;
-INSERT INTO "jobs" VALUES('01935a2e-3d00-74f3-94e4-ded560858827','demo','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,15.0,'completed',1732384801.5,NULL,NULL,1732384800.0,1732384800.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-40e8-78d8-a668-b5b53716f68d','waiting','pending',2,0.5,'half',1732384862.0,NULL,NULL,NULL,'{"a":[1,"ü"]}',NULL,600.0,1732384802.0,NULL,NULL,NULL,NULL,NULL,1732384801.0,1732384802.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-48b8-7490-8042-b2ef89c7e522','limited','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,3600.0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384803.0,1732384803.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-4ca0-7fca-81bf-0fcd0b1ac172','simulated','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,600.0,'error',1732384864.0,NULL,NULL,1732384804.0,1732384804.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-5088-7af5-bf94-f50ebef6d413','delivered','completed',2,NULL,NULL,NULL,'{"frames":7}',NULL,NULL,NULL,NULL,NULL,1732384806.0,NULL,NULL,NULL,NULL,NULL,1732384805.0,1732384806.0,1732384806.0);
-INSERT INTO "jobs" VALUES('01935a2e-5858-7fff-987f-585fa9513f48','dead','error',2,NULL,NULL,NULL,NULL,'disk','is full',NULL,NULL,NULL,1732384808.0,NULL,NULL,NULL,NULL,NULL,1732384807.0,1732384808.0,1732384808.0);
-INSERT INTO "jobs" VALUES('01935a2e-6028-7df2-b7e7-02684170ceb1','retried','completed',2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384810.0,NULL,NULL,NULL,NULL,NULL,1732384809.0,1732384810.0,1732384810.0);
-INSERT INTO "jobs" VALUES('01935a2e-67f8-7eff-86ee-2c7341005f69','cancelled','error',2,NULL,NULL,NULL,NULL,'cancelled',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384811.0,1732384811.0,1732384811.0);
-INSERT INTO "jobs" VALUES('01935a2e-67f8-71d4-be03-2c06f3e6e371','keyed','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'key','hash',1732384811.0,1732384811.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-6be0-7335-8078-7aa0449995c9','sending','completed',2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384813.0,NULL,NULL,NULL,NULL,NULL,1732384812.0,1732384813.0,1732384813.0);
+INSERT INTO "jobs" VALUES('01935a2e-3d00-7579-a669-70b53bd9c2c3','demo','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,15.0,'completed',1732384801.5,NULL,NULL,1732384800.0,1732384800.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-40e8-79ef-8fb4-6d7c6f55eb77','waiting','pending',2,0.5,'half',1732384862.0,NULL,NULL,NULL,'{"a":[1,"ü"]}',NULL,600.0,1732384802.0,NULL,NULL,NULL,NULL,NULL,1732384801.0,1732384802.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-48b8-7cbc-abd6-6b2c5fe6b78c','limited','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,3600.0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384803.0,1732384803.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-4ca0-7687-b210-fa88114d3b32','simulated','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,600.0,'error',1732384864.0,NULL,NULL,1732384804.0,1732384804.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-5088-71dd-952f-23b9bde2c743','delivered','completed',2,NULL,NULL,NULL,'{"frames":7}',NULL,NULL,NULL,NULL,NULL,1732384806.0,NULL,NULL,NULL,NULL,NULL,1732384805.0,1732384806.0,1732384806.0);
+INSERT INTO "jobs" VALUES('01935a2e-5858-78d8-8ed3-d726fbe26d2f','dead','error',2,NULL,NULL,NULL,NULL,'disk','is full',NULL,NULL,NULL,1732384808.0,NULL,NULL,NULL,NULL,NULL,1732384807.0,1732384808.0,1732384808.0);
+INSERT INTO "jobs" VALUES('01935a2e-6028-79d0-a752-6f4d58a8f708','retried','completed',2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384810.0,NULL,NULL,NULL,NULL,NULL,1732384809.0,1732384810.0,1732384810.0);
+INSERT INTO "jobs" VALUES('01935a2e-67f8-7528-b136-fdc19c7a628c','cancelled','error',2,NULL,NULL,NULL,NULL,'cancelled',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384811.0,1732384811.0,1732384811.0);
+INSERT INTO "jobs" VALUES('01935a2e-67f8-738e-9c90-fc4ac4318a6f','keyed','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'key','hash',1732384811.0,1732384811.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-6be0-7385-8f9d-9a62d967ac87','sending','completed',2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384813.0,NULL,NULL,NULL,NULL,NULL,1732384812.0,1732384813.0,1732384813.0);
 CREATE TABLE origins (
                 id INTEGER PRIMARY KEY AUTOINCREMENT,
                 origin TEXT NOT NULL UNIQUE,
@@ -147,15 +147,16 @@ CREATE TABLE webhooks (
                 reason TEXT,
                 failing_since REAL,
                 created_at REAL NOT NULL,
+                finished_at REAL,
                 removed_at REAL,
                 CHECK (job_id IS NULL OR kind IS NULL)
             ) STRICT
             ;
-INSERT INTO "webhooks" VALUES('wh_34eb77adc4d9f89191738c7ca7ee4bcf',1,'01935a2e-5088-7af5-bf94-f50ebef6d413',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',NULL,NULL,1,NULL,NULL,1732384805.0,NULL);
-INSERT INTO "webhooks" VALUES('wh_4b74409e7b5f2c7c876194df17e3a769',1,'01935a2e-5858-7fff-987f-585fa9513f48',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',NULL,NULL,1,NULL,NULL,1732384807.0,NULL);
-INSERT INTO "webhooks" VALUES('wh_53d8028de32d150e8d4aef10df181679',1,'01935a2e-6028-7df2-b7e7-02684170ceb1',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',NULL,NULL,1,NULL,NULL,1732384809.0,NULL);
-INSERT INTO "webhooks" VALUES('wh_e67d332f42534fcaa3f36fae50ac2c20',1,'01935a2e-67f8-7eff-86ee-2c7341005f69',NULL,'https://receiver.example/hook','job.completed job.error',NULL,'whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',NULL,NULL,1,NULL,NULL,1732384811.0,1732384811.0);
-INSERT INTO "webhooks" VALUES('wh_64aa335dcb672b8a4f7ff58e123685d0',1,'01935a2e-6be0-7335-8078-7aa0449995c9',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',NULL,NULL,1,NULL,NULL,1732384812.0,NULL);
+INSERT INTO "webhooks" VALUES('wh_605e8865d62966afe33e67205856f7e1',1,'01935a2e-5088-71dd-952f-23b9bde2c743',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',NULL,NULL,1,NULL,NULL,1732384805.0,1732384806.0,NULL);
+INSERT INTO "webhooks" VALUES('wh_4b83d6ae3da2018da7e2208ddb9a2204',1,'01935a2e-5858-78d8-8ed3-d726fbe26d2f',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',NULL,NULL,1,NULL,NULL,1732384807.0,1732384808.0,NULL);
+INSERT INTO "webhooks" VALUES('wh_0851af6fca40f02524679c8f58cf5612',1,'01935a2e-6028-79d0-a752-6f4d58a8f708',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',NULL,NULL,1,NULL,NULL,1732384809.0,1732384810.0,NULL);
+INSERT INTO "webhooks" VALUES('wh_28e799b977a1e0c7b111711a9d1af161',1,'01935a2e-67f8-7528-b136-fdc19c7a628c',NULL,'https://receiver.example/hook','job.completed job.error',NULL,'whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',NULL,NULL,1,NULL,NULL,1732384811.0,1732384811.0,1732384811.0);
+INSERT INTO "webhooks" VALUES('wh_f4c6e4d26ff3418b599a3000e37fb8c9',1,'01935a2e-6be0-7385-8f9d-9a62d967ac87',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',NULL,NULL,1,NULL,NULL,1732384812.0,1732384813.0,NULL);
 CREATE INDEX jobs_due ON jobs (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX jobs_kind ON jobs (kind, id);
@@ -166,6 +167,9 @@ CREATE UNIQUE INDEX webhooks_scope
             ;
 CREATE INDEX webhooks_job ON webhooks (job_id) WHERE job_id IS NOT NULL;
 CREATE INDEX webhooks_wide ON webhooks (kind) WHERE job_id IS NULL;
+CREATE INDEX webhooks_active
+                ON webhooks (origin_id) WHERE removed_at IS NULL AND finished_at IS NULL
+            ;
 CREATE INDEX webhooks_origin ON webhooks (origin_id);
 CREATE INDEX webhooks_removed ON webhooks (removed_at) WHERE removed_at IS NOT NULL;
 CREATE UNIQUE INDEX deliveries_pending

@@ -58,13 +58,15 @@ def find_webhook(tx: Tx, url: str, *, job_id: str) -> Row | None:
 
 
 def count_webhooks(tx: Tx, *, job_id: str, origin: str) -> tuple[int, int, int]:
-    """How many webhooks are registered: for the job, at the origin, in all."""
+    """
+    How many webhooks are registered: for the job; and of those that may still be told something,
+    at the origin and in all.
+    """
+    active = "SELECT COUNT(*) FROM webhooks WHERE removed_at IS NULL AND finished_at IS NULL"
     row = tx.one(
-        "SELECT COUNT(*) AS total,"
-        " COALESCE(SUM(CASE WHEN job_id = :job_id THEN 1 ELSE 0 END), 0) AS job,"
-        " COALESCE(SUM(CASE WHEN origin_id ="
-        " (SELECT id FROM origins WHERE origin = :origin) THEN 1 ELSE 0 END), 0) AS origin"
-        " FROM webhooks WHERE removed_at IS NULL",
+        "SELECT (SELECT COUNT(*) FROM webhooks WHERE job_id = :job_id AND removed_at IS NULL)"
+        f" AS job, ({active} AND origin_id = (SELECT id FROM origins WHERE origin = :origin))"
+        f" AS origin, ({active}) AS total",
         job_id=job_id,
         origin=origin,
     )
@@ -136,6 +138,12 @@ def fan_out(tx: Tx, job: Job, prefix: str, *, webhook_id: str | None = None) -> 
     @param webhook_id: only for this webhook.
     @return: how many.
     """
+    if job.result.terminal:
+        tx.execute(
+            "UPDATE webhooks SET finished_at = :now WHERE job_id = :id AND finished_at IS NULL",
+            now=tx.now,
+            id=job.id,
+        )
     # Event types are matched here: LIKE on a parameter makes SQLite compile the statement anew.
     concerned = [
         row

@@ -110,6 +110,7 @@ MIGRATIONS = (
             ) {strict}
             """,
             # A removed webhook is told no more updates, but what was written for it still goes.
+            # Of a webhook for one job, finished_at is when that became terminal.
             """
             CREATE TABLE webhooks (
                 id TEXT PRIMARY KEY,
@@ -126,6 +127,7 @@ MIGRATIONS = (
                 reason TEXT,
                 failing_since {real},
                 created_at {real} NOT NULL,
+                finished_at {real},
                 removed_at {real},
                 CHECK (job_id IS NULL OR kind IS NULL)
             ) {strict}
@@ -137,6 +139,10 @@ MIGRATIONS = (
             """,
             "CREATE INDEX webhooks_job ON webhooks (job_id) WHERE job_id IS NOT NULL",
             "CREATE INDEX webhooks_wide ON webhooks (kind) WHERE job_id IS NULL",
+            """
+            CREATE INDEX webhooks_active
+                ON webhooks (origin_id) WHERE removed_at IS NULL AND finished_at IS NULL
+            """,
             "CREATE INDEX webhooks_origin ON webhooks (origin_id)",
             "CREATE INDEX webhooks_removed ON webhooks (removed_at) WHERE removed_at IS NOT NULL",
             """
