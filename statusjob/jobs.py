@@ -10,9 +10,10 @@ L{statusjob.server.lifecycle} and the store. Times are seconds since the epoch
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct
 
 #: The kind of a job that names none, and the kind of the simulated job behind C{/status}.
 DEFAULT_KIND = "default"
@@ -57,16 +58,14 @@ _EVENT_OF = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class JobError:
+class JobError(Struct, frozen=True):
     """Why a job is C{error}: a short machine-readable code, and words for people."""
 
     code: str = FAILED
     message: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(Struct, frozen=True, kw_only=True):
     """
     The full state of a job at one version.
 

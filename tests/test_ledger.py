@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statusjob.jobs import Job, Status
+from statusjob.jobs import EventType, Job, Status
 from statusjob.server.lifecycle import EXPIRY_BATCH
 from statusjob.server.store import Tx, ledger
 from tests.memory import URL, Core, CoreTestCase, hook, new_job, said
@@ -65,7 +65,8 @@ class AnnouncedTests(CoreTestCase):
     def test_a_heartbeat_is_announced_with_its_new_alarm_and_the_known_version(self) -> None:
         core = self.core()
         job = self.create(core, b'{"heartbeat":5}')
-        self.successResultOf(core.registrations.register(job.id, hook()))
+        told = hook(events=[EventType.PROGRESS])
+        self.successResultOf(core.registrations.register(job.id, told))
         for _ in range(2):
             core.clock.advance(1)
             self.report(core, job)
@@ -162,7 +163,7 @@ class RetentionTests(CoreTestCase):
     def test_only_jobs_past_their_retention_go_with_all_that_is_theirs(self) -> None:
         core = self.core()
         old, new, pending = (self.create(core, b'{"kind":"k"}') for _ in range(3))
-        self.successResultOf(core.registrations.register(old.id, hook(events=["job.error"])))
+        self.successResultOf(core.registrations.register(old.id, hook(events=[EventType.ERROR])))
         self.report(core, old, COMPLETED)
         core.clock.advance(100)
         self.report(core, new, COMPLETED)

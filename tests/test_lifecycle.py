@@ -172,6 +172,7 @@ class VersionTests(CoreTestCase):
         job = self.create(core, b'{"heartbeat":10}')
         for answer in (
             core.lifecycle.report(job.id, said(COMPLETED), versions={2, 3}),
+            core.lifecycle.report(job.id, said(b'{"result":"pending"}'), versions={2}),
             core.lifecycle.cancel(job.id, versions={2}),
         ):
             failure = self.failureResultOf(answer, VersionMismatch)

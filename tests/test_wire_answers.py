@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import json
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.jobs import CANCELLED, Job, JobError, Status

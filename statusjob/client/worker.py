@@ -11,11 +11,10 @@ from __future__ import annotations
 import random as _random
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import quote
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, structs
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -32,15 +31,14 @@ from statusjob.pace import Pace
 _PACE = Pace(1.0, 30.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreatedJob(Job):
+class CreatedJob(Job, frozen=True, kw_only=True):
     """
     A job as its creator sees it.
 
     @ivar webhook: the one that was asked for, with its secret if the server made one just now.
     """
 
-    webhook: WebhookRegistration | None = field(default=None)
+    webhook: WebhookRegistration | None = None
 
 
 class WorkerClient:
@@ -169,9 +167,8 @@ class WorkerClient:
     async def _create(self, body: Mapping[str, object], key: str) -> CreatedJob:
         job, answer = await self._insist("POST", "jobs", body=body, key=key)
         made = read_members(answer, _Made).webhook
-        members = {each.name: getattr(job, each.name) for each in fields(job)}
         webhook = None if made is None else WebhookRegistration(made.id, made.secret)
-        return CreatedJob(**members, webhook=webhook)
+        return CreatedJob(**structs.asdict(job), webhook=webhook)
 
     async def _insist(
         self, method: str, *segments: str, body: object, key: str | None = None

@@ -11,9 +11,9 @@ answered: so nothing that must happen may stand after C{await store.write(...)}.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from msgspec import Struct
 from twisted.internet.defer import Deferred
 
 from statusjob.jobs import Job
@@ -37,8 +37,7 @@ class StoreBusy(StoreUnavailable):
     """More is waiting than the store is willing to queue."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Update:
+class Update(Struct, frozen=True, kw_only=True):
     """
     One accepted change, as the feed brings it.
 

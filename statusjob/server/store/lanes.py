@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar, cast
 
+from msgspec import Struct
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
@@ -86,14 +87,11 @@ class HeldLane:
             raise RuntimeError("work is still held")
 
 
-class Outcome(Generic[T]):
+class Outcome(Struct, Generic[T], frozen=True):
     """What became of one call of a batch: a value, or why there is none."""
 
-    __slots__ = ("error", "value")
-
-    def __init__(self, value: T | None = None, error: Exception | None = None) -> None:
-        self.value = value
-        self.error = error
+    value: T | None = None
+    error: Exception | None = None
 
 
 class Batches(Generic[T]):
