@@ -103,6 +103,7 @@ class ScheduleTests(DeliveryTestCase):
 
     def test_updates_that_concern_no_webhook_do_not_wake_it(self) -> None:
         job = self.job()
+        self.box.clock.advance(0)
         asleep = tuple(self.box.clock.getDelayedCalls())
         self.report(self.box, job, b'{"progress":0.5}')
         self.assertEqual(tuple(self.box.clock.getDelayedCalls()), asleep)

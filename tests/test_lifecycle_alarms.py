@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from statusjob.jobs import DEADLINE_EXCEEDED, WORKER_LOST, Status
+from statusjob.server.alarms import LONGEST_SLEEP
 from statusjob.server.lifecycle import ALARM_BATCH
-from tests.memory import CoreTestCase, new_job
+from statusjob.server.registrations import UnknownJob
+from tests.memory import CoreTestCase, new_job, said
+from tests.support import ServerTestCase
 from tests.test_lifecycle import COMPLETED
 
 
@@ -87,3 +90,32 @@ class AlarmTests(CoreTestCase):
         self.assertLess(next_due, core.clock.seconds())
         self.assertIsNone(self.write(core, core.lifecycle.ring))
         self.assertEqual(len(core.heard) - before, jobs)
+
+
+class ServerTests(ServerTestCase):
+    """The same in a whole server."""
+
+    def test_a_new_job_wakes_its_alarm_earlier(self) -> None:
+        fake = self.serve(STATUS_DELAY="600000")
+        fake.clock.advance(0)
+        lifecycle = fake.server.lifecycle
+        job = self.successResultOf(lifecycle.create(new_job(b'{"deadline":5}'))).job
+        fake.clock.advance(5.001)
+        self.assertIs(self.successResultOf(lifecycle.get(job.id)).result, Status.ERROR)
+
+    def test_it_never_sleeps_long(self) -> None:
+        fake = self.serve(STATUS_DELAY="600000")
+        self.successResultOf(fake.server.lifecycle.create(new_job(b'{"deadline":86400}')))
+        fake.clock.advance(0)
+        for call in fake.clock.getDelayedCalls():
+            self.assertLessEqual(call.getTime() - fake.clock.seconds(), LONGEST_SLEEP)
+
+    def test_jobs_are_forgotten_after_their_retention(self) -> None:
+        fake = self.serve(STATUSJOB_RETENTION="60")
+        lifecycle = fake.server.lifecycle
+        job = self.successResultOf(lifecycle.create(new_job())).job
+        self.successResultOf(lifecycle.report(job.id, said(COMPLETED)))
+        fake.clock.pump([1] * 60)
+        self.successResultOf(lifecycle.get(job.id))
+        fake.clock.pump([1] * 31)
+        self.failureResultOf(lifecycle.get(job.id), UnknownJob)
