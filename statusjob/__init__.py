@@ -5,6 +5,7 @@ The public names of the client library. Importing them imports neither Klein nor
 the reactor.
 """
 
+from statusjob.answers import WebhookEvent
 from statusjob.client.errors import (
     AlreadyMonitoring,
     BadAnswer,
@@ -29,7 +30,6 @@ from statusjob.client.status import StatusClient, WebhookRegistration
 from statusjob.client.worker import CreatedJob, WorkerClient
 from statusjob.jobs import EventType, Job, JobError, Status
 from statusjob.signing import BadSecret, new_secret
-from statusjob.wire import WebhookEvent
 
 __all__ = [
     "AlreadyMonitoring",

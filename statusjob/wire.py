@@ -3,15 +3,14 @@ JSON in, JSON out: the shapes of the HTTP contract and what they accept.
 
 Pure. What comes in is decoded strictly into small values (wrong types, unknown
 members, NUL, absurd nesting and out-of-range numbers are L{BadInput}); what
-goes out is compact JSON. Reading a server's answer is lenient about members it
-does not know, because the contract only grows.
+goes out is compact JSON. How a server's answers are read is in
+L{statusjob.answers}.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
@@ -33,7 +32,6 @@ from statusjob.jobs import (
     TERMINAL_EVENTS,
     EventType,
     Job,
-    JobError,
     Status,
 )
 
@@ -56,7 +54,6 @@ Fraction = Annotated[float, Meta(ge=0, le=1)]
 Kind = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._-]{1,64}\Z")]
 Code = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._-]{1,64}\Z")]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
-Moment = Annotated[datetime, Meta(tz=True)]
 Url = Annotated[str, Meta(min_length=1, max_length=URL_LIMIT)]
 
 #: The escape of NUL in JSON: its backslash is not itself escaped.
@@ -286,103 +283,6 @@ def operation_to_json(job: Job) -> dict[str, Any]:
     return operation
 
 
-class _JobAnswer(Struct):
-    """A job as a server of ours shows it; members that a later server adds are ignored."""
-
-    id: str
-    kind: str
-    result: Status
-    version: int
-    created_at: Moment
-    updated_at: Moment
-    progress: float | None = None
-    message: str | None = None
-    eta_at: Moment | None = None
-    output: Any = None
-    error: ErrorReport | None = None
-    metadata: dict[str, Any] | None = None
-    deadline: float | None = None
-    heartbeat: float | None = None
-    simulated: bool = False
-    finished_at: Moment | None = None
-
-    def job(self) -> Job:
-        def seconds(moment: datetime | None) -> float | None:
-            return None if moment is None else moment.timestamp()
-
-        return Job(
-            id=self.id,
-            kind=self.kind,
-            result=self.result,
-            version=self.version,
-            progress=self.progress,
-            message=self.message,
-            eta_at=seconds(self.eta_at),
-            output=self.output,
-            error=None if self.error is None else JobError(self.error.code, self.error.message),
-            metadata=self.metadata,
-            deadline=self.deadline,
-            heartbeat=self.heartbeat,
-            simulated=self.simulated,
-            created_at=self.created_at.timestamp(),
-            updated_at=self.updated_at.timestamp(),
-            finished_at=seconds(self.finished_at),
-        )
-
-
-class _StatusAnswer(Struct):
-    result: Status
-
-
-class _Payload(Struct):
-    result: Status
-    timestamp: float
-    type: EventType | None = None
-    job: _JobAnswer | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class WebhookEvent:
-    """
-    What a webhook brought.
-
-    @ivar result: the job's result.
-    @ivar timestamp: when it changed, in seconds since the epoch.
-    @ivar type: what it tells, and
-    @ivar job: the whole job; both C{None} from servers of the original contract.
-    """
-
-    result: Status
-    timestamp: float
-    type: EventType | None = None
-    job: Job | None = None
-
-
-def _read(body: bytes, shape: type[T]) -> T:
-    try:
-        return json.decode(body, type=shape)
-    except (DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
-        raise BadInput(f"not the expected answer: {error}") from None
-
-
-def read_status(body: bytes) -> Status:
-    """
-    Read the answer to C{GET .../status}.
-
-    @raise BadInput: if it is no JSON object with a known C{result}.
-    """
-    return _read(body, _StatusAnswer).result
-
-
-def read_job(body: bytes) -> Job:
-    """
-    Read a job from a server's answer.
-
-    @raise BadInput: if it is not one.
-    """
-    return _read(body, _JobAnswer).job()
-
-
 def webhook_payload(job: Job, prefix: str = "") -> bytes:
     """The body that brings an update to webhooks; C{timestamp} is milliseconds."""
     return json.encode(
@@ -392,19 +292,4 @@ def webhook_payload(job: Job, prefix: str = "") -> bytes:
             "type": job.event_type,
             "job": job_to_json(job, prefix),
         }
-    )
-
-
-def read_webhook(body: bytes) -> WebhookEvent:
-    """
-    Read what L{webhook_payload} wrote.
-
-    @raise BadInput: if it is not that.
-    """
-    payload = _read(body, _Payload)
-    return WebhookEvent(
-        result=payload.result,
-        timestamp=payload.timestamp / 1000,
-        type=payload.type,
-        job=None if payload.job is None else payload.job.job(),
     )

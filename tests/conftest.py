@@ -1,17 +1,13 @@
 """
-pytest only: order, because pytest-twisted parks the reactor; one profile for hypothesis; and a
-working directory for trial's C{mktemp}, which trial itself makes.
+pytest only: order, because pytest-twisted parks the reactor, and a working directory for trial's
+C{mktemp}, which trial itself makes.
 """
 
 import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
 from twisted.trial.unittest import TestCase
-
-settings.register_profile("suite", deadline=None, derandomize="CI" in os.environ)
-settings.load_profile("suite")
 
 
 @pytest.hookimpl(trylast=True)

@@ -14,7 +14,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from statusjob import StatusClient, wire
+from statusjob import StatusClient, answers, wire
 from statusjob.jobs import Job, JobError, Status
 
 JOB_ID = "01936b5e-7d4c-7e3a-8c1d-2f9b3a4c5d6e"
@@ -156,10 +156,10 @@ def job_body(job: Job, **more: Any) -> bytes:
     return wire.encode({**wire.job_to_json(job), **more})
 
 
-def event(result: str = "completed", **members: Any) -> wire.WebhookEvent:
+def event(result: str = "completed", **members: Any) -> answers.WebhookEvent:
     """What a webhook brings."""
     job = a_job(result, **members)
-    return wire.WebhookEvent(job.result, job.updated_at, job.event_type, job)
+    return answers.WebhookEvent(job.result, job.updated_at, job.event_type, job)
 
 
 def json_of(request: Asked) -> Any:

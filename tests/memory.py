@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.jobs import Job
-from statusjob.server.alarms import Alarm
+from statusjob.server.alarms import Alarm, follow
 from statusjob.server.feed import Feed
 from statusjob.server.lifecycle import Lifecycle
 from statusjob.server.registrations import Registrations
@@ -73,13 +73,7 @@ class Core:
     def ring(self) -> Alarm:
         """Let jobs' alarms ring, as the server does."""
         alarm = Alarm(self.time, "alarms", lambda: self.store.write(self.lifecycle.ring))
-
-        def heard(updates: Any) -> None:
-            due = [update.due_at for update in updates if update.due_at is not None]
-            if due:
-                alarm.set(min(due))
-
-        self.feed.subscribe(heard)
+        follow(self.feed, alarm)
         alarm.start()
         self.clock.advance(0)
         return alarm

@@ -26,7 +26,7 @@ from statusjob import (
     WebhookRegistration,
     new_secret,
 )
-from statusjob.wire import WebhookEvent
+from statusjob.answers import WebhookEvent
 from tests.fakes import (
     BASE,
     COMPLETED,

@@ -197,7 +197,7 @@ class SenderTests(SynchronousTestCase):
     )
     tails = st.one_of(st.text(max_size=6), st.sampled_from(["", ":1", ":", "/%zz", "?ü#ä", "\\x"]))
 
-    @settings(deadline=None, max_examples=200)
+    @settings(max_examples=200)
     @given(st.sampled_from(["http", "HTTPS"]), st.sampled_from(["", "ü:%00@", ":@"]), hosts, tails)
     def test_every_url_that_may_be_registered_can_be_attempted(
         self, scheme: str, user: str, host: str, tail: str

@@ -117,7 +117,7 @@ class StopTests(ServerTestCase):
         # The demo job is slow, so that for a while no alarm rings.
         self.fake = FakeServer(self.lane, STATUSJOB_DATABASE=self.path, STATUS_DELAY="1000000")
         self.fake.clock.advance(0)
-        while self.lane:
+        while self.lane.held:
             self.lane.step()
         self.connection = Connection(self.fake.server.site)
 
@@ -125,7 +125,7 @@ class StopTests(ServerTestCase):
         """A worker's last report, which is held before its commit."""
         body = b'{"result":"completed"}'
         self.connection.ask(f"PATCH {self.job}", "Content-Type: application/json", body=body)
-        self.assertEqual(len(self.lane), 1)
+        self.assertEqual(self.lane.held, 1)
 
     def assert_kept(self) -> None:
         """After a restart the job is completed and its webhook is to be told."""

@@ -70,7 +70,7 @@ class SimulatedTests(CoreTestCase):
         core.clock.advance(60)
         self.assertEqual(self.get(core, job), end)
 
-    @settings(deadline=None, max_examples=50)
+    @settings(max_examples=50)
     @given(
         st.floats(0, 3600, allow_subnormal=True),
         st.lists(st.floats(0.001, 600), min_size=1, max_size=30),

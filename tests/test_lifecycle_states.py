@@ -244,7 +244,6 @@ class LifecycleTests(SynchronousTestCase):
             settings=settings(
                 max_examples=40,
                 stateful_step_count=30,
-                deadline=None,
                 suppress_health_check=[HealthCheck.too_slow],
             ),
         )

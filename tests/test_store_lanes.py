@@ -107,7 +107,7 @@ class HeldLaneTests(LaneContract, TestCase):
         return self.held
 
     def let_run(self) -> None:
-        while len(self.held):
+        while self.held.held:
             self.held.step()
 
     def test_nothing_is_done_before_it_is_told_to(self) -> None:
@@ -180,7 +180,7 @@ class BatchesTests(SynchronousTestCase):
         self.lane.step()
         self.assertEqual(self.sizes, [1, 9])
         self.assertEqual([self.successResultOf(each) for each in answers[1:]], list(range(1, 10)))
-        self.assertEqual(len(self.lane), 0)
+        self.assertEqual(self.lane.held, 0)
 
     def test_a_batch_has_a_bound(self) -> None:
         for _ in range(1 + BATCH_LIMIT + 1):

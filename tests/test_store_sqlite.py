@@ -47,7 +47,7 @@ class StoreTestCase(CoreTestCase):
         self.store = self.held.store
 
     def tearDown(self) -> None:
-        while len(self.lane):
+        while self.lane.held:
             self.lane.step()
 
     def names(self, core: Core | None = None) -> list[str]:
@@ -55,7 +55,7 @@ class StoreTestCase(CoreTestCase):
         reading = (core or self.held).store.read(
             lambda tx: [row["origin"] for row in tx.all("SELECT origin FROM origins ORDER BY id")]
         )
-        while len(self.lane):
+        while self.lane.held:
             self.lane.step()
         return self.successResultOf(reading)
 
@@ -142,7 +142,7 @@ class GroupCommitTests(StoreTestCase):
             report = self.held.lifecycle.report(job.id, said(body))
             report.cancel()
             self.failureResultOf(report, CancelledError)
-            while len(self.lane):
+            while self.lane.held:
                 self.lane.step()
         self.assertEqual([u.job.version for u in self.held.heard if u.job.id == job.id], [1, 2, 3])
         reading = self.held.lifecycle.get(job.id)
@@ -165,7 +165,7 @@ class GroupCommitTests(StoreTestCase):
     def test_more_than_the_queue_holds_is_refused(self) -> None:
         answers = [self.store.write(lambda tx: None) for _ in range(1 + QUEUE_LIMIT)]
         self.failureResultOf(self.store.write(lambda tx: None), StoreBusy)
-        while len(self.lane):
+        while self.lane.held:
             self.lane.step()
         for answer in answers:
             self.successResultOf(answer)
@@ -173,7 +173,7 @@ class GroupCommitTests(StoreTestCase):
     def test_closing_finishes_what_is_queued_and_then_refuses(self) -> None:
         answers = [self.note("a"), self.note("b")]
         closing = Deferred.fromCoroutine(self.store.close())
-        while len(self.lane):
+        while self.lane.held:
             self.lane.step()
         self.successResultOf(closing)
         self.assertEqual([self.successResultOf(each) for each in answers], ["a", "b"])
@@ -184,7 +184,7 @@ class GroupCommitTests(StoreTestCase):
         self.held.clock.advance(0.12345)
         reading = self.store.read(lambda tx: tx.now)
         writing = self.store.write(lambda tx: tx.now)
-        while len(self.lane):
+        while self.lane.held:
             self.lane.step()
         self.assertEqual(self.successResultOf(reading), EPOCH + 0.123)
         self.assertEqual(self.successResultOf(writing), EPOCH + 0.123)
@@ -213,7 +213,7 @@ class ReadTests(StoreTestCase):
     def test_a_read_cannot_change_anything(self) -> None:
         for core in (self.filed, self.held):
             writing = core.store.read(partial(note, "a"))
-            while len(self.lane):
+            while self.lane.held:
                 self.lane.step()
             writing.addErrback(lambda _: None)
             self.assertEqual(self.names(core), [])
@@ -223,7 +223,7 @@ class ReadTests(StoreTestCase):
         self.store.read(lambda tx: None)
         bad = self.store.read(lambda tx: tx.one("SELECT nonsense"))
         good = self.store.read(lambda tx: tx.one("SELECT 1 AS one"))
-        while len(self.lane):
+        while self.lane.held:
             self.lane.step()
         self.assertIn("nonsense", str(self.failureResultOf(bad).value))
         row = self.successResultOf(good)
@@ -239,7 +239,7 @@ class FullTests(StoreTestCase):
         self.filed = self.core(path=self.mktemp(), lane=self.lane)
 
     def step(self) -> None:
-        while len(self.lane):
+        while self.lane.held:
             self.lane.step()
 
     def limit(self, spare: int) -> None:

@@ -225,7 +225,7 @@ class IdempotencyTests(ServerTestCase):
             self.fake.treq.request("POST", "http://localhost/jobs", headers=headers)
             for headers in [{"Host": "localhost", "Idempotency-Key": "k1"}] * 2
         ]
-        while len(lane):
+        while lane.held:
             lane.step()
         self.fake.treq.flush()
         replies = [self.successResultOf(each) for each in asked]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from statusjob.answers import read_webhook
 from statusjob.jobs import job_id
 from statusjob.server.delivery import DEADLINE
 from statusjob.server.registrations import JOB_LIMIT
 from statusjob.server.store import Row
-from statusjob.wire import read_webhook
 from tests.support import EPOCH, FakeServer, Reply, ServerTestCase
 
 URL = "http://127.0.0.1:9999/hook"

@@ -124,7 +124,7 @@ class AnyBodyTests(DecodeTestCase):
             except BadInput:
                 continue
 
-    @settings(deadline=None, max_examples=50)
+    @settings(max_examples=50)
     @given(json_values)
     def test_whatever_json_comes_nothing_else_is_raised(self, value: object) -> None:
         for members in ({"output": value, "result": "completed"}, {"metadata": value}, value):
@@ -289,7 +289,7 @@ class SameTests(SynchronousTestCase):
         self.assertEqual(canonical_hash(one), canonical_hash(other))
         self.assertEqual(canonical_hash(b""), canonical_hash(b"{}"))
 
-    @settings(deadline=None, max_examples=50)
+    @settings(max_examples=50)
     @given(json_values, json_values)
     def test_other_values_do(self, one: object, other: object) -> None:
         same = canonical_hash(encode(one)) == canonical_hash(encode(other))

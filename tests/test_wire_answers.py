@@ -10,15 +10,13 @@ from msgspec import json
 from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
+from statusjob.answers import read_job, read_status, read_webhook
 from statusjob.jobs import CANCELLED, Job, JobError, Status
 from statusjob.wire import (
     BadInput,
     encode,
     job_to_json,
     operation_to_json,
-    read_job,
-    read_status,
-    read_webhook,
     rfc3339,
     status_body,
     webhook_payload,
@@ -71,12 +69,12 @@ class TimeTests(SynchronousTestCase):
 class JobTests(SynchronousTestCase):
     """A job, there and back."""
 
-    @settings(deadline=None, max_examples=50)
+    @settings(max_examples=50)
     @given(jobs)
     def test_what_is_written_is_read_back(self, job: Job) -> None:
         self.assertEqual(read_job(encode(job_to_json(job))), job)
 
-    @settings(deadline=None, max_examples=50)
+    @settings(max_examples=50)
     @given(jobs)
     def test_a_webhook_brings_the_whole_job(self, job: Job) -> None:
         event = read_webhook(webhook_payload(job))
@@ -181,7 +179,7 @@ class ReadTests(SynchronousTestCase):
             except BadInput:
                 continue
 
-    @settings(deadline=None, max_examples=50)
+    @settings(max_examples=50)
     @given(json_values, st.sampled_from(sorted(job_to_json(JOB))))
     def test_whatever_a_member_holds_nothing_else_is_raised(self, value: Any, name: str) -> None:
         payload = json.decode(webhook_payload(JOB))

@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.web.client import Agent, HTTPConnectionPool
 from zope.interface import implementer
 
-from statusjob.exchange import BytesProducer
+from statusjob.exchange import BytesProducer, QuietPool
 
 #: Seconds that a server has to agree that a kept connection be closed.
 CLOSE_GRACE = 1.0
@@ -31,7 +31,7 @@ def http_client(reactor: Any, pool: HTTPConnectionPool | None) -> HTTPClient:
     return HTTPClient(Agent(reactor, pool=pool), jar, BytesProducer)
 
 
-class KeptConnections(HTTPConnectionPool):
+class KeptConnections(QuietPool):
     """A pool that closes all its connections for certain, and says when that is done."""
 
     def __init__(self, reactor: Any) -> None:
@@ -65,7 +65,7 @@ class KeptConnections(HTTPConnectionPool):
 
 @implementer(IStreamClientEndpoint)
 class _Remembering:
-    """An endpoint that notes down the connections it makes, and does not chat about them."""
+    """An endpoint that notes down the connections it makes."""
 
     def __init__(self, endpoint: IStreamClientEndpoint, opened: WeakSet[Any]) -> None:
         self._endpoint = endpoint
@@ -78,5 +78,4 @@ class _Remembering:
             self._opened.add(protocol)
             return protocol
 
-        protocolFactory.noisy = False  # type: ignore[attr-defined]
         return self._endpoint.connect(protocolFactory).addCallback(connected)

@@ -17,7 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from statusjob import wire
+from statusjob import answers, wire
 from statusjob.client._session import Session
 from statusjob.client.errors import (
     BadAnswer,
@@ -197,7 +197,7 @@ class Monitoring:
         if answer.code != 200:
             raise self._session.refusal(answer)
         try:
-            status = wire.read_status(answer.body)
+            status = answers.read_status(answer.body)
         except wire.BadInput as error:
             raise BadAnswer(str(error)) from error
         self._remember(answer.header("ETag") or "")

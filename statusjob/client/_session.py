@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
 
-from statusjob import wire
+from statusjob import answers, wire
 from statusjob.client._connections import KeptConnections, http_client
 from statusjob.client.errors import (
     BadAnswer,
@@ -226,7 +226,7 @@ def _detail(answer: Answer) -> str:
 def _conflict(answer: Answer, detail: str) -> Refused:
     """A report that came too late is told by the job in the answer."""
     try:
-        job = wire.read_job(bytes(read_members(answer, _Carrier).job))
+        job = answers.read_job(bytes(read_members(answer, _Carrier).job))
     except (BadAnswer, wire.BadInput):
         return Refused(answer.code, detail)
     cancelled = job.error is not None and job.error.code == CANCELLED

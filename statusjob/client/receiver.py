@@ -21,9 +21,10 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from statusjob import wire
+from statusjob import answers, wire
+from statusjob.answers import WebhookEvent
 from statusjob.signing import TOLERANCE, Message, VerificationFailed, Verifier
-from statusjob.wire import BODY_LIMIT, WebhookEvent
+from statusjob.wire import BODY_LIMIT
 
 
 class Notified(Protocol):
@@ -116,7 +117,7 @@ class WebhookReceiver(Resource):
         except VerificationFailed as error:
             raise _Refusal(HTTPStatus.UNAUTHORIZED, error.reason) from None
         try:
-            event = wire.read_webhook(body)
+            event = answers.read_webhook(body)
         except wire.BadInput as error:
             raise _Refusal(HTTPStatus.BAD_REQUEST, str(error)) from None
         await self._hand_over(message, event)

@@ -18,7 +18,7 @@ from msgspec import Struct
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 
-from statusjob import wire
+from statusjob import answers, wire
 from statusjob.client._monitoring import Monitoring, Rules
 from statusjob.client._session import JOB_LIMIT, REQUEST_TIMEOUT, Requester, Session, read_members
 from statusjob.client.errors import (
@@ -159,7 +159,7 @@ class StatusClient:
         self._monitoring.end(self._monitoring.status or Status.PENDING)
         return stopped
 
-    def notify(self, event: wire.WebhookEvent) -> None:
+    def notify(self, event: answers.WebhookEvent) -> None:
         """
         Take what a webhook brought (a L{WebhookReceiver} calls this): a terminal result ends the
         monitoring at once, even with a request in flight. Anything else is ignored: other
@@ -226,7 +226,7 @@ class StatusClient:
         if answer.code != 200:
             raise self._session.refusal(answer)
         try:
-            return wire.read_status(answer.body)
+            return answers.read_status(answer.body)
         except wire.BadInput as error:
             raise BadAnswer(str(error)) from error
 
@@ -235,7 +235,7 @@ class StatusClient:
         if answer.code != 200:
             raise self._session.refusal(answer)
         try:
-            return wire.read_job(answer.body)
+            return answers.read_job(answer.body)
         except wire.BadInput as error:
             raise BadAnswer(str(error)) from error
 

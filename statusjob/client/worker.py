@@ -19,7 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from statusjob import wire
+from statusjob import answers, wire
 from statusjob.client._session import JOB_LIMIT, REQUEST_TIMEOUT, Requester, Session, read_members
 from statusjob.client.errors import BadAnswer, BadSetting, RetriesExhausted, Transient
 from statusjob.client.status import MAX_RETRIES, WebhookRegistration
@@ -201,7 +201,7 @@ class WorkerClient:
         if answer.code not in (200, 201):
             raise self._session.refusal(answer)
         try:
-            return wire.read_job(answer.body)
+            return answers.read_job(answer.body)
         except wire.BadInput as error:
             raise BadAnswer(str(error)) from error
 

@@ -9,13 +9,14 @@ was set is noticed.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from statusjob.server.store import StoreUnavailable
+from statusjob.server.feed import Feed
+from statusjob.server.store import StoreUnavailable, Update
 
 #: Longest sleep, in seconds, and the wait after the work failed.
 LONGEST_SLEEP = 30.0
@@ -105,3 +106,18 @@ class Alarm:
         self._working = False
         if self._started:
             self._sleep(wait)
+
+
+def follow(feed: Feed, alarm: Alarm) -> Callable[[], None]:
+    """
+    Let jobs' alarms ring when the feed says that they are due.
+
+    @return: a function that ends it.
+    """
+
+    def heard(updates: Sequence[Update]) -> None:
+        due = [update.due_at for update in updates if update.due_at is not None]
+        if due:
+            alarm.set(min(due))
+
+    return feed.subscribe(heard)

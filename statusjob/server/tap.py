@@ -10,7 +10,7 @@ code 1.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn
 
 from dotenv import dotenv_values
@@ -19,9 +19,10 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python import usage
-from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.client import Agent
 
-from statusjob.server.alarms import Alarm
+from statusjob.exchange import QuietPool
+from statusjob.server.alarms import Alarm, follow
 from statusjob.server.delivery import Delivery, Sender
 from statusjob.server.feed import Feed
 from statusjob.server.front import FrontSite
@@ -29,7 +30,7 @@ from statusjob.server.lifecycle import Lifecycle
 from statusjob.server.ports import CannotListen, describe, listen
 from statusjob.server.registrations import Registrations
 from statusjob.server.settings import SETTINGS, BadSetting, Settings, resolve
-from statusjob.server.store import StoreUnusable, Tx, Update, outbox
+from statusjob.server.store import StoreUnusable, Tx, outbox
 from statusjob.server.store.lanes import Lane, ThreadLane
 from statusjob.server.store.sqlite import SQLiteStore
 from statusjob.server.web import Api, Door
@@ -134,7 +135,7 @@ class Server(Service):
         self.site = FrontSite(Door(self.api), reactor)
         self._alarm = Alarm(reactor, "jobs' alarms", lambda: self.store.write(self.lifecycle.ring))
         self._retention = Alarm(reactor, "retention", lambda: self.store.write(self._expire))
-        agent = Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False))
+        agent = Agent(reactor, pool=QuietPool(reactor, persistent=False))
         self._delivery = Delivery(
             reactor, self.store, Sender(reactor, agent), schedule=settings.retry_schedule
         )
@@ -157,7 +158,7 @@ class Server(Service):
         except CannotListen as error:
             self.store.abandon()
             _stop_at_once(str(error))
-        self._unsubscribe = self.feed.subscribe(self._heard)
+        self._unsubscribe = follow(self.feed, self._alarm)
         self._alarm.start()
         self._retention.start()
         self._delivery.start(self.feed)
@@ -191,11 +192,6 @@ class Server(Service):
 
     def _expire(self, tx: Tx) -> float | None:
         return tx.now if self.lifecycle.expire(tx, self.settings.retention) else None
-
-    def _heard(self, updates: Sequence[Update]) -> None:
-        due = [update.due_at for update in updates if update.due_at is not None]
-        if due:
-            self._alarm.set(min(due))
 
     def _announce(self) -> None:
         for port in self.ports:

@@ -70,7 +70,9 @@ class HeldLane:
     def __init__(self) -> None:
         self._held: deque[Callable[[], object]] = deque()
 
-    def __len__(self) -> int:
+    @property
+    def held(self) -> int:
+        """How many pieces of work wait for their step."""
         return len(self._held)
 
     def run(self, work: Callable[[], T]) -> Deferred[T]:

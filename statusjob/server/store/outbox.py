@@ -163,6 +163,14 @@ def fan_out(tx: Tx, job: Job, prefix: str, *, webhook_id: str | None = None) -> 
     )
     assert body is not None
     for row in concerned:
+        if job.result.terminal:
+            # What was attempted before was another delivery: this one starts afresh.
+            tx.execute(
+                "DELETE FROM attempts WHERE delivery_id IN (SELECT id FROM deliveries"
+                " WHERE webhook_id = :webhook_id AND job_id = :job_id AND state = 'pending')",
+                webhook_id=row["id"],
+                job_id=job.id,
+            )
         tx.execute(
             "INSERT INTO deliveries (id, webhook_id, origin_id, job_id, version, type, body_id,"
             " state, due_at, created_at)"
