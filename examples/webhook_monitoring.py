@@ -79,6 +79,8 @@ async def main(reactor: Any, base_url: str = "http://localhost:8080") -> None:
     except StatusjobError as error:
         sys.exit(f"gave up: {error}")
     finally:
+        # Unregisters the webhook: nobody will listen there any more.
+        await client.stop_monitoring()
         await port.stopListening()
 
 

@@ -20,6 +20,7 @@ from twisted.internet import error
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IConsumer, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.client import (
     HTTPConnectionPool,
@@ -149,22 +150,68 @@ class BytesProducer:
         """Nothing is left to stop."""
 
 
-class QuietPool(HTTPConnectionPool):
-    """A pool that does not log every connection it makes."""
+class BoundedPool(HTTPConnectionPool):
+    """
+    A pool whose connections take in only so many bytes a request, headers and all: Twisted itself
+    has no bound on an answer's headers. Nor does it log every connection it makes.
+    """
+
+    def __init__(self, reactor: Any, *, persistent: bool, limit: int) -> None:
+        """
+        @param limit: most bytes that one answer may have on the wire (inside TLS).
+        """
+        super().__init__(reactor, persistent)
+        self._limit = limit
 
     def getConnection(self, key: Any, endpoint: IStreamClientEndpoint) -> Deferred[Any]:
-        """Look up or open a connection."""
-        return super().getConnection(key, _QuietEndpoint(endpoint))
+        """Look up or open a connection for one request."""
+        connection: Deferred[Any] = super().getConnection(
+            key, _BoundedEndpoint(endpoint, self._limit)
+        )
+        return connection
 
 
 @implementer(IStreamClientEndpoint)
-class _QuietEndpoint:
-    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
+class _BoundedEndpoint:
+    def __init__(self, endpoint: IStreamClientEndpoint, limit: int) -> None:
         self._endpoint = endpoint
+        self._limit = limit
 
     def connect(self, protocolFactory: Any) -> Deferred[Any]:
         protocolFactory.noisy = False
-        return self._endpoint.connect(protocolFactory)
+        factory: Any = WrappingFactory(protocolFactory)
+        factory.noisy = False
+        factory.protocol = _Bounded
+        factory.limit = self._limit
+        connected: Deferred[Any] = self._endpoint.connect(factory)
+        return connected.addCallback(lambda wrapper: wrapper.wrappedProtocol)
+
+
+class _Bounded(ProtocolWrapper):
+    """Between a connection and its protocol: what comes in since the last request is counted."""
+
+    factory: Any
+    _received = 0
+
+    def write(self, data: bytes) -> None:
+        self._received = 0
+        super().write(data)
+
+    def writeSequence(self, data: Any) -> None:
+        self._received = 0
+        super().writeSequence(data)
+
+    def dataReceived(self, data: bytes) -> None:
+        self._received += len(data)
+        if self._received > self.factory.limit:
+            self.abortConnection()
+        else:
+            super().dataReceived(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._received > self.factory.limit:
+            reason = Failure(ExchangeFailed("too-big", "more bytes than an answer may have"))
+        super().connectionLost(reason)
 
 
 class _Body(Protocol):
@@ -251,6 +298,9 @@ def _verdict(problem: BaseException) -> BaseException:
 
     if due_to(CancelledError, error.ConnectingCancelledError):
         return CancelledError()
+    for each in causes:
+        if isinstance(each, ExchangeFailed):
+            return each
     verdict: ExchangeFailed
     if due_to(error.DNSLookupError, error.UnknownHostError) or _is_bad_hostname(problem):
         verdict = ExchangeFailed("dns", "the host name cannot be resolved")

@@ -100,12 +100,10 @@ class Job(Struct, frozen=True, kw_only=True):
     @property
     def duration(self) -> float | None:
         """Its age in seconds when it became terminal, or C{None} while pending."""
-        return None if self.finished_at is None else round(self.finished_at - self.created_at, 3)
-
-    @property
-    def result_at(self) -> float:
-        """When C{result} last changed."""
-        return self.created_at if self.finished_at is None else self.finished_at
+        if self.finished_at is None:
+            return None
+        # The clock may have been set back meanwhile.
+        return max(0.0, round(self.finished_at - self.created_at, 3))
 
     @property
     def event_type(self) -> EventType:

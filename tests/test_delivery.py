@@ -10,9 +10,9 @@ from twisted.internet.defer import Deferred
 
 from statusjob.jobs import EventType, Job
 from statusjob.server.alarms import RETRY_SLEEP
-from statusjob.server.delivery import JITTER, TOTAL_LIMIT, Attempt, Delivery, Sender
+from statusjob.server.delivery import CONCURRENCY, JITTER, Attempt, Delivery, Sender
 from statusjob.server.store import StoreUnavailable, outbox
-from statusjob.server.store.outbox import ORIGIN_LIMIT, Claim
+from statusjob.server.store.outbox import ORIGIN_CONCURRENCY, Claim
 from tests.memory import URL, Core, CoreTestCase, hook
 from tests.support import EPOCH
 
@@ -160,27 +160,27 @@ class ScheduleTests(DeliveryTestCase):
 
     def test_an_origin_has_a_bounded_number_of_attempts_under_way(self) -> None:
         self.sender.answers = lambda claim: None
-        for _ in range(ORIGIN_LIMIT + 2):
+        for _ in range(ORIGIN_CONCURRENCY + 2):
             self.finish(self.job())
         self.finish(self.job("http://other.example/"))
         self.box.clock.advance(0)
-        self.assertEqual(len(self.sender.sent), ORIGIN_LIMIT + 1)
+        self.assertEqual(len(self.sender.sent), ORIGIN_CONCURRENCY + 1)
         self.sender.under_way[0].callback(OK)
         self.box.clock.advance(0)
-        self.assertEqual(len(self.sender.sent), ORIGIN_LIMIT + 2)
+        self.assertEqual(len(self.sender.sent), ORIGIN_CONCURRENCY + 2)
 
     def test_all_origins_together_have_a_bound_too(self) -> None:
         self.sender.answers = lambda claim: None
-        for i in range(TOTAL_LIMIT + 5):
+        for i in range(CONCURRENCY + 5):
             self.finish(self.job(f"http://receiver{i}.example/"))
         self.box.clock.advance(0)
         self.finish(self.job("http://one.example/"))
         self.box.clock.advance(0)
-        self.assertEqual(len(self.sender.sent), TOTAL_LIMIT)
+        self.assertEqual(len(self.sender.sent), CONCURRENCY)
         for attempt in tuple(self.sender.under_way):
             attempt.callback(OK)
         self.box.clock.advance(0)
-        self.assertEqual(len(self.sender.sent), TOTAL_LIMIT + 6)
+        self.assertEqual(len(self.sender.sent), CONCURRENCY + 6)
 
     def test_an_attempt_that_goes_wrong_in_a_new_way_is_logged_and_made_again(self) -> None:
         def broken(claim: Claim) -> Attempt:

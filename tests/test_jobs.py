@@ -66,11 +66,6 @@ class JobTests(SynchronousTestCase):
         self.assertIsNone(self.job.duration)
         self.assertEqual(replace(self.job, finished_at=103.5).duration, 3.375)
 
-    def test_the_result_last_changed_at_creation_or_at_the_end(self) -> None:
-        reported = replace(self.job, updated_at=102.0)
-        self.assertEqual(reported.result_at, 100.125)
-        self.assertEqual(replace(reported, finished_at=103.5).result_at, 103.5)
-
     def test_an_update_tells_the_event_of_its_result(self) -> None:
         told = [replace(self.job, result=each).event_type for each in Status]
         self.assertEqual(told, [EventType.PROGRESS, EventType.COMPLETED, EventType.ERROR])

@@ -104,7 +104,7 @@ class ListTests(CoreTestCase):
         kind: str | None = None,
     ) -> list[int]:
         """Which of the jobs made are listed."""
-        listed = self.successResultOf(
+        listed, _ = self.successResultOf(
             self.jobs.lifecycle.list(limit=limit, before=before, result=result, kind=kind)
         )
         return [self.made.index(job) for job in listed]

@@ -195,7 +195,7 @@ class DemoTests(CoreTestCase):
         job = self.create(core)
         for kind, expected in ((None, [job]), (DEMO_KIND, [])):
             jobs = core.lifecycle.list(limit=10, before=None, result=None, kind=kind)
-            self.assertEqual(self.successResultOf(jobs), expected)
+            self.assertEqual(self.successResultOf(jobs), (expected, False))
 
     def test_it_reaches_only_webhooks_registered_for_it(self) -> None:
         core = self.demo()

@@ -48,7 +48,14 @@ class OutboxTestCase(CoreTestCase):
     def settle(self, claim: Claim, outcome: str = "ok", wait: float | None = None) -> str | None:
         def work(tx: Tx) -> str | None:
             return outbox.settle(
-                tx, claim.id, claim.attempt, outcome=outcome, status=None, detail=None, wait=wait
+                tx,
+                claim.id,
+                claim.attempt,
+                outcome=outcome,
+                status=None,
+                detail=None,
+                wait=wait or 0,
+                exhausted=wait is None,
             )
 
         return self.write(self.box, work)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from statusjob.server.store import outbox
-from statusjob.server.store.outbox import ORIGIN_LIMIT, Claim
+from statusjob.server.store.outbox import ORIGIN_CONCURRENCY, Claim
 from tests.memory import SECRET, URL
 from tests.support import EPOCH
 from tests.test_outbox import ALL, COMPLETED, OutboxTestCase, Slot
@@ -27,11 +27,11 @@ class ClaimTests(OutboxTestCase):
         self.assertEqual(self.claim(), [])
 
     def test_an_origin_gets_no_more_than_its_share(self) -> None:
-        self.due("busy.example", ORIGIN_LIMIT + 3)
+        self.due("busy.example", ORIGIN_CONCURRENCY + 3)
         self.due("idle.example", 1)
         claims = self.claim()
         busy = [claim for claim in claims if "busy" in claim.url]
-        self.assertEqual((len(claims), len(busy)), (ORIGIN_LIMIT + 1, ORIGIN_LIMIT))
+        self.assertEqual((len(claims), len(busy)), (ORIGIN_CONCURRENCY + 1, ORIGIN_CONCURRENCY))
         self.assertEqual(self.claim(), [])
         for claim in busy[:2]:
             self.settle(claim)

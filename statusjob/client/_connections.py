@@ -18,8 +18,10 @@ from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.web.client import Agent, HTTPConnectionPool
 from zope.interface import implementer
 
-from statusjob.exchange import BytesProducer, QuietPool
+from statusjob.exchange import BoundedPool, BytesProducer
 
+#: Most bytes of one answer: the longest job, and headers.
+WIRE_LIMIT = 3 * 1024 * 1024
 #: Seconds that a server has to agree that a kept connection be closed.
 CLOSE_GRACE = 1.0
 
@@ -31,11 +33,11 @@ def http_client(reactor: Any, pool: HTTPConnectionPool | None) -> HTTPClient:
     return HTTPClient(Agent(reactor, pool=pool), jar, BytesProducer)
 
 
-class KeptConnections(QuietPool):
+class KeptConnections(BoundedPool):
     """A pool that closes all its connections for certain, and says when that is done."""
 
     def __init__(self, reactor: Any) -> None:
-        super().__init__(reactor)
+        super().__init__(reactor, persistent=True, limit=WIRE_LIMIT)
         self._opened: WeakSet[Any] = WeakSet()
 
     def getConnection(self, key: Any, endpoint: IStreamClientEndpoint) -> Deferred[Any]:
@@ -75,7 +77,8 @@ class _Remembering:
         """Connect as the endpoint inside does."""
 
         def connected(protocol: Any) -> Any:
-            self._opened.add(protocol)
+            # What bounds the connection is around the protocol that knows its state.
+            self._opened.add(protocol.wrappedProtocol)
             return protocol
 
         return self._endpoint.connect(protocolFactory).addCallback(connected)

@@ -34,11 +34,13 @@ from statusjob.server.store.outbox import Claim
 _system_random = SystemRandom().random
 
 #: Deliveries under way at the same time, at most.
-TOTAL_LIMIT = 64
+CONCURRENCY = 64
 #: Seconds for one attempt, and for the body of its answer past the headers; bytes of that body.
 DEADLINE = 15.0
 BODY_GRACE = 1.0
 BODY_LIMIT = 4096
+#: Most bytes of an answer on the wire, headers and all.
+WIRE_LIMIT = 64 * 1024
 #: A step of the schedule is lengthened by at most this part of itself.
 JITTER = 0.25
 
@@ -151,7 +153,9 @@ class Delivery:
 
     async def _begin(self) -> float | None:
         """Claim what is due, as far as there is room, and attempt it."""
-        room = TOTAL_LIMIT - len(self._under_way)
+        room = CONCURRENCY - len(self._under_way)
+        if room <= 0:
+            return None
 
         def work(tx: Tx) -> tuple[list[Claim], float | None]:
             return outbox.claim(tx, room), outbox.next_due(tx)
@@ -173,9 +177,9 @@ class Delivery:
             # Not foreseen, but no reason to leave it unsettled: it would block its slot for ever.
             self._log.failure("an attempt of {id} went wrong", id=claim.id)
             attempt = Attempt("connect", detail="it went wrong; the log has more")
-        wait = None
-        if claim.attempt < len(self._schedule):
-            wait = self._schedule[claim.attempt] * (1 + JITTER * self._random())
+        exhausted = claim.attempt >= len(self._schedule)
+        step = self._schedule[-1] if exhausted else self._schedule[claim.attempt]
+        wait = step * (1 + JITTER * self._random())
 
         def work(tx: Tx) -> str | None:
             return outbox.settle(
@@ -186,6 +190,7 @@ class Delivery:
                 status=attempt.status,
                 detail=attempt.detail,
                 wait=wait,
+                exhausted=exhausted,
             )
 
         while True:
@@ -195,7 +200,9 @@ class Delivery:
             except StoreUnavailable as error:
                 # Until it is settled it counts as being sent: nobody sends it a second time.
                 self._log.warn("cannot settle {id} yet: {error}", id=claim.id, error=error)
-                await deferLater(self._reactor, RETRY_SLEEP)
+            except Exception:
+                self._log.failure("cannot settle {id}", id=claim.id)
+            await deferLater(self._reactor, RETRY_SLEEP)
         if attempt.outcome != "ok":
             self._log.info(
                 "attempt {attempt} of {id} failed ({outcome}: {detail}); it is {state}",

@@ -39,8 +39,8 @@ from statusjob.wire import NewJob, Report, Simulation
 _system_random = SystemRandom().random
 
 #: Jobs whose alarms are dealt with in one transaction, and expired jobs deleted in one.
-ALARM_BATCH = 500
-EXPIRY_BATCH = 50
+ALARM_BATCH = 100
+EXPIRY_BATCH = 20
 
 
 class JobFinished(Exception):
@@ -181,15 +181,19 @@ class Lifecycle:
 
     def list(
         self, *, limit: int, before: str | None, result: Status | None, kind: str | None
-    ) -> Deferred[list[Job]]:
-        """Jobs, the newest first; C{before} an id to go on from."""
+    ) -> Deferred[tuple[list[Job], bool]]:
+        """
+        Jobs, the newest first; C{before} an id to go on from. A page of large ones is shorter.
+
+        @return: fires with the page, and whether there are more.
+        """
         return self._store.read(
             lambda tx: ledger.newest(tx, limit=limit, before=before, result=result, kind=kind)
         )
 
     def begin_demo(self, tx: Tx) -> None:
         """Begin the demo job anew; one that an earlier start left pending is forgotten."""
-        ledger.remove_pending_demos(tx)
+        ledger.remove_demos(tx, job_id(tx.now, 0))
         self._add(tx, NewJob(), kind=DEMO_KIND, simulation=Simulation())
 
     def ring(self, tx: Tx) -> float | None:
@@ -210,6 +214,7 @@ class Lifecycle:
         """
         gone = ledger.expire(tx, tx.now - retention, EXPIRY_BATCH)
         forgotten = outbox.forget_removed(tx, EXPIRY_BATCH)
+        outbox.forget_origins(tx, EXPIRY_BATCH)
         return max(gone, forgotten) == EXPIRY_BATCH
 
     def _create(self, tx: Tx, new: NewJob, key: str | None, key_hash: str | None) -> Created:

@@ -106,7 +106,7 @@ def register(tx: Tx, job: Job, webhook: NewWebhook) -> Registered:
     if found is not None:
         if webhook.secret is not None and webhook.secret != found["secret"]:
             raise WebhookConflict("this URL is registered with another secret")
-        if found["events"] != " ".join(events):
+        if webhook.events is not None and found["events"] != " ".join(events):
             raise WebhookConflict("this URL is registered with other events")
         return Registered(found["id"])
     origin = origin_of(webhook.url)
@@ -118,7 +118,7 @@ def register(tx: Tx, job: Job, webhook: NewWebhook) -> Registered:
     ):
         if count >= limit:
             raise WebhookConflict(f"there are {limit} webhooks {where} already, the most allowed")
-    secret = webhook.secret or signing.new_secret(secrets.token_bytes(32))
+    secret = webhook.secret or signing.new_secret(secrets.token_bytes(signing.SECRET_BYTES))
     webhook_id = outbox.add_webhook(
         tx,
         url=webhook.url,

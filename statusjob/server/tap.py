@@ -21,9 +21,9 @@ from twisted.logger import Logger
 from twisted.python import usage
 from twisted.web.client import Agent
 
-from statusjob.exchange import QuietPool
+from statusjob.exchange import BoundedPool
 from statusjob.server.alarms import Alarm, follow
-from statusjob.server.delivery import Delivery, Sender
+from statusjob.server.delivery import WIRE_LIMIT, Delivery, Sender
 from statusjob.server.feed import Feed
 from statusjob.server.front import FrontSite
 from statusjob.server.lifecycle import Lifecycle
@@ -35,6 +35,9 @@ from statusjob.server.store.lanes import Lane, ThreadLane
 from statusjob.server.store.sqlite import SQLiteStore
 from statusjob.server.web import Api, Door
 from statusjob.server.web.access import Access
+
+#: Seconds between two batches of old jobs, so that writers hardly notice.
+EXPIRY_PAUSE = 0.1
 
 
 class Options(usage.Options):
@@ -82,7 +85,7 @@ class Options(usage.Options):
             under all options there are.
         """
         try:
-            self.settings = resolve(self, os.environ, dotenv_values(".env"))
+            self.settings = resolve(self, os.environ, dotenv_values(".env", interpolate=False))
         except BadSetting as error:
             _stop_at_once(str(error))
         except (OSError, UnicodeDecodeError) as error:
@@ -135,7 +138,7 @@ class Server(Service):
         self.site = FrontSite(Door(self.api), reactor)
         self._alarm = Alarm(reactor, "jobs' alarms", lambda: self.store.write(self.lifecycle.ring))
         self._retention = Alarm(reactor, "retention", lambda: self.store.write(self._expire))
-        agent = Agent(reactor, pool=QuietPool(reactor, persistent=False))
+        agent = Agent(reactor, pool=BoundedPool(reactor, persistent=False, limit=WIRE_LIMIT))
         self._delivery = Delivery(
             reactor, self.store, Sender(reactor, agent), schedule=settings.retry_schedule
         )
@@ -191,7 +194,8 @@ class Server(Service):
         self.lifecycle.begin_demo(tx)
 
     def _expire(self, tx: Tx) -> float | None:
-        return tx.now if self.lifecycle.expire(tx, self.settings.retention) else None
+        more = self.lifecycle.expire(tx, self.settings.retention)
+        return tx.now + EXPIRY_PAUSE if more else None
 
     def _announce(self) -> None:
         for port in self.ports:

@@ -50,7 +50,8 @@ def populate(core: Core) -> None:
                     outcome=outcome,
                     status=200 if outcome == "ok" else None,
                     detail=None,
-                    wait=wait,
+                    wait=wait or 0,
+                    exhausted=wait is None,
                 )
 
         fired(core.store.write(work))

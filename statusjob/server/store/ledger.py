@@ -18,6 +18,10 @@ from statusjob.jobs import DEMO_KIND, Job, JobError, Status
 from statusjob.server.store import Row, Tx, Update
 from statusjob.server.store.outbox import fan_out
 
+#: A page of a list ends after this many bytes of what workers wrote; jobs read at a time for it.
+PAGE_BYTES = 512 * 1024
+_PAGE_STEP = 8
+
 #: A job's timeline holds at most this many events: the newest.
 EVENTS_LIMIT = 100
 
@@ -253,25 +257,41 @@ def result_of(tx: Tx, job_id: str | None) -> Row | None:
 
 def newest(
     tx: Tx, *, limit: int, before: str | None, result: Status | None, kind: str | None
-) -> list[Job]:
-    """Jobs, the newest first and the demo job left out; C{before} an id to go on from."""
+) -> tuple[list[Job], bool]:
+    """
+    Jobs, the newest first and the demo job left out.
+
+    @param before: an id to go on from.
+    @return: at most C{limit} of them, fewer if they are large (L{PAGE_BYTES}), and whether there
+        are more.
+    """
     conditions = ["kind <> :demo"]
     if kind is not None:
         conditions.append("kind = :kind")
     if result is not None:
         conditions.append("result = :result")
-    if before is not None:
-        conditions.append("id < :before")
-    rows = tx.all(
-        f"SELECT {_COLUMNS} FROM jobs WHERE {' AND '.join(conditions)}"
-        " ORDER BY id DESC LIMIT :limit",
-        kind=kind,
-        demo=DEMO_KIND,
-        result=None if result is None else result.value,
-        before=before,
-        limit=limit,
-    )
-    return [_job(row) for row in rows]
+    jobs: list[Job] = []
+    size = 0
+    while True:
+        # A few at a time: each may be large, and most pages are not.
+        later = [*conditions, *(["id < :before"] if before is not None else [])]
+        rows = tx.all(
+            f"SELECT {_COLUMNS} FROM jobs WHERE {' AND '.join(later)}"
+            " ORDER BY id DESC LIMIT :limit",
+            kind=kind,
+            demo=DEMO_KIND,
+            result=None if result is None else result.value,
+            before=before,
+            limit=_PAGE_STEP,
+        )
+        for row in rows:
+            if len(jobs) == limit or size > PAGE_BYTES:
+                return jobs, True
+            size += sum(len(row[name] or "") for name in ("output", "metadata", "message"))
+            jobs.append(_job(row))
+        if len(rows) < _PAGE_STEP:
+            return jobs, False
+        before = jobs[-1].id
 
 
 def due(tx: Tx, limit: int) -> list[Row]:
@@ -294,9 +314,17 @@ def next_due(tx: Tx) -> float | None:
     return None if row is None else row["due_at"]
 
 
-def remove_pending_demos(tx: Tx) -> None:
-    """Forget demo jobs that an earlier server left pending, with their registrations."""
-    tx.execute("DELETE FROM jobs WHERE kind = :kind AND result = 'pending'", kind=DEMO_KIND)
+def remove_demos(tx: Tx, after: str) -> None:
+    """
+    Forget demo jobs that an earlier server left pending, with their registrations, and those with
+    an id above C{after}: they are from a clock that was set back, and the newest is the one that
+    counts.
+    """
+    tx.execute(
+        "DELETE FROM jobs WHERE kind = :kind AND (result = 'pending' OR id > :after)",
+        kind=DEMO_KIND,
+        after=after,
+    )
 
 
 def expire(tx: Tx, finished_before: float, limit: int) -> int:

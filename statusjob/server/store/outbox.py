@@ -17,7 +17,7 @@ from statusjob.server.store import Row, Tx
 from statusjob.wire import webhook_payload
 
 #: Deliveries of one origin that are under way at the same time, at most.
-ORIGIN_LIMIT = 8
+ORIGIN_CONCURRENCY = 8
 
 
 #: Webhooks that an update may concern: of its job, of its kind, of all.
@@ -62,11 +62,12 @@ def count_webhooks(tx: Tx, *, job_id: str, origin: str) -> tuple[int, int, int]:
     How many webhooks are registered: for the job; and of those that may still be told something,
     at the origin and in all.
     """
-    active = "SELECT COUNT(*) FROM webhooks WHERE removed_at IS NULL AND finished_at IS NULL"
+    active = "SELECT 1 FROM webhooks WHERE removed_at IS NULL AND finished_at IS NULL"
     row = tx.one(
         "SELECT (SELECT COUNT(*) FROM webhooks WHERE job_id = :job_id AND removed_at IS NULL)"
-        f" AS job, ({active} AND origin_id = (SELECT id FROM origins WHERE origin = :origin))"
-        f" AS origin, ({active}) AS total",
+        f" AS job, (SELECT COUNT(*) FROM ({active} AND origin_id ="
+        " (SELECT id FROM origins WHERE origin = :origin)) AS o) AS origin,"
+        f" (SELECT COUNT(*) FROM ({active}) AS a) AS total",
         job_id=job_id,
         origin=origin,
     )
@@ -123,6 +124,15 @@ def forget_removed(tx: Tx, limit: int) -> int:
         "DELETE FROM webhooks WHERE id IN (SELECT id FROM webhooks WHERE removed_at IS NOT NULL"
         " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE webhook_id = webhooks.id"
         " AND state IN ('pending', 'sending')) LIMIT :limit)",
+        limit=limit,
+    )
+
+
+def forget_origins(tx: Tx, limit: int) -> None:
+    """Delete origins that no webhook has any more."""
+    tx.execute(
+        "DELETE FROM origins WHERE id IN (SELECT id FROM origins WHERE NOT EXISTS"
+        " (SELECT 1 FROM webhooks WHERE origin_id = origins.id) LIMIT :limit)",
         limit=limit,
     )
 
@@ -200,31 +210,33 @@ def claim(tx: Tx, limit: int) -> list[Claim]:
     """
     Take deliveries that are due, each with an attempt begun.
 
-    Origins that were not served for longest come first, none gets more than L{ORIGIN_LIMIT} at
-    a time, and nothing is taken for a webhook that is being told of the same job right now.
+    Origins that were not served for longest come first, none gets more than
+    L{ORIGIN_CONCURRENCY} at a time, and nothing is taken for a webhook that is being told of the
+    same job right now.
     """
     taken: list[Claim] = []
     for origin in tx.all(
         "SELECT id, (SELECT COUNT(*) FROM deliveries"
         " WHERE origin_id = origins.id AND state = 'sending') AS busy FROM origins"
-        " WHERE paused_until <= :now AND EXISTS (SELECT 1 FROM deliveries"
-        " WHERE origin_id = origins.id AND state = 'pending' AND due_at <= :now)"
-        " ORDER BY served_at",
+        " WHERE paused_until <= :now AND id IN (SELECT origin_id FROM deliveries"
+        " WHERE state = 'pending' AND due_at <= :now) ORDER BY served_at",
         now=tx.now,
     ):
-        room = min(ORIGIN_LIMIT - origin["busy"], limit - len(taken))
+        room = min(ORIGIN_CONCURRENCY - origin["busy"], limit - len(taken))
         if room <= 0:
             continue
         tx.execute(
             "UPDATE origins SET served_at = :now WHERE id = :id", now=tx.now, id=origin["id"]
         )
         for row in tx.all(
-            "UPDATE deliveries SET state = 'sending', attempts = attempts + 1 WHERE id IN ("
+            "WITH due AS MATERIALIZED ("
             " SELECT d.id FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id"
             " WHERE d.origin_id = :origin_id AND d.state = 'pending' AND d.due_at <= :now"
             " AND w.enabled = 1 AND NOT EXISTS (SELECT 1 FROM deliveries s"
             " WHERE s.webhook_id = d.webhook_id AND s.job_id = d.job_id AND s.state = 'sending')"
-            " ORDER BY d.due_at LIMIT :room) RETURNING id, webhook_id, body_id, attempts",
+            " ORDER BY d.due_at LIMIT :room)"
+            " UPDATE deliveries SET state = 'sending', attempts = attempts + 1"
+            " WHERE id IN (SELECT id FROM due) RETURNING id, webhook_id, body_id, attempts",
             origin_id=origin["id"],
             now=tx.now,
             room=room,
@@ -270,13 +282,15 @@ def settle(
     outcome: str,
     status: int | None,
     detail: str | None,
-    wait: float | None,
+    wait: float,
+    exhausted: bool,
 ) -> str | None:
     """
     Write down what became of an attempt.
 
     @param outcome: the attempt's class; C{ok} is success.
-    @param wait: seconds until the next attempt, or C{None} if there is to be none.
+    @param wait: seconds until the next attempt of this delivery, or of one in its place.
+    @param exhausted: whether this one has no attempts left.
     @return: the delivery's state now; C{None} if it was not ours any more.
     """
     row = tx.one(
@@ -297,26 +311,26 @@ def settle(
         attempt=attempt,
         **{"class": outcome},
     )
-    state = "delivered" if outcome == "ok" else "dead" if wait is None else "pending"
-    due_at = None if wait is None else tx.now + wait
+    state = "delivered" if outcome == "ok" else "dead" if exhausted else "pending"
+    due_at = tx.now + wait
     if outcome != "ok" and row["type"] == EventType.PROGRESS:
         # A newer update waits in the pending slot: it replaces this one, and a progress report
-        # also carries on with this one's schedule.
-        newer = tx.execute(
-            "UPDATE deliveries SET"
-            " attempts = CASE WHEN type = :progress AND :due_at IS NOT NULL"
-            " THEN :attempt ELSE attempts END,"
-            " due_at = CASE WHEN type = :progress AND :due_at IS NOT NULL"
-            " THEN :due_at ELSE due_at END"
+        # also carries on with this one's schedule, at the last step if that is exhausted.
+        newer = tx.one(
+            "SELECT id, type FROM deliveries"
             " WHERE webhook_id = :webhook_id AND job_id = :job_id AND state = 'pending'",
-            progress=EventType.PROGRESS.value,
-            attempt=attempt,
-            due_at=due_at,
             webhook_id=row["webhook_id"],
             job_id=row["job_id"],
         )
-        if newer:
+        if newer is not None:
             state = "superseded"
+            if newer["type"] == EventType.PROGRESS:
+                tx.execute(
+                    "UPDATE deliveries SET attempts = :attempts, due_at = :due_at WHERE id = :id",
+                    attempts=attempt - 1 if exhausted else attempt,
+                    due_at=due_at,
+                    id=newer["id"],
+                )
     if state == "pending":
         tx.execute(
             "UPDATE deliveries SET state = 'pending', due_at = :due_at WHERE id = :id",
@@ -324,10 +338,10 @@ def settle(
             id=delivery_id,
         )
         return state
-    # Of delivered and superseded progress only the newest is kept: a job may report for ever.
+    # Of progress that is over only the newest is kept: a job may report for ever.
     tx.execute(
         "DELETE FROM deliveries WHERE webhook_id = :webhook_id AND job_id = :job_id"
-        " AND type = :progress AND state IN ('delivered', 'superseded')",
+        " AND type = :progress AND state IN ('delivered', 'superseded', 'dead')",
         webhook_id=row["webhook_id"],
         job_id=row["job_id"],
         progress=EventType.PROGRESS.value,

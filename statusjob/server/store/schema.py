@@ -87,6 +87,7 @@ MIGRATIONS = (
             "CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL",
             "CREATE INDEX jobs_kind ON jobs (kind, id)",
             "CREATE INDEX jobs_result ON jobs (result, id)",
+            "CREATE INDEX jobs_kind_result ON jobs (kind, result, id)",
             """
             CREATE TABLE events (
                 job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
@@ -141,9 +142,9 @@ MIGRATIONS = (
             "CREATE INDEX webhooks_wide ON webhooks (kind) WHERE job_id IS NULL",
             """
             CREATE INDEX webhooks_active
-                ON webhooks (origin_id) WHERE removed_at IS NULL AND finished_at IS NULL
+                ON webhooks (id) WHERE removed_at IS NULL AND finished_at IS NULL
             """,
-            "CREATE INDEX webhooks_origin ON webhooks (origin_id)",
+            "CREATE INDEX webhooks_origin ON webhooks (origin_id, removed_at, finished_at)",
             "CREATE INDEX webhooks_removed ON webhooks (removed_at) WHERE removed_at IS NOT NULL",
             """
             CREATE TABLE bodies (
@@ -158,7 +159,7 @@ MIGRATIONS = (
             CREATE TABLE deliveries (
                 id TEXT PRIMARY KEY,
                 webhook_id TEXT NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
-                origin_id {big} NOT NULL REFERENCES origins (id),
+                origin_id {big} NOT NULL,
                 job_id TEXT REFERENCES jobs (id) ON DELETE CASCADE,
                 version {big},
                 type TEXT NOT NULL,

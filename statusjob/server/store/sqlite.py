@@ -185,13 +185,19 @@ class SQLiteStore:
         """
         if self._path == MEMORY:
             return
-        self._lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # By its real path: a link to the file is the same file.
+        lock = f"{os.path.realpath(self._path)}.lock"
+        self._lock = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StoreUnusable("another statusjob is using it") from None
         # Only its owner may read the file: it holds the secrets that sign webhooks.
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.fchmod(file, 0o600)
+        finally:
+            os.close(file)
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(

@@ -80,6 +80,11 @@ class Routes:
         request.setHeader(b"last-modified", http_date(job.updated_at))
         return json_answer(request, wire.job_to_json(job, self.prefix))
 
+    def hint(self, request: Request, job: Job) -> None:
+        """While a job is pending, say when asking again is worth it."""
+        if not job.result.terminal:
+            hint(request, self.now() - job.created_at)
+
     def absolute(self, request: Request, path: str) -> str | None:
         """An absolute URL for a path; C{None} if nothing tells how clients reach the server."""
         if self.public_url is not None:

@@ -81,8 +81,7 @@ class JobRoutes(Routes):
         operation = self.absolute(request, f"/jobs/{job.id}/operation")
         if operation is not None:
             request.setHeader(b"operation-location", operation.encode())
-        if not job.result.terminal:
-            hint(request, max(0.0, job.updated_at - job.created_at))
+        self.hint(request, job)
         answer = wire.job_to_json(job, self.prefix)
         if created.webhook is not None:
             answer["webhook"] = {"id": created.webhook.id, "secret": created.webhook.secret}
@@ -93,20 +92,15 @@ class JobRoutes(Routes):
         """List jobs, a page at a time."""
         self.access.changes(request)
         query = _query(request)
-        jobs = await self.lifecycle.list(
-            # One more than asked for tells whether there is another page.
-            limit=query.limit + 1,
-            before=query.cursor,
-            result=query.result,
-            kind=query.kind,
+        page, more = await self.lifecycle.list(
+            limit=query.limit, before=query.cursor, result=query.result, kind=query.kind
         )
-        page = jobs[: query.limit]
         request.setHeader(b"cache-control", b"private, no-cache")
         return json_answer(
             request,
             {
                 "jobs": [wire.job_to_json(job, self.prefix) for job in page],
-                "next": page[-1].id if len(jobs) > len(page) else None,
+                "next": page[-1].id if more else None,
             },
         )
 
@@ -117,8 +111,7 @@ class JobRoutes(Routes):
         job = await self.lifecycle.get(path_job(job_id))
         request.setHeader(b"cache-control", b"private, no-cache")
         request.responseHeaders.addRawHeader(b"vary", b"Prefer")
-        if not job.result.terminal:
-            hint(request, max(0.0, self.now() - job.created_at))
+        self.hint(request, job)
         answer = self.job_answer(request, job)
         if not none_match(request, job_tag(job)):
             request.responseHeaders.removeHeader(b"content-length")
@@ -131,8 +124,7 @@ class JobRoutes(Routes):
         self.access.watches(request)
         job = await self.lifecycle.get(path_job(job_id))
         request.setHeader(b"cache-control", b"private, no-cache")
-        if not job.result.terminal:
-            hint(request, max(0.0, self.now() - job.created_at))
+        self.hint(request, job)
         return json_answer(request, wire.operation_to_json(job))
 
     @app.route("/jobs/<job_id>", methods=["PATCH"])
