@@ -48,6 +48,9 @@ class EventType(StrEnum):
     ERROR = "job.error"
 
 
+#: The type of a message that only tests a webhook: no update, and nothing one subscribes to.
+TEST_EVENT = "webhook.test"
+
 #: What a webhook that names no events is told.
 TERMINAL_EVENTS = (EventType.COMPLETED, EventType.ERROR)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
@@ -113,6 +114,11 @@ class Simulation(Struct, frozen=True, forbid_unknown_fields=True):
     error_rate: Fraction | None = None
 
 
+def event_types(asked: Collection[EventType]) -> tuple[EventType, ...]:
+    """Event types without repetition, in one order whatever order they came in."""
+    return tuple(each for each in EventType if each in asked)
+
+
 class NewWebhook(Struct, frozen=True, forbid_unknown_fields=True):
     """A webhook to register; C{secret} C{None} asks the server to make one."""
 
@@ -127,9 +133,8 @@ class NewWebhook(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def event_types(self) -> tuple[EventType, ...]:
-        """The types it is told, without repetition, in one order whatever order they came in."""
-        asked = TERMINAL_EVENTS if self.events is None else self.events
-        return tuple(each for each in EventType if each in asked)
+        """The types it is told."""
+        return event_types(TERMINAL_EVENTS if self.events is None else self.events)
 
 
 class NewJob(Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,13 +10,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from statusjob.jobs import Job
+from statusjob.jobs import EventType, Job
 from statusjob.server.alarms import Alarm, follow
 from statusjob.server.feed import Feed
 from statusjob.server.lifecycle import Lifecycle
 from statusjob.server.registrations import Registrations
 from statusjob.server.store import Row, Tx, Update
 from statusjob.server.store.lanes import InlineLane, Lane
+from statusjob.server.store.outbox import Claim
 from statusjob.server.store.sqlite import MEMORY, SQLiteStore
 from statusjob.wire import NewJob, NewWebhook, Report, decode
 from tests.support import EPOCH
@@ -92,6 +93,24 @@ def said(body: bytes = b"{}") -> Report:
 def hook(url: str = URL, **members: Any) -> NewWebhook:
     """A webhook to register."""
     return NewWebhook(url=url, **members)
+
+
+def a_claim(url: str = URL, *secrets: str, **members: Any) -> Claim:
+    """A delivery to attempt, signed by L{SECRET} unless other secrets are given."""
+    made: dict[str, Any] = {
+        "id": "msg_1",
+        "attempt": 1,
+        "webhook_id": "wh_1",
+        "origin_id": 1,
+        "job_id": None,
+        "type": EventType.COMPLETED,
+        "begun_at": EPOCH,
+        "url": url,
+        "secrets": secrets or (SECRET,),
+        "body": b'{"result":"completed"}',
+        **members,
+    }
+    return Claim(**made)
 
 
 class CoreTestCase(SynchronousTestCase):

@@ -24,11 +24,12 @@ from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from twisted.web.resource import Resource
 from zope.interface import implementer
 
-from statusjob.server.delivery import DEADLINE, Attempt, Delivery, Sender
+from statusjob.server.delivery import Delivery
 from statusjob.server.registrations import origin_of
-from statusjob.server.store.outbox import Claim
+from statusjob.server.sender import DEADLINE, Sender
+from statusjob.server.store.outcomes import Outcome
 from statusjob.wire import BadInput
-from tests.memory import SECRET, URL, Core, hook, new_job, said
+from tests.memory import SECRET, URL, Core, a_claim, hook, new_job, said
 from tests.sockets import SocketTestCase, reactor
 from tests.support import EPOCH
 
@@ -96,15 +97,14 @@ class SenderTests(SynchronousTestCase):
         url: str = URL,
         answer: Deferred[IResponse] | int = 200,
         secrets: tuple[str, ...] = (SECRET,),
-    ) -> Deferred[Attempt]:
+    ) -> Deferred[Outcome]:
         if isinstance(answer, int):
             answer = succeed(cast(IResponse, FakeResponse(answer)))
         self.agent = FakeAgent(answer)
         sender = Sender(cast(IReactorTime, self.clock), self.agent)
-        claim = Claim("msg_1", 1, url, secrets, b'{"result":"completed"}')
-        return Deferred.fromCoroutine(sender.send(claim))
+        return Deferred.fromCoroutine(sender.send(a_claim(url, *secrets)))
 
-    def attempt(self, *args: Any, **more: Any) -> Attempt:
+    def attempt(self, *args: Any, **more: Any) -> Outcome:
         return self.successResultOf(self.send(*args, **more))
 
     def verify(self, secret: str) -> Any:
@@ -116,7 +116,7 @@ class SenderTests(SynchronousTestCase):
         )
 
     def test_it_posts_json_that_the_standards_library_verifies(self) -> None:
-        self.assertEqual(self.attempt(), Attempt("ok", 200))
+        self.assertEqual(self.attempt(), Outcome("ok", 200))
         self.assertEqual((self.agent.method, self.agent.uri), (b"POST", URL.encode()))
         self.assertEqual(self.agent.header("content-type"), "application/json")
         self.assertEqual(self.verify(SECRET), {"result": "completed"})
@@ -140,10 +140,10 @@ class SenderTests(SynchronousTestCase):
 
     def test_any_2xx_is_success_and_nothing_else_is(self) -> None:
         for code in (200, 201, 202, 204, 299):
-            self.assertEqual(self.attempt(answer=code), Attempt("ok", code))
+            self.assertEqual(self.attempt(answer=code), Outcome("ok", code))
         for code in (199, 300, 301, 302, 307, 400, 404, 410, 429, 500, 503):
             attempt = self.attempt(answer=code)
-            self.assertEqual((attempt.outcome, attempt.status), ("http", code))
+            self.assertEqual((attempt.kind, attempt.status), ("http", code))
             self.assertIsNotNone(attempt.detail)
 
     def test_credentials_of_the_url_become_a_header_and_its_fragment_stays_here(self) -> None:
@@ -176,7 +176,7 @@ class SenderTests(SynchronousTestCase):
             failing: Deferred[IResponse] = Deferred()
             failing.errback(problem)
             attempt = self.attempt(URL + "?token=tok_1", failing)
-            self.assertEqual((attempt.outcome, attempt.status), (outcome, None))
+            self.assertEqual((attempt.kind, attempt.status), (outcome, None))
             for secret in ("tok_1", SECRET, "receiver"):
                 self.assertNotIn(secret, repr(attempt))
 
@@ -185,7 +185,7 @@ class SenderTests(SynchronousTestCase):
         self.clock.advance(DEADLINE - 0.1)
         self.assertNoResult(sending)
         self.clock.advance(0.2)
-        self.assertEqual(self.successResultOf(sending).outcome, "timeout")
+        self.assertEqual(self.successResultOf(sending).kind, "timeout")
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     hosts = st.one_of(
@@ -209,10 +209,9 @@ class SenderTests(SynchronousTestCase):
             return
         memory: Any = MemoryReactorClock()
         agent = Agent(memory, pool=HTTPConnectionPool(memory, persistent=False))
-        claim = Claim("msg_1", 1, url, (SECRET,), b"{}")
-        sending = Deferred.fromCoroutine(Sender(memory, agent).send(claim))
+        sending = Deferred.fromCoroutine(Sender(memory, agent).send(a_claim(url)))
         memory.advance(DEADLINE + 1)
-        self.assertNotEqual(self.successResultOf(sending).outcome, "ok")
+        self.assertNotEqual(self.successResultOf(sending).kind, "ok")
 
 
 class Receiver(Resource):

@@ -8,7 +8,7 @@ from typing import NoReturn
 from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.jobs import Job
-from statusjob.server.feed import Feed
+from statusjob.server.feed import Feed, jobs_of
 from statusjob.server.store import Update
 
 
@@ -28,7 +28,7 @@ class FeedTests(SynchronousTestCase):
         """Let somebody listen."""
 
         def listen(updates: Sequence[Update]) -> None:
-            self.happened += [f"{name} {each.job.id}" for each in updates]
+            self.happened += [f"{name} {each.id}" for each in jobs_of(updates)]
 
         self.feed.subscribe(listen)
 
@@ -52,7 +52,7 @@ class FeedTests(SynchronousTestCase):
         self.feed.committed([update("1")])
         end()
         self.feed.committed([update("2")])
-        self.assertEqual([each.job.id for each in heard], ["1"])
+        self.assertEqual([each.id for each in jobs_of(heard)], ["1"])
         self.assertEqual(self.happened, ["a 1", "a 2"])
 
     def test_a_listener_that_fails_is_logged_and_harms_no_other(self) -> None:

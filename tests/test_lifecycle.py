@@ -10,6 +10,7 @@ from statusjob.jobs import (
     Status,
 )
 from statusjob.server import registrations
+from statusjob.server.feed import jobs_of
 from statusjob.server.lifecycle import JobFinished, KeyReused, VersionMismatch
 from statusjob.server.registrations import UnknownJob, WebhookConflict
 from statusjob.server.store.lanes import HeldLane
@@ -155,7 +156,7 @@ class AfterTheEndTests(CoreTestCase):
         lane.step()
         self.assertIs(self.successResultOf(first).result, Status.COMPLETED)
         self.failureResultOf(second, JobFinished)
-        self.assertEqual([update.job.version for update in core.heard], [1, 2])
+        self.assertEqual([told.version for told in jobs_of(core.heard)], [1, 2])
 
 
 class VersionTests(CoreTestCase):

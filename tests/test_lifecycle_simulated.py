@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statusjob.jobs import DEMO_KIND, SIMULATED, Job, JobError, Status
+from statusjob.server.feed import jobs_of
 from statusjob.server.lifecycle import Poll
 from statusjob.server.registrations import UnknownJob
 from statusjob.wire import NewJob, Simulation
@@ -88,7 +89,7 @@ class SimulatedTests(CoreTestCase):
         core.clock.advance(max(0.0, EPOCH + delay + 1 - core.clock.seconds()))
         self.assertTrue(self.get(core, job).result.terminal)
         self.assertLessEqual(len(core.heard), 12)
-        progress = [update.job.progress or 0 for update in core.heard[:-1]]
+        progress = [told.progress or 0 for told in jobs_of(core.heard)[:-1]]
         self.assertEqual(progress, sorted(set(progress)))
 
 

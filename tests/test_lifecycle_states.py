@@ -27,6 +27,7 @@ from statusjob.jobs import (
     JobError,
     Status,
 )
+from statusjob.server.feed import jobs_of
 from statusjob.server.lifecycle import JobFinished
 from statusjob.server.store.ledger import EVENTS_LIMIT
 from statusjob.wire import ErrorReport, NewJob, Report
@@ -210,11 +211,11 @@ class LifecycleMachine(RuleBasedStateMachine):
     @invariant()
     def the_feed_brought_every_version_in_order(self) -> None:
         versions: dict[str, list[int]] = {job_id: [] for job_id in self.models}
-        for update in self.core.heard:
-            told = versions[update.job.id]
+        for job in jobs_of(self.core.heard):
+            told = versions[job.id]
             # A heartbeat tells a known version again.
-            if not told or told[-1] != update.job.version:
-                told.append(update.job.version)
+            if not told or told[-1] != job.version:
+                told.append(job.version)
         for job_id, model in self.models.items():
             assert versions[job_id] == [event[0] for event in model.timeline]
 

@@ -7,13 +7,16 @@ from typing import Any, NamedTuple
 from msgspec import json
 
 from statusjob.jobs import EventType, Job
-from statusjob.server.store import Tx, outbox
+from statusjob.server.store import outbox, outcomes
 from statusjob.server.store.outbox import Claim
+from statusjob.server.store.outcomes import Outcome, Retry
 from tests.memory import URL, Core, CoreTestCase, hook
 from tests.support import EPOCH
 
 COMPLETED = b'{"result":"completed"}'
 ALL = list(EventType)
+NODE = "node"
+LIFETIME = 1000.0
 
 
 class Slot(NamedTuple):
@@ -43,22 +46,23 @@ class OutboxTestCase(CoreTestCase):
         self.say(b'{"progress":%f}' % value)
 
     def claim(self, limit: int = 100) -> list[Claim]:
-        return self.write(self.box, lambda tx: outbox.claim(tx, limit))
+        return self.write(self.box, lambda tx: outbox.claim(tx, NODE, limit, limit))
 
-    def settle(self, claim: Claim, outcome: str = "ok", wait: float | None = None) -> str | None:
-        def work(tx: Tx) -> str | None:
-            return outbox.settle(
-                tx,
-                claim.id,
-                claim.attempt,
-                outcome=outcome,
-                status=None,
-                detail=None,
-                wait=wait or 0,
-                exhausted=wait is None,
-            )
+    def settle(
+        self, claim: Claim, outcome: str | int = "ok", wait: float | None = None, **more: Any
+    ) -> str | None:
+        """
+        Settle an attempt.
 
-        return self.write(self.box, work)
+        @param outcome: its class, or the status code that was answered.
+        @param wait: seconds until the next one; C{None} if that was the last.
+        """
+        if isinstance(outcome, int):
+            what = Outcome("http", outcome, **more)
+        else:
+            what = Outcome(outcome, 200 if outcome == "ok" else None, **more)
+        retry = Retry(wait=wait or 0, exhausted=wait is None, lifetime=LIFETIME, u=0.0)
+        return self.write(self.box, lambda tx: outcomes.settle(tx, NODE, claim, what, retry))
 
     def slots(self, core: Core | None = None) -> list[Slot]:
         """The deliveries, the oldest version first; due times are seconds since the start."""

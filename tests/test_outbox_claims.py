@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from statusjob.server.store import outbox
-from statusjob.server.store.outbox import ORIGIN_CONCURRENCY, Claim
-from tests.memory import SECRET, URL
+from statusjob.server.store.origins import CONCURRENCY as ORIGIN_CONCURRENCY
+from tests.memory import SECRET, URL, a_claim
 from tests.support import EPOCH
 from tests.test_outbox import ALL, COMPLETED, OutboxTestCase, Slot
 
@@ -98,7 +98,7 @@ class SettleTests(OutboxTestCase):
         self.box.clock.advance(5)
         (third,) = self.claim()
         self.assertIsNone(self.settle(second))
-        self.assertIsNone(self.settle(Claim("msg_none", 1, URL, (), b"")))
+        self.assertIsNone(self.settle(a_claim(id="msg_none")))
         self.assertEqual((third.attempt, self.settle(third)), (2, "delivered"))
 
     def test_every_attempt_is_written_down(self) -> None:

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
-from statusjob.server.feed import Feed
+from statusjob.server.feed import Feed, jobs_of
 from statusjob.server.lifecycle import Lifecycle
 from statusjob.server.store import StoreUnusable
 from statusjob.server.store.lanes import InlineLane, ThreadLane
@@ -163,7 +163,7 @@ class ThreadTests(TestCase):
     async def test_many_workers_report_at_once_and_nothing_is_lost(self) -> None:
         feed = Feed()
         versions: list[int] = []
-        feed.subscribe(lambda updates: versions.extend(each.job.version for each in updates))
+        feed.subscribe(lambda updates: versions.extend(each.version for each in jobs_of(updates)))
         lifecycle = Lifecycle(self.store(feed))
         job = (await lifecycle.create(new_job())).job
         reports = [lifecycle.report(job.id, Report(message=str(i))) for i in range(300)]

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from statusjob.jobs import CANCELLED, DEMO_KIND, Job, JobError, Status
-from statusjob.server.store import StoreUnusable, outbox, schema
+from statusjob.server.store import Row, StoreUnusable, Tx, outbox, schema, webhooks
 from statusjob.server.store.schema import MIGRATIONS, Migration
-from tests.memory import Core, CoreTestCase
+from tests.memory import SECRET, Core, CoreTestCase
 from tests.support import EPOCH
 
 DUMPS = Path(__file__).parent / "dumps"
+#: The version that a migration on top of ours has.
+NEXT = MIGRATIONS[-1].version + 1
 
 
 class SchemaTestCase(CoreTestCase):
@@ -52,27 +54,26 @@ class SchemaTestCase(CoreTestCase):
         return {re.sub(r"\s+", " ", sql).strip() for (sql,) in statements}
 
 
-class DumpTests(SchemaTestCase):
-    """A database of version 1, with a job of every sort."""
+def all_webhooks(tx: Tx) -> list[Row]:
+    """Every registration."""
+    return webhooks.page(tx, limit=100, before=None)
 
-    def setUp(self) -> None:
-        super().setUp()
-        self.load("v1.sql")
 
-    def jobs(self, core: Core) -> dict[str, Job]:
+class DumpContract:
+    """What holds of the dump of each version: a database with a job of every sort."""
+
+    dump = ""
+
+    def setUp(self: Any) -> None:
+        self.path = self.mktemp()
+        self.load(self.dump)
+
+    def jobs(self: Any, core: Core) -> dict[str, Job]:
         ids = self.column(core, "SELECT id FROM jobs")
         jobs = [self.successResultOf(core.lifecycle.get(each)) for each in ids]
         return {job.kind: job for job in jobs}
 
-    def test_every_version_has_a_dump_and_the_newest_has_our_schema(self) -> None:
-        for migration in MIGRATIONS:
-            self.assertTrue((DUMPS / f"v{migration.version}.sql").exists())
-        before = self.shape()
-        self.path = self.mktemp()
-        self.close(self.open())
-        self.assertEqual(before, self.shape())
-
-    def test_its_jobs_are_all_there(self) -> None:
+    def test_its_jobs_are_all_there(self: Any) -> None:
         jobs = self.jobs(self.open())
         waiting = jobs["waiting"]
         self.assertEqual((waiting.result, waiting.version), (Status.PENDING, 2))
@@ -87,7 +88,7 @@ class DumpTests(SchemaTestCase):
         self.assertTrue(jobs["simulated"].simulated and jobs[DEMO_KIND].simulated)
         self.assertEqual(len(jobs), 10)
 
-    def test_its_deliveries_are_all_there_and_what_was_being_sent_is_due_again(self) -> None:
+    def test_its_deliveries_are_all_there_and_what_was_being_sent_is_due_again(self: Any) -> None:
         core = self.open()
         rows = self.rows(
             core,
@@ -102,10 +103,10 @@ class DumpTests(SchemaTestCase):
                 "sending": ("pending", 0),
             },
         )
-        (claim,) = self.write(core, lambda tx: outbox.claim(tx, 10))
+        (claim,) = self.write(core, lambda tx: outbox.claim(tx, "node", 10, 10))
         self.assertIn(b'"kind":"sending"', claim.body)
 
-    def test_its_jobs_go_on(self) -> None:
+    def test_its_jobs_go_on(self: Any) -> None:
         core = self.open()
         core.ring()
         jobs = self.jobs(core)
@@ -120,8 +121,45 @@ class DumpTests(SchemaTestCase):
         self.assertIs(after[DEMO_KIND].result, Status.COMPLETED)
 
 
+class Version1Tests(DumpContract, SchemaTestCase):
+    """A database of version 1."""
+
+    dump = "v1.sql"
+
+    def test_a_secret_that_a_rotation_left_still_signs(self) -> None:
+        self.sql("UPDATE webhooks SET old_secret = 'whsec_old', old_secret_until = 2e9")
+        core = self.open()
+        (claim,) = self.write(core, lambda tx: outbox.claim(tx, "node", 10, 10))
+        self.assertEqual(claim.secrets, (SECRET, "whsec_old"))
+
+
+class Version2Tests(DumpContract, SchemaTestCase):
+    """A database of version 2."""
+
+    dump = "v2.sql"
+
+    def test_its_webhooks_and_what_became_of_deliveries_are_all_there(self) -> None:
+        core = self.open()
+        rows = {row["name"]: row for row in self.write(core, all_webhooks)}
+        self.assertEqual(rows["kind"]["kind"], "delivered")
+        self.assertEqual((rows["gone"]["enabled"], rows["gone"]["reason"]), (0, "by request"))
+        (rotated,) = self.column(core, "SELECT webhook_id FROM old_secrets")
+        self.assertEqual(rotated, rows["kind"]["id"])
+        reasons = self.column(core, "SELECT reason FROM deliveries WHERE state = 'dead'")
+        self.assertEqual(reasons, ["every attempt failed"])
+
+
 class MigrationTests(SchemaTestCase):
     """From one version to the next."""
+
+    def test_every_version_has_a_dump_and_the_newest_has_our_schema(self: Any) -> None:
+        for migration in MIGRATIONS:
+            self.assertTrue((DUMPS / f"v{migration.version}.sql").exists())
+        self.load(f"v{MIGRATIONS[-1].version}.sql")
+        before = self.shape()
+        self.path = self.mktemp()
+        self.close(self.open())
+        self.assertEqual(before, self.shape())
 
     def versions(self) -> list[Any]:
         return self.sql("SELECT version, compatible FROM schema_version")
@@ -140,12 +178,12 @@ class MigrationTests(SchemaTestCase):
 
     def test_only_what_is_missing_is_done_and_only_once(self) -> None:
         self.close(self.open())
-        next_one = Migration(2, 2, ("ALTER TABLE jobs ADD COLUMN colour {real}",))
+        next_one = Migration(NEXT, NEXT, ("ALTER TABLE jobs ADD COLUMN colour {real}",))
         self.close(self.open(next_one))
         core = self.open(next_one)
         self.assertEqual(self.column(core, "SELECT colour FROM jobs"), [])
         self.close(core)
-        self.assertEqual(self.versions(), [(2, 2)])
+        self.assertEqual(self.versions(), [(NEXT, NEXT)])
 
     def test_a_newer_version_that_we_are_too_old_for_is_refused_and_left_alone(self) -> None:
         self.close(self.open())
@@ -163,10 +201,10 @@ class MigrationTests(SchemaTestCase):
         self.assertEqual(self.versions(), [(9, 1)])
 
     def test_an_older_program_is_refused_for_ever_once_a_version_broke_with_it(self) -> None:
-        breaking = Migration(2, 2, ("ALTER TABLE jobs ADD COLUMN colour TEXT",))
-        adding = Migration(3, 1, ("ALTER TABLE jobs ADD COLUMN smell TEXT",))
+        breaking = Migration(NEXT, NEXT, ("ALTER TABLE jobs ADD COLUMN colour TEXT",))
+        adding = Migration(NEXT + 1, 1, ("ALTER TABLE jobs ADD COLUMN smell TEXT",))
         self.close(self.open(breaking, adding))
-        self.assertEqual(self.versions(), [(3, 2)])
+        self.assertEqual(self.versions(), [(NEXT + 1, NEXT)])
         self.assertRaises(StoreUnusable, self.open)
 
     def test_a_migration_that_fails_midway_leaves_nothing(self) -> None:
@@ -174,8 +212,8 @@ class MigrationTests(SchemaTestCase):
         before = self.shape()
         rows = self.sql("SELECT id, version FROM jobs")
         broken = Migration(
-            2,
-            2,
+            NEXT,
+            NEXT,
             (
                 "ALTER TABLE jobs ADD COLUMN colour TEXT",
                 "UPDATE jobs SET version = 7",
@@ -189,7 +227,7 @@ class MigrationTests(SchemaTestCase):
         self.close(self.open())
 
     def test_a_new_database_whose_creation_fails_stays_empty(self) -> None:
-        broken = Migration(2, 2, ("DROP TABLE no_such_table",))
+        broken = Migration(NEXT, NEXT, ("DROP TABLE no_such_table",))
         self.assertRaises(StoreUnusable, self.open, broken)
         self.assertEqual(self.shape(), set())
 

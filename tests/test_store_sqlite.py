@@ -8,6 +8,7 @@ from typing import NoReturn
 from twisted.internet.defer import CancelledError, Deferred
 
 from statusjob.jobs import Job
+from statusjob.server.feed import jobs_of
 from statusjob.server.store import (
     StoreBusy,
     StoreFull,
@@ -62,7 +63,7 @@ class StoreTestCase(CoreTestCase):
     @property
     def told(self) -> list[str]:
         """What the feed was told."""
-        return [update.job.id for update in self.held.heard]
+        return [job.id for job in jobs_of(self.held.heard)]
 
     def note(self, name: str) -> Deferred[str]:
         return self.store.write(partial(note, name))
@@ -90,7 +91,7 @@ class GroupCommitTests(StoreTestCase):
     def test_the_feed_is_told_in_commit_order_before_any_writer_of_the_group(self) -> None:
         happened: list[str] = []
         self.held.feed.subscribe(
-            lambda updates: happened.extend(f"told {each.job.id}" for each in updates)
+            lambda updates: happened.extend(f"told {each.id}" for each in jobs_of(updates))
         )
         for name in "abc":
             self.note(name).addCallback(lambda name: happened.append(f"answered {name}"))
@@ -144,7 +145,9 @@ class GroupCommitTests(StoreTestCase):
             self.failureResultOf(report, CancelledError)
             while self.lane.held:
                 self.lane.step()
-        self.assertEqual([u.job.version for u in self.held.heard if u.job.id == job.id], [1, 2, 3])
+        self.assertEqual(
+            [j.version for j in jobs_of(self.held.heard) if j.id == job.id], [1, 2, 3]
+        )
         reading = self.held.lifecycle.get(job.id)
         self.lane.step()
         self.assertTrue(self.successResultOf(reading).result.terminal)

@@ -1,104 +1,45 @@
 """
 Delivery: brings what is in the outbox to webhooks, at least once.
 
-Woken by the feed and by one delayed call for the earliest retry. A delivery is
-claimed in the store before it is attempted and settled there afterwards, so a
-crash at any point repeats an attempt at worst and never loses one. How one
-message is sent is L{Sender}'s matter.
+Works in rounds. A round is one transaction that settles the attempts that are
+over and claims new ones, which then begin in the same turn of the reactor. So a
+crash at any point repeats an attempt at worst and never loses one, and nothing
+begins for a webhook after its deletion was answered. Rounds follow each other
+while there is something to do; else the feed, an attempt that is over or one
+delayed call for the earliest retry brings the next. How one message is sent is
+L{Sender}'s matter, whom it goes to first the store's.
 """
 
 from __future__ import annotations
 
-from base64 import b64encode
+import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from random import SystemRandom
-from urllib.parse import unquote_to_bytes
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent
 
-from statusjob import signing
-from statusjob.exchange import BytesProducer, ExchangeFailed, exchange
-from statusjob.server.alarms import RETRY_SLEEP, Alarm
+from statusjob.server.alarms import Alarm
 from statusjob.server.feed import Feed
-from statusjob.server.registrations import parse_url
-from statusjob.server.store import Store, StoreUnavailable, Tx, Update, outbox
+from statusjob.server.sender import Sender
+from statusjob.server.store import Store, StoreUnavailable, Tx, Update, outbox, outcomes
 from statusjob.server.store.outbox import Claim
+from statusjob.server.store.outcomes import Outcome, Retry
 
 _system_random = SystemRandom().random
 
-#: Deliveries under way at the same time, at most.
-CONCURRENCY = 64
-#: Seconds for one attempt, and for the body of its answer past the headers; bytes of that body.
-DEADLINE = 15.0
-BODY_GRACE = 1.0
-BODY_LIMIT = 4096
-#: Most bytes of an answer on the wire, headers and all.
-WIRE_LIMIT = 64 * 1024
+#: Attempts under way at the same time, at most; how many of them are only for origins that have
+#: none under way; and how many begin in one turn of the reactor, which must not be held up.
+CONCURRENCY = 256
+RESERVED = 64
+BATCH = 32
 #: A step of the schedule is lengthened by at most this part of itself.
 JITTER = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """
-    What became of an attempt.
-
-    @ivar outcome: its class: C{ok}, C{http}, or the kind of an L{ExchangeFailed}.
-    @ivar status: the status code of the answer, if there was one.
-    """
-
-    outcome: str
-    status: int | None = None
-    detail: str | None = None
-
-
-class Sender:
-    """Signs and posts one message. Redirects are not followed, the body hardly read."""
-
-    def __init__(self, reactor: IReactorTime, agent: IAgent) -> None:
-        self._reactor = reactor
-        self._agent = agent
-
-    async def send(self, claim: Claim) -> Attempt:
-        """Make one attempt; it fails with nothing but a cancellation."""
-        url = parse_url(claim.url)
-        timestamp = int(self._reactor.seconds())
-        headers = Headers(
-            {
-                b"content-type": [b"application/json"],
-                b"user-agent": [b"statusjob"],
-                b"accept-encoding": [b"identity"],
-            }
-        )
-        for name, value in signing.headers(claim.secrets, claim.id, timestamp, claim.body).items():
-            headers.setRawHeaders(name, [value])
-        if url.userinfo:
-            # The agent would take it for a part of the host.
-            user, _, password = unquote_to_bytes(url.userinfo).partition(b":")
-            credentials = b64encode(user + b":" + password)
-            headers.setRawHeaders(b"authorization", [b"Basic " + credentials])
-            url = url.replace(userinfo="")
-        target = url.replace(fragment="").to_text().encode("ascii")
-        try:
-            answer = await exchange(
-                self._reactor,
-                lambda: self._agent.request(b"POST", target, headers, BytesProducer(claim.body)),
-                deadline=DEADLINE,
-                limit=BODY_LIMIT,
-                body_grace=BODY_GRACE,
-            )
-        except ExchangeFailed as error:
-            return Attempt(error.kind, detail=error.reason)
-        if 200 <= answer.code < 300:
-            return Attempt("ok", answer.code)
-        return Attempt("http", answer.code, f"answered {answer.code}")
+#: A paused origin holds a delivery up for as long as its attempts would have taken, but for no
+#: fewer seconds than this.
+SHORTEST_LIFETIME = 86_400.0
 
 
 class Delivery:
@@ -106,6 +47,7 @@ class Delivery:
     The outbox's worker.
 
     @ivar _schedule: seconds before each attempt; the first is made at once.
+    @ivar _over: attempts that are over and not settled yet.
     """
 
     _log = Logger()
@@ -123,9 +65,12 @@ class Delivery:
         self._store = store
         self._sender = sender
         self._schedule = schedule
+        self._lifetime = max(sum(schedule) * (1 + JITTER), SHORTEST_LIFETIME)
         self._random = random
-        self._alarm = Alarm(reactor, "delivery", self._begin)
-        self._under_way: set[Deferred[None]] = set()
+        self._node = secrets.token_hex(8)
+        self._alarm = Alarm(reactor, "delivery", self._round)
+        self._under_way: dict[Deferred[None], Claim] = {}
+        self._over: list[tuple[Claim, Outcome]] = []
         self._stopping = False
 
     def start(self, feed: Feed) -> None:
@@ -136,7 +81,7 @@ class Delivery:
     async def stop(self, seconds: float) -> None:
         """
         Begin no more attempts; let those under way finish for so many seconds, then abandon
-        them. What is abandoned is attempted again after the next start.
+        them. What is abandoned, or cannot be settled, is attempted again after the next start.
         """
         self._stopping = True
         self._unsubscribe()
@@ -146,81 +91,94 @@ class Delivery:
         await DeferredList(under_way)
         if timer.active():
             timer.cancel()
+        if self._over:
+            try:
+                await self._settle(0, 0)
+            except StoreUnavailable as error:
+                self._log.warn(
+                    "{count} attempts will be repeated: {error}",
+                    count=len(self._over),
+                    error=error,
+                )
 
     def _heard(self, updates: Sequence[Update]) -> None:
         if any(update.deliveries for update in updates):
             self._alarm.set(self._reactor.seconds())
 
-    async def _begin(self) -> float | None:
-        """Claim what is due, as far as there is room, and attempt it."""
-        room = CONCURRENCY - len(self._under_way)
-        if room <= 0:
+    async def _round(self) -> float | None:
+        """Settle what is over, and begin what is due, as far as there is room."""
+        free = CONCURRENCY - len(self._under_way)
+        room = min(BATCH, free)
+        claims, next_due = await self._settle(room, min(room, max(0, free - RESERVED)))
+        if self._stopping:
             return None
-
-        def work(tx: Tx) -> tuple[list[Claim], float | None]:
-            return outbox.claim(tx, room), outbox.next_due(tx)
-
-        claims, next_due = await self._store.write(work)
-        for claim in () if self._stopping else claims:
+        for claim in claims:
             attempt = Deferred.fromCoroutine(self._attempt(claim))
-            self._under_way.add(attempt)
-            attempt.addErrback(self._failed, claim)
-            attempt.addBoth(self._over, attempt)
-        return next_due
+            self._under_way[attempt] = claim
+            attempt.addErrback(self._failed)
+            attempt.addBoth(self._ended, attempt)
+        # A full batch may have left something.
+        return self._reactor.seconds() if room and len(claims) == room else next_due
+
+    async def _settle(self, room: int, shared: int) -> tuple[list[Claim], float | None]:
+        """
+        Write down what is over and claim anew; until then it counts as being sent, so nobody
+        sends it a second time.
+        """
+        over, self._over = self._over, []
+
+        def work(tx: Tx) -> tuple[list[str | None], list[Claim], float | None]:
+            states = [
+                outcomes.settle(tx, self._node, claim, outcome, retry)
+                for claim, outcome, retry in judged
+            ]
+            claims = outbox.claim(tx, self._node, room, shared) if room else []
+            return states, claims, outbox.next_due(tx)
+
+        judged = [(claim, outcome, self._retry(claim)) for claim, outcome in over]
+        try:
+            states, claims, next_due = await self._store.write(work)
+        except BaseException:
+            self._over[:0] = over
+            raise
+        for (claim, outcome), state in zip(over, states, strict=True):
+            if not outcome.ok:
+                self._log.info(
+                    "attempt {attempt} of {id} failed ({kind}: {detail}); it is {state}",
+                    attempt=claim.attempt,
+                    id=claim.id,
+                    kind=outcome.kind,
+                    detail=outcome.detail,
+                    state=state,
+                )
+        return claims, next_due
+
+    def _retry(self, claim: Claim) -> Retry:
+        exhausted = claim.attempt >= len(self._schedule)
+        step = self._schedule[-1] if exhausted else self._schedule[claim.attempt]
+        u = self._random()
+        return Retry(
+            wait=step * (1 + JITTER * u), exhausted=exhausted, lifetime=self._lifetime, u=u
+        )
 
     async def _attempt(self, claim: Claim) -> None:
         try:
-            attempt = await self._sender.send(claim)
+            outcome = await self._sender.send(claim)
         except CancelledError:
             raise
         except Exception:
             # Not foreseen, but no reason to leave it unsettled: it would block its slot for ever.
             self._log.failure("an attempt of {id} went wrong", id=claim.id)
-            attempt = Attempt("connect", detail="it went wrong; the log has more")
-        exhausted = claim.attempt >= len(self._schedule)
-        step = self._schedule[-1] if exhausted else self._schedule[claim.attempt]
-        wait = step * (1 + JITTER * self._random())
+            outcome = Outcome(kind="connect", detail="it went wrong; the log has more")
+        self._over.append((claim, outcome))
 
-        def work(tx: Tx) -> str | None:
-            return outbox.settle(
-                tx,
-                claim.id,
-                claim.attempt,
-                outcome=attempt.outcome,
-                status=attempt.status,
-                detail=attempt.detail,
-                wait=wait,
-                exhausted=exhausted,
-            )
+    def _failed(self, failure: Failure) -> None:
+        """An attempt that was abandoned is neither settled nor reported."""
+        failure.trap(CancelledError)
 
-        while True:
-            try:
-                state = await self._store.write(work)
-                break
-            except StoreUnavailable as error:
-                # Until it is settled it counts as being sent: nobody sends it a second time.
-                self._log.warn("cannot settle {id} yet: {error}", id=claim.id, error=error)
-            except Exception:
-                self._log.failure("cannot settle {id}", id=claim.id)
-            await deferLater(self._reactor, RETRY_SLEEP)
-        if attempt.outcome != "ok":
-            self._log.info(
-                "attempt {attempt} of {id} failed ({outcome}: {detail}); it is {state}",
-                attempt=claim.attempt,
-                id=claim.id,
-                outcome=attempt.outcome,
-                detail=attempt.detail,
-                state=state,
-            )
-
-    def _failed(self, failure: Failure, claim: Claim) -> None:
-        if failure.check(CancelledError) is None:
-            self._log.failure("delivery {id} failed", failure, id=claim.id)
-
-    def _over(self, _: None, attempt: Deferred[None]) -> None:
-        self._under_way.discard(attempt)
+    def _ended(self, _: None, attempt: Deferred[None]) -> None:
+        del self._under_way[attempt]
         if not self._stopping:
-            # Room for another one, perhaps for a newer update of the same job.
             self._alarm.set(self._reactor.seconds())
 
 

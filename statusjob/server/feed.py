@@ -13,9 +13,15 @@ from collections.abc import Callable, Sequence
 
 from twisted.logger import Logger
 
+from statusjob.jobs import Job
 from statusjob.server.store import Update
 
 Listener = Callable[[Sequence[Update]], None]
+
+
+def jobs_of(updates: Sequence[Update]) -> list[Job]:
+    """The jobs that changed, each in its new state."""
+    return [update.job for update in updates if update.job is not None]
 
 
 class Feed:

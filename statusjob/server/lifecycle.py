@@ -33,7 +33,7 @@ from statusjob.jobs import (
 )
 from statusjob.server import registrations
 from statusjob.server.registrations import Registered, UnknownJob
-from statusjob.server.store import Row, Store, Tx, ledger, outbox
+from statusjob.server.store import Row, Store, Tx, ledger, webhooks
 from statusjob.wire import NewJob, Report, Simulation
 
 _system_random = SystemRandom().random
@@ -213,8 +213,8 @@ class Lifecycle:
         @return: whether there may be more.
         """
         gone = ledger.expire(tx, tx.now - retention, EXPIRY_BATCH)
-        forgotten = outbox.forget_removed(tx, EXPIRY_BATCH)
-        outbox.forget_origins(tx, EXPIRY_BATCH)
+        forgotten = webhooks.forget_removed(tx, EXPIRY_BATCH)
+        webhooks.forget_origins(tx, EXPIRY_BATCH)
         return max(gone, forgotten) == EXPIRY_BATCH
 
     def _create(self, tx: Tx, new: NewJob, key: str | None, key_hash: str | None) -> Created:
@@ -231,7 +231,7 @@ class Lifecycle:
             raise KeyReused
         if new.webhook is not None:
             # A replay gives the whole answer again: the first may never have arrived.
-            row = outbox.find_webhook(tx, new.webhook.url, job_id=job.id)
+            row = webhooks.find(tx, new.webhook.url, job_id=job.id)
             webhook = None if row is None else Registered(row["id"], row["secret"])
         return Created(job, webhook, replayed=True)
 
@@ -270,7 +270,7 @@ class Lifecycle:
             return None, None
         webhook = None
         if new.webhook is not None:
-            webhook = registrations.register(tx, job, new.webhook)
+            webhook = registrations.register(tx, new.webhook, job_id=job.id)
         ledger.record(tx, update, self._prefix)
         return job, webhook
 

@@ -1,27 +1,33 @@
 """
-Registrations: who is to be told of a job by webhook.
+Registrations: who is to be told of which jobs by webhook.
 
 Decides what URL and secret are acceptable and that the same URL is registered
-once a scope; the outbox brings the updates over.
+once a scope; the outbox brings the updates over. What became of deliveries is in
+L{statusjob.server.deliveries}.
 """
 
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 import hyperlink
+from msgspec import UNSET
 from twisted.internet.defer import Deferred
 
 from statusjob import signing
 from statusjob.jobs import Job
-from statusjob.server.store import Store, Tx, Update, ledger, outbox
+from statusjob.server.store import Row, Store, Tx, Update, ledger, outbox, webhooks
+from statusjob.webhooks import NewScopedWebhook, WebhookChange
 from statusjob.wire import URL_LIMIT, BadInput, NewWebhook
 
 #: Most webhooks registered for one job, at one origin, in all.
 JOB_LIMIT = 20
 ORIGIN_LIMIT = 1_000
 TOTAL_LIMIT = 10_000
+#: Most secrets that sign at the same time: the present one and those of recent rotations.
+SECRETS_LIMIT = 4
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -30,8 +36,12 @@ class UnknownJob(Exception):
     """There is no job of that id."""
 
 
+class UnknownWebhook(Exception):
+    """There is no webhook of that id."""
+
+
 class WebhookConflict(Exception):
-    """The registration cannot stand beside those there are; the message says why."""
+    """What is asked for cannot stand beside what there is; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +51,10 @@ class Registered:
     """
 
     id: str
-    secret: str | None = None
-
-    def __repr__(self) -> str:
-        return f"<Registered {self.id}>"
+    secret: str | None = field(default=None, repr=False)
 
 
+@lru_cache(maxsize=1024)
 def parse_url(url: str) -> hyperlink.URL:
     """
     A webhook's URL as it goes over the wire, in ASCII.
@@ -87,21 +95,20 @@ def check(webhook: NewWebhook) -> None:
     @raise BadInput: for its sender.
     """
     origin_of(webhook.url)
-    if webhook.secret is not None:
-        try:
-            signing.check_secret(webhook.secret)
-        except ValueError as error:
-            raise BadInput(f"invalid webhook secret: {error}") from None
+    _check_secret(webhook.secret)
 
 
-def register(tx: Tx, job: Job, webhook: NewWebhook) -> Registered:
+def register(
+    tx: Tx, webhook: NewWebhook, *, job_id: str | None = None, kind: str | None = None
+) -> Registered:
     """
-    Register a webhook (that passed L{check}) for one job; again is the same registration.
+    Register a webhook (that passed L{check}) for one job, one kind or (with neither) all; again
+    is the same registration.
 
     @raise WebhookConflict: if it is registered with another secret or other events, or if
         there are too many.
     """
-    found = outbox.find_webhook(tx, webhook.url, job_id=job.id)
+    found = webhooks.find(tx, webhook.url, job_id=job_id, kind=kind)
     events = webhook.event_types
     if found is not None:
         if webhook.secret is not None and webhook.secret != found["secret"]:
@@ -110,7 +117,7 @@ def register(tx: Tx, job: Job, webhook: NewWebhook) -> Registered:
             raise WebhookConflict("this URL is registered with other events")
         return Registered(found["id"])
     origin = origin_of(webhook.url)
-    of_job, of_origin, total = outbox.count_webhooks(tx, job_id=job.id, origin=origin)
+    of_job, of_origin, total = webhooks.count(tx, job_id=job_id, origin=origin)
     for count, limit, where in (
         (of_job, JOB_LIMIT, "for this job"),
         (of_origin, ORIGIN_LIMIT, "at this origin"),
@@ -118,12 +125,13 @@ def register(tx: Tx, job: Job, webhook: NewWebhook) -> Registered:
     ):
         if count >= limit:
             raise WebhookConflict(f"there are {limit} webhooks {where} already, the most allowed")
-    secret = webhook.secret or signing.new_secret(secrets.token_bytes(signing.SECRET_BYTES))
-    webhook_id = outbox.add_webhook(
+    secret = webhook.secret or _new_secret()
+    webhook_id = webhooks.add(
         tx,
         url=webhook.url,
         origin=origin,
-        job_id=job.id,
+        job_id=job_id,
+        kind=kind,
         events=events,
         secret=secret,
         name=webhook.name,
@@ -132,7 +140,7 @@ def register(tx: Tx, job: Job, webhook: NewWebhook) -> Registered:
 
 
 class Registrations:
-    """Registrations of the original contract: made and removed under a job's base."""
+    """All registrations: the original contract's, under a job's base, and those by id."""
 
     def __init__(self, store: Store, *, prefix: str = "") -> None:
         self._store = store
@@ -149,16 +157,7 @@ class Registrations:
         The Deferred fails with L{UnknownJob} or L{WebhookConflict}.
         """
         check(webhook)
-
-        def work(tx: Tx) -> Registered:
-            job = find(tx, job_id)
-            registered = register(tx, job, webhook)
-            if job.result.terminal and registered.secret is not None:
-                written = outbox.fan_out(tx, job, self._prefix, webhook_id=registered.id)
-                tx.announce(Update(job=job, deliveries=written))
-            return registered
-
-        return self._store.write(work)
+        return self._store.write(lambda tx: self._for_job(tx, find(tx, job_id), webhook))
 
     def unregister(self, job_id: str | None, url: str) -> Deferred[None]:
         """
@@ -166,9 +165,107 @@ class Registrations:
 
         The Deferred fails with L{UnknownJob}; a URL that is not registered is no error.
         """
-        return self._store.write(
-            lambda tx: outbox.remove_webhook(tx, url, job_id=find(tx, job_id).id)
-        )
+        return self._store.write(lambda tx: webhooks.remove(tx, url, job_id=find(tx, job_id).id))
+
+    def add(self, webhook: NewScopedWebhook) -> Deferred[Registered]:
+        """
+        Register a webhook for its scope. Fails as L{register} does.
+
+        @raise BadInput: from L{check}.
+        """
+        check(webhook)
+
+        def work(tx: Tx) -> Registered:
+            if webhook.job is not None:
+                return self._for_job(tx, find(tx, webhook.job), webhook)
+            return register(tx, webhook, kind=webhook.kind)
+
+        return self._store.write(work)
+
+    def get(self, webhook_id: str) -> Deferred[Row]:
+        """A registration; fails with L{UnknownWebhook}."""
+        return self._store.read(lambda tx: known(tx, webhook_id))
+
+    def list(
+        self, *, limit: int, before: tuple[float, str] | None
+    ) -> Deferred[tuple[list[Row], bool]]:
+        """Registrations, the newest first, and whether there are more."""
+
+        def work(tx: Tx) -> tuple[list[Row], bool]:
+            rows = webhooks.page(tx, limit=limit + 1, before=before)
+            return rows[:limit], len(rows) > limit
+
+        return self._store.read(work)
+
+    def change(self, webhook_id: str, change: WebhookChange) -> Deferred[Row]:
+        """
+        Change a registration: as it is then. Disabled, it is told nothing, and what waits for it
+        is dead.
+
+        The Deferred fails with L{UnknownWebhook}.
+        """
+
+        def work(tx: Tx) -> Row:
+            known(tx, webhook_id)
+            members: dict[str, object] = {}
+            if change.name is not UNSET:
+                members["name"] = change.name
+            if change.events is not UNSET:
+                members["events"] = " ".join(change.event_types)
+            webhooks.change(tx, webhook_id, members)
+            if change.enabled is True:
+                webhooks.enable(tx, webhook_id)
+            elif change.enabled is False:
+                webhooks.disable(tx, webhook_id, "by request")
+            return known(tx, webhook_id)
+
+        return self._store.write(work)
+
+    def remove(self, webhook_id: str) -> Deferred[None]:
+        """
+        Delete a registration with all that waits for it: no attempt begins after the answer.
+
+        The Deferred fails with L{UnknownWebhook}.
+        """
+
+        def work(tx: Tx) -> None:
+            known(tx, webhook_id)
+            webhooks.purge(tx, webhook_id)
+
+        return self._store.write(work)
+
+    def rotate(self, webhook_id: str, secret: str | None) -> Deferred[Registered]:
+        """
+        Sign with another secret, and for L{webhooks.OVERLAP} seconds with the old one as well.
+
+        @param secret: C{None} to have one made. The one that signs already changes nothing.
+        @raise BadInput: if it is none.
+
+        The Deferred fails with L{UnknownWebhook}, or with L{WebhookConflict} if too many sign.
+        """
+        _check_secret(secret)
+
+        def work(tx: Tx) -> Registered:
+            known(tx, webhook_id)
+            valid = webhooks.valid_secrets(tx, webhook_id)
+            if secret != valid[0]:
+                if len(valid) >= SECRETS_LIMIT:
+                    raise WebhookConflict(
+                        f"{SECRETS_LIMIT} secrets sign already: wait until the overlap of the"
+                        " oldest is over"
+                    )
+                webhooks.rotate(tx, webhook_id, secret or made)
+            return Registered(webhook_id, secret or made)
+
+        made = _new_secret()
+        return self._store.write(work)
+
+    def _for_job(self, tx: Tx, job: Job, webhook: NewWebhook) -> Registered:
+        registered = register(tx, webhook, job_id=job.id)
+        if job.result.terminal and registered.secret is not None:
+            written = outbox.fan_out(tx, job, self._prefix, webhook_id=registered.id)
+            tx.announce(Update(job=job, deliveries=written))
+        return registered
 
 
 def find(tx: Tx, job_id: str | None) -> Job:
@@ -182,3 +279,27 @@ def find(tx: Tx, job_id: str | None) -> Job:
     if job is None:
         raise UnknownJob
     return job
+
+
+def known(tx: Tx, webhook_id: str) -> Row:
+    """
+    A registration by its id.
+
+    @raise UnknownWebhook: if there is none.
+    """
+    row = webhooks.get(tx, webhook_id)
+    if row is None:
+        raise UnknownWebhook
+    return row
+
+
+def _new_secret() -> str:
+    return signing.new_secret(secrets.token_bytes(signing.SECRET_BYTES))
+
+
+def _check_secret(secret: str | None) -> None:
+    if secret is not None:
+        try:
+            signing.check_secret(secret)
+        except ValueError as error:
+            raise BadInput(f"invalid webhook secret: {error}") from None

@@ -23,12 +23,14 @@ from twisted.web.client import Agent
 
 from statusjob.exchange import BoundedPool
 from statusjob.server.alarms import Alarm, follow
-from statusjob.server.delivery import WIRE_LIMIT, Delivery, Sender
+from statusjob.server.deliveries import Deliveries
+from statusjob.server.delivery import Delivery
 from statusjob.server.feed import Feed
 from statusjob.server.front import FrontSite
 from statusjob.server.lifecycle import Lifecycle
 from statusjob.server.ports import CannotListen, describe, listen
 from statusjob.server.registrations import Registrations
+from statusjob.server.sender import WIRE_LIMIT, Sender
 from statusjob.server.settings import SETTINGS, BadSetting, Settings, resolve
 from statusjob.server.store import StoreUnusable, Tx, outbox
 from statusjob.server.store.lanes import Lane, ThreadLane
@@ -125,6 +127,7 @@ class Server(Service):
         self.api = Api(
             lifecycle=self.lifecycle,
             registrations=Registrations(self.store, prefix=settings.prefix),
+            deliveries=Deliveries(self.store),
             store=self.store,
             access=Access(
                 tokens=settings.token,

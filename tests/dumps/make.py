@@ -15,10 +15,13 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred
 
 from statusjob.jobs import Job
-from statusjob.server.store import Tx, outbox
+from statusjob.server.store import Tx, outbox, outcomes
+from statusjob.server.store.outcomes import Outcome, Retry
+from statusjob.webhooks import NewScopedWebhook, WebhookChange
 from tests.memory import SECRET, URL, Core, hook, new_job, said
 
 T = TypeVar("T")
+NODE = "node"
 
 
 def fired(answer: Deferred[T]) -> T:
@@ -42,17 +45,10 @@ def populate(core: Core) -> None:
 
     def send(outcome: str, wait: float | None = None) -> None:
         def work(tx: Tx) -> None:
-            for claim in outbox.claim(tx, 10):
-                outbox.settle(
-                    tx,
-                    claim.id,
-                    claim.attempt,
-                    outcome=outcome,
-                    status=200 if outcome == "ok" else None,
-                    detail=None,
-                    wait=wait or 0,
-                    exhausted=wait is None,
-                )
+            retry = Retry(wait=wait or 0, exhausted=wait is None, lifetime=0, u=0)
+            for claim in outbox.claim(tx, NODE, 10, 10):
+                status = 200 if outcome == "ok" else None
+                outcomes.settle(tx, NODE, claim, Outcome(outcome, status), retry)
 
         fired(core.store.write(work))
 
@@ -78,9 +74,13 @@ def populate(core: Core) -> None:
     fired(core.registrations.unregister(cancelled.id, URL))
     fired(core.lifecycle.cancel(cancelled.id))
     fired(core.lifecycle.create(new_job(b'{"kind":"keyed"}'), key="key", key_hash="hash"))
+    wide = NewScopedWebhook(url=URL, kind="delivered", name="kind", secret=SECRET)
+    fired(core.registrations.rotate(fired(core.registrations.add(wide)).id, None))
+    gone = fired(core.registrations.add(NewScopedWebhook(url=URL, name="gone", secret=SECRET)))
+    fired(core.registrations.change(gone.id, WebhookChange(enabled=False)))
     # As a crash leaves it: claimed, and nothing settled.
     report(create(told % (b"sending", URL.encode(), SECRET.encode())), b'{"result":"completed"}')
-    fired(core.store.write(lambda tx: outbox.claim(tx, 10)))
+    fired(core.store.write(lambda tx: outbox.claim(tx, NODE, 10, 10)))
 
 
 def main() -> None:

@@ -44,12 +44,12 @@ class Update(Struct, frozen=True, kw_only=True):
     A report that changes nothing but renews the heartbeat is announced too, with the version
     that listeners know already.
 
-    @ivar job: the job's full state.
+    @ivar job: the job's full state; C{None} if no job changed and only deliveries were written.
     @ivar due_at: when the job's next alarm rings, in seconds since the epoch, or C{None}.
     @ivar deliveries: how many deliveries the change wrote.
     """
 
-    job: Job
+    job: Job | None = None
     due_at: float | None = None
     deliveries: int = 0
 

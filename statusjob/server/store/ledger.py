@@ -133,6 +133,7 @@ def record(tx: Tx, update: Update, prefix: str) -> None:
     @param prefix: path of the public URL, for the links in what is delivered.
     """
     job = update.job
+    assert job is not None
     new = tx.execute(
         "INSERT INTO events (job_id, version, at, result, progress, message)"
         " VALUES (:id, :version, :at, :result, :progress, :message)"

@@ -209,6 +209,47 @@ MIGRATIONS = (
             "CREATE INDEX attempts_delivery ON attempts (delivery_id)",
         ),
     ),
+    Migration(
+        version=2,
+        compatible=2,
+        statements=(
+            # How many attempts an origin may have under way, and when it last failed: a failure of
+            # an attempt that began before that tells nothing new.
+            "ALTER TABLE origins ADD COLUMN slots {big} NOT NULL DEFAULT 16",
+            "ALTER TABLE origins ADD COLUMN failed_at {real} NOT NULL DEFAULT 0",
+            "CREATE INDEX origins_paused ON origins (paused_until)",
+            # An attempt is only written down once it is over.
+            "DELETE FROM attempts WHERE ended_at IS NULL",
+            # When the last attempt began, and why a delivery that is dead is dead.
+            "ALTER TABLE deliveries ADD COLUMN begun_at {real}",
+            "ALTER TABLE deliveries ADD COLUMN reason TEXT",
+            "CREATE INDEX deliveries_log ON deliveries (webhook_id, created_at, id)",
+            """
+            CREATE INDEX deliveries_dead
+                ON deliveries (webhook_id, finished_at) WHERE state = 'dead'
+            """,
+            # A webhook may be rotated again before the overlap of the last time is over.
+            """
+            CREATE TABLE old_secrets (
+                webhook_id TEXT NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
+                secret TEXT NOT NULL,
+                until {real} NOT NULL,
+                PRIMARY KEY (webhook_id, secret)
+            ) {clustered}
+            """,
+            """
+            INSERT INTO old_secrets (webhook_id, secret, until)
+                SELECT id, old_secret, old_secret_until FROM webhooks
+                WHERE old_secret IS NOT NULL AND old_secret_until IS NOT NULL
+            """,
+            "ALTER TABLE webhooks DROP COLUMN old_secret",
+            "ALTER TABLE webhooks DROP COLUMN old_secret_until",
+            """
+            CREATE INDEX webhooks_listed
+                ON webhooks (created_at, id) WHERE removed_at IS NULL
+            """,
+        ),
+    ),
 )
 
 

@@ -14,12 +14,14 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from klein import Klein
+from msgspec import ValidationError, convert
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 
 from statusjob import wire
 from statusjob.jobs import Job
 from statusjob.pace import retry_after
+from statusjob.server.deliveries import Deliveries
 from statusjob.server.lifecycle import Lifecycle
 from statusjob.server.registrations import Registrations, UnknownJob
 from statusjob.server.store import Store
@@ -35,6 +37,10 @@ TAGS_LIMIT = 16
 _JSON_TYPES = frozenset({b"application/json", b"application/merge-patch+json"})
 _KEY = re.compile(rf"\A[\x20-\x7e]{{1,{KEY_LIMIT}}}\Z")
 _TAG = re.compile(rb'(W/)?"([^"]*)"')
+_MILLISECONDS = re.compile(r"\A[0-9]{1,15}\Z")
+_ITEM_ID = re.compile(r"\A[a-z]{2,4}_[0-9a-f]{32}\Z")
+
+BAD_CURSOR = wire.BadInput("the query's `cursor` is not one that was given out")
 
 app = Klein()
 
@@ -49,6 +55,7 @@ class Routes:
         *,
         lifecycle: Lifecycle,
         registrations: Registrations,
+        deliveries: Deliveries,
         store: Store,
         access: Access,
         seconds: Callable[[], float],
@@ -62,6 +69,7 @@ class Routes:
         """
         self.lifecycle = lifecycle
         self.registrations = registrations
+        self.deliveries = deliveries
         self.store = store
         self.access = access
         self.now = seconds
@@ -195,6 +203,44 @@ def json_body(request: Request, shape: type[T]) -> tuple[bytes, T]:
                 "unsupported-media-type", "send JSON in UTF-8 with Content-Type: application/json"
             )
     return body, wire.decode(body, shape)
+
+
+def read_query(request: Request, shape: type[T]) -> T:
+    """
+    The query of a request; a parameter without a value counts as left out.
+
+    @raise wire.BadInput: if it cannot be understood.
+    """
+    given: dict[str, str] = {}
+    for name, values in request.args.items():
+        if len(values) > 1:
+            raise wire.BadInput(f"the query repeats `{name.decode('latin-1')}`")
+        given[name.decode("latin-1")] = values[0].decode("latin-1")
+    try:
+        return convert(
+            {name: value for name, value in given.items() if value}, shape, strict=False
+        )
+    except ValidationError as error:
+        raise wire.BadInput(f"in the query: {error}") from None
+
+
+def cursor(created_at: float, item_id: str) -> str:
+    """Where the page after an item begins."""
+    return f"{round(created_at * 1000)}.{item_id}"
+
+
+def read_cursor(text: str | None) -> tuple[float, str] | None:
+    """
+    What a L{cursor} was made of.
+
+    @raise wire.BadInput: if it is none.
+    """
+    if text is None:
+        return None
+    milliseconds, _, item_id = text.partition(".")
+    if not _MILLISECONDS.match(milliseconds) or not _ITEM_ID.match(item_id):
+        raise BAD_CURSOR
+    return int(milliseconds) / 1000, item_id
 
 
 def path_job(job_id: str) -> str:

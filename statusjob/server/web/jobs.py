@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct, ValidationError, convert
+from msgspec import Meta, Struct
 from twisted.web.http import Request
 
 from statusjob import wire
 from statusjob.jobs import Status
 from statusjob.server.web.base import (
+    BAD_CURSOR,
     Routes,
     app,
     body_answer,
@@ -24,6 +25,7 @@ from statusjob.server.web.base import (
     none_match,
     not_modified,
     path_job,
+    read_query,
     wanted_versions,
 )
 
@@ -91,7 +93,9 @@ class JobRoutes(Routes):
     async def list(self, request: Request) -> bytes:
         """List jobs, a page at a time."""
         self.access.changes(request)
-        query = _query(request)
+        query = read_query(request, _Query)
+        if query.cursor is not None and not wire.is_job_id(query.cursor):
+            raise BAD_CURSOR
         page, more = await self.lifecycle.list(
             limit=query.limit, before=query.cursor, result=query.result, kind=query.kind
         )
@@ -143,25 +147,3 @@ class JobRoutes(Routes):
         versions = wanted_versions(request)
         job = await self.lifecycle.cancel(path_job(job_id), versions=versions)
         return self.job_answer(request, job)
-
-
-def _query(request: Request) -> _Query:
-    """
-    The query of a request to list.
-
-    @raise wire.BadInput: if it cannot be understood.
-    """
-    given: dict[str, str] = {}
-    for name, values in request.args.items():
-        if len(values) > 1:
-            raise wire.BadInput(f"the query repeats `{name.decode('latin-1')}`")
-        given[name.decode("latin-1")] = values[0].decode("latin-1")
-    try:
-        query = convert(
-            {name: value for name, value in given.items() if value}, _Query, strict=False
-        )
-    except ValidationError as error:
-        raise wire.BadInput(f"in the query: {error}") from None
-    if query.cursor is not None and not wire.is_job_id(query.cursor):
-        raise wire.BadInput("the query's `cursor` is not one that was given out")
-    return query

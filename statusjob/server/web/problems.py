@@ -16,8 +16,9 @@ from twisted.web.http import Request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from statusjob import wire
+from statusjob.server.deliveries import UnknownDelivery
 from statusjob.server.lifecycle import JobFinished, KeyReused, VersionMismatch
-from statusjob.server.registrations import UnknownJob, WebhookConflict
+from statusjob.server.registrations import UnknownJob, UnknownWebhook, WebhookConflict
 from statusjob.server.store import StoreUnavailable
 
 _log = Logger()
@@ -29,6 +30,8 @@ _KINDS: Mapping[str, tuple[int, str]] = {
     "foreign-origin": (403, "Foreign origin"),
     "not-found": (404, "Not found"),
     "unknown-job": (404, "Unknown job"),
+    "unknown-webhook": (404, "Unknown webhook"),
+    "unknown-delivery": (404, "Unknown delivery"),
     "method-not-allowed": (405, "Method not allowed"),
     "job-finished": (409, "The job is finished"),
     "webhook-conflict": (409, "Webhook conflict"),
@@ -106,6 +109,10 @@ def problem_for(failure: Failure, prefix: str = "") -> Problem:
             return Problem("invalid-request", str(error))
         case UnknownJob():
             return Problem("unknown-job", "there is no such job")
+        case UnknownWebhook():
+            return Problem("unknown-webhook", "there is no such webhook")
+        case UnknownDelivery():
+            return Problem("unknown-delivery", "there is no such delivery to this webhook")
         case JobFinished():
             members = {"job": wire.job_to_json(error.job, prefix)}
             return Problem("job-finished", str(error), members=members)

@@ -1,14 +1,44 @@
 """
-Routes of webhooks: the original contract's register and unregister, under every base.
+Routes of webhooks: the original contract's register and unregister, under every base, and
+webhooks by their id.
 """
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
 from twisted.web.http import Request
 
-from statusjob import wire
-from statusjob.server.web.base import Routes, app, json_answer, json_body, path_job
+from statusjob import webhooks, wire
+from statusjob.server.web.base import (
+    Routes,
+    app,
+    cursor,
+    json_answer,
+    json_body,
+    path_job,
+    read_cursor,
+    read_query,
+)
 from statusjob.server.web.problems import Problem
+
+_Limit = Annotated[int, Meta(ge=1, le=100)]
+
+
+class _WebhooksQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """What C{GET /webhooks} can be asked."""
+
+    limit: _Limit = 20
+    cursor: str | None = None
+
+
+class _DeliveriesQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """What C{GET /webhooks/{id}/deliveries} can be asked."""
+
+    limit: _Limit = 20
+    cursor: str | None = None
+    state: Literal["pending", "sending", "delivered", "superseded", "dead"] | None = None
 
 
 class WebhookRoutes(Routes):
@@ -27,7 +57,7 @@ class WebhookRoutes(Routes):
         answer = {"message": "webhook registered successfully", "id": registered.id}
         if registered.secret is not None:
             answer["secret"] = registered.secret
-        return json_answer(request, answer)
+        return _confidential(request, answer)
 
     @app.route("/webhooks/unregister", methods=["DELETE"])
     @app.route("/jobs/<job_id>/webhooks/unregister", methods=["DELETE"])
@@ -39,6 +69,125 @@ class WebhookRoutes(Routes):
             None if job_id is None else path_job(job_id), _url(asked)
         )
         return json_answer(request, {"message": "webhook deleted successfully"})
+
+    @app.route("/webhooks", methods=["POST"])
+    async def add_webhook(self, request: Request) -> bytes:
+        """Register a webhook for one job, one kind or all; 200 if it is there already."""
+        self.access.changes(request)
+        _, asked = json_body(request, webhooks.NewScopedWebhook)
+        if asked.job is not None:
+            path_job(asked.job)
+        registered = await self.registrations.add(asked)
+        answer = {"id": registered.id}
+        if registered.secret is not None:
+            request.setResponseCode(201)
+            answer["secret"] = registered.secret
+        request.setHeader(b"location", f"{self.prefix}/webhooks/{registered.id}".encode())
+        return _confidential(request, answer)
+
+    @app.route("/webhooks", methods=["GET"])
+    async def list_webhooks(self, request: Request) -> bytes:
+        """List webhooks, a page at a time, the newest first."""
+        self.access.changes(request)
+        query = read_query(request, _WebhooksQuery)
+        rows, more = await self.registrations.list(
+            limit=query.limit, before=read_cursor(query.cursor)
+        )
+        return _listing(
+            request,
+            {
+                "webhooks": [webhooks.webhook_to_json(row) for row in rows],
+                "next": cursor(rows[-1]["created_at"], rows[-1]["id"]) if more else None,
+            },
+        )
+
+    @app.route("/webhooks/<string(length=35):webhook_id>", methods=["GET"])
+    async def get_webhook(self, request: Request, webhook_id: str) -> bytes:
+        """Show a webhook."""
+        self.access.changes(request)
+        row = await self.registrations.get(webhook_id)
+        return _listing(request, webhooks.webhook_to_json(row))
+
+    @app.route("/webhooks/<string(length=35):webhook_id>", methods=["PATCH"])
+    async def change_webhook(self, request: Request, webhook_id: str) -> bytes:
+        """Change a webhook's name or events, disable or enable it."""
+        self.access.changes(request)
+        _, change = json_body(request, webhooks.WebhookChange)
+        row = await self.registrations.change(webhook_id, change)
+        return json_answer(request, webhooks.webhook_to_json(row))
+
+    @app.route("/webhooks/<string(length=35):webhook_id>", methods=["DELETE"])
+    async def remove_webhook(self, request: Request, webhook_id: str) -> bytes:
+        """Delete a webhook with all that waits for it."""
+        self.access.changes(request)
+        await self.registrations.remove(webhook_id)
+        return json_answer(request, {"message": "webhook deleted successfully"})
+
+    @app.route("/webhooks/<string(length=35):webhook_id>/rotate", methods=["POST"])
+    async def rotate(self, request: Request, webhook_id: str) -> bytes:
+        """Sign with a new secret, and for a day with the old one as well."""
+        self.access.changes(request)
+        _, asked = json_body(request, webhooks.Rotation)
+        rotated = await self.registrations.rotate(webhook_id, asked.secret)
+        return _confidential(request, {"id": rotated.id, "secret": rotated.secret})
+
+    @app.route("/webhooks/<string(length=35):webhook_id>/test", methods=["POST"])
+    async def test(self, request: Request, webhook_id: str) -> bytes:
+        """Send a message that only tests a webhook."""
+        self.access.changes(request)
+        json_body(request, _Nothing)
+        delivery = await self.deliveries.test(webhook_id)
+        request.setResponseCode(202)
+        return json_answer(request, {"delivery": delivery})
+
+    @app.route("/webhooks/<string(length=35):webhook_id>/deliveries", methods=["GET"])
+    async def list_deliveries(self, request: Request, webhook_id: str) -> bytes:
+        """List a webhook's deliveries with their attempts, a page at a time, the newest first."""
+        self.access.changes(request)
+        query = read_query(request, _DeliveriesQuery)
+        page = await self.deliveries.list(
+            webhook_id,
+            limit=query.limit,
+            before=read_cursor(query.cursor),
+            state=query.state,
+        )
+        last = page.items[-1][0] if page.more else None
+        return _listing(
+            request,
+            {
+                "deliveries": [webhooks.delivery_to_json(*each) for each in page.items],
+                "next": None if last is None else cursor(last["created_at"], last["id"]),
+            },
+        )
+
+    @app.route("/webhooks/<string(length=35):webhook_id>/redeliver", methods=["POST"])
+    async def redeliver(self, request: Request, webhook_id: str) -> bytes:
+        """Deliver once more: one delivery, or all that failed since a time."""
+        self.access.changes(request)
+        _, asked = json_body(request, webhooks.Redelivery)
+        if asked.delivery is not None:
+            count = await self.deliveries.redeliver(webhook_id, asked.delivery)
+        else:
+            assert asked.failed_since is not None
+            since = asked.failed_since.timestamp()
+            count = await self.deliveries.redeliver_failed(webhook_id, since)
+        request.setResponseCode(202)
+        return json_answer(request, {"redelivered": count})
+
+
+class _Nothing(Struct, frozen=True, forbid_unknown_fields=True):
+    """A body that says nothing."""
+
+
+def _confidential(request: Request, value: object) -> bytes:
+    """An answer that may show a secret."""
+    request.setHeader(b"cache-control", b"no-store")
+    return json_answer(request, value)
+
+
+def _listing(request: Request, value: object) -> bytes:
+    request.setHeader(b"cache-control", b"private, no-cache")
+    return json_answer(request, value)
 
 
 def _url(asked: wire.Registration) -> str:

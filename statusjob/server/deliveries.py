@@ -1,0 +1,128 @@
+"""
+Deliveries, for whoever answers for a receiver: what became of them, a test, once more.
+
+How they are made is L{statusjob.server.delivery}'s matter; what is written here
+it hears of by the feed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from twisted.internet.defer import Deferred
+
+from statusjob.server.registrations import WebhookConflict, known
+from statusjob.server.store import Row, Store, Tx, Update, deliveries
+from statusjob.webhooks import webhook_test_payload
+
+#: Deliveries that are made due again in one transaction.
+REDELIVERY_BATCH = 500
+
+
+class UnknownDelivery(Exception):
+    """There is no delivery of that id to this webhook."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """
+    Deliveries with their attempts, the newest first.
+
+    @ivar more: whether there are older ones.
+    """
+
+    items: list[tuple[Row, list[Row]]]
+    more: bool
+
+
+class Deliveries:
+    """What was, is and will be brought to webhooks."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def list(
+        self, webhook_id: str, *, limit: int, before: tuple[float, str] | None, state: str | None
+    ) -> Deferred[Page]:
+        """A page of a webhook's deliveries; fails with L{UnknownWebhook}."""
+
+        def work(tx: Tx) -> Page:
+            known(tx, webhook_id)
+            rows = deliveries.page(tx, webhook_id, limit=limit + 1, before=before, state=state)
+            items = [(row, deliveries.attempts(tx, row["id"])) for row in rows[:limit]]
+            return Page(items, len(rows) > limit)
+
+        return self._store.read(work)
+
+    def test(self, webhook_id: str) -> Deferred[str]:
+        """
+        Send a message that only tests a webhook, also a disabled one; its delivery's id. There is
+        one at a time.
+
+        The Deferred fails with L{UnknownWebhook}.
+        """
+
+        def work(tx: Tx) -> str:
+            row = known(tx, webhook_id)
+            body = webhook_test_payload(row["id"], row["name"], tx.now)
+            delivery_id, new = deliveries.add_test(tx, webhook_id, row["origin_id"], body)
+            tx.announce(Update(deliveries=int(new)))
+            return delivery_id
+
+        return self._store.write(work)
+
+    def redeliver(self, webhook_id: str, delivery_id: str) -> Deferred[int]:
+        """
+        Make one delivery once more, whatever became of it, with the same id: C{1}.
+
+        The Deferred fails with L{UnknownWebhook}, L{UnknownDelivery}, or L{WebhookConflict} while
+        it or a newer update is under way or the webhook is disabled.
+        """
+
+        def work(tx: Tx) -> int:
+            _enabled(tx, webhook_id)
+            state = deliveries.state_of(tx, webhook_id, delivery_id)
+            if state is None:
+                raise UnknownDelivery
+            if not deliveries.redeliver(tx, delivery_id):
+                raise WebhookConflict(
+                    f"this delivery is {state}, or a newer update of its job is on its way"
+                )
+            tx.announce(Update(deliveries=1))
+            return 1
+
+        return self._store.write(work)
+
+    def redeliver_failed(self, webhook_id: str, since: float) -> Deferred[int]:
+        """
+        Make all that is dead since a time (seconds since the epoch) once more, of each job the
+        newest, with the same ids: how many.
+
+        The Deferred fails with L{UnknownWebhook}, or L{WebhookConflict} if it is disabled.
+        """
+        return Deferred.fromCoroutine(self._redeliver_failed(webhook_id, since))
+
+    async def _redeliver_failed(self, webhook_id: str, since: float) -> int:
+        def work(tx: Tx) -> int:
+            _enabled(tx, webhook_id)
+            count = deliveries.redeliver_dead(tx, webhook_id, since, REDELIVERY_BATCH)
+            tx.announce(Update(deliveries=count))
+            return count
+
+        total = 0
+        while True:
+            count = await self._store.write(work)
+            total += count
+            if count < REDELIVERY_BATCH:
+                return total
+
+
+def _enabled(tx: Tx, webhook_id: str) -> None:
+    """
+    Refuse to deliver to a webhook that is disabled.
+
+    @raise UnknownWebhook: if there is none.
+    @raise WebhookConflict: if it is disabled.
+    """
+    if not known(tx, webhook_id)["enabled"]:
+        raise WebhookConflict("this webhook is disabled: enable it first")

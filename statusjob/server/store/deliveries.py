@@ -1,0 +1,141 @@
+"""
+Deliveries in SQL, for people: what became of them, and how to send them once more.
+"""
+
+from __future__ import annotations
+
+from statusjob.jobs import TEST_EVENT
+from statusjob.server.store import Row, Tx
+from statusjob.server.store.outbox import new_id
+
+#: The states of a delivery.
+STATES = ("pending", "sending", "delivered", "superseded", "dead")
+#: Attempts of one delivery that are shown: the latest.
+ATTEMPTS_SHOWN = 20
+
+
+def page(
+    tx: Tx,
+    webhook_id: str,
+    *,
+    limit: int,
+    before: tuple[float, str] | None,
+    state: str | None,
+) -> list[Row]:
+    """
+    Deliveries to a webhook, the newest first; C{next_at} is when the next attempt of a pending
+    one will be made at the earliest.
+
+    @param before: when the last one of the page before was made, and its id.
+    """
+    moment, delivery_id = before or (None, None)
+    conditions = ["d.webhook_id = :webhook_id"]
+    if before is not None:
+        conditions.append("(d.created_at, d.id) < (:moment, :id)")
+    if state is not None:
+        conditions.append("d.state = :state")
+    return tx.all(
+        "SELECT d.id, d.type, d.job_id, d.version, d.state, d.reason, d.created_at,"
+        " d.finished_at, CASE WHEN d.state = 'pending' THEN CASE WHEN o.paused_until > d.due_at"
+        " THEN o.paused_until ELSE d.due_at END END AS next_at"
+        " FROM deliveries d JOIN origins o ON o.id = d.origin_id"
+        f" WHERE {' AND '.join(conditions)} ORDER BY d.created_at DESC, d.id DESC LIMIT :limit",
+        webhook_id=webhook_id,
+        moment=moment,
+        id=delivery_id,
+        state=state,
+        limit=limit,
+    )
+
+
+def attempts(tx: Tx, delivery_id: str) -> list[Row]:
+    """The latest attempts of a delivery, in the order in which they were made."""
+    rows = tx.all(
+        "SELECT attempt, started_at, ended_at, class, status, detail FROM attempts"
+        " WHERE delivery_id = :id ORDER BY id DESC LIMIT :limit",
+        id=delivery_id,
+        limit=ATTEMPTS_SHOWN,
+    )
+    return rows[::-1]
+
+
+def state_of(tx: Tx, webhook_id: str, delivery_id: str) -> str | None:
+    """The state of a delivery, if there is such a one to this webhook."""
+    row = tx.one(
+        "SELECT state FROM deliveries WHERE id = :id AND webhook_id = :webhook_id",
+        id=delivery_id,
+        webhook_id=webhook_id,
+    )
+    return None if row is None else row["state"]
+
+
+def redeliver(tx: Tx, delivery_id: str) -> bool:
+    """
+    Let a delivery that is over be due again, with the same id and a new schedule.
+
+    @return: whether it is; not if a newer update for the same webhook and job is under way.
+    """
+    return tx.execute(f"{_AGAIN} WHERE id = :id AND {_FREE}", id=delivery_id, now=tx.now) > 0
+
+
+def redeliver_dead(tx: Tx, webhook_id: str, since: float, limit: int) -> int:
+    """
+    Let deliveries that died since a time be due again, of each job the newest; how many.
+    """
+    return tx.execute(
+        f"{_AGAIN} WHERE id IN (SELECT id FROM deliveries WHERE webhook_id = :webhook_id"
+        f" AND state = 'dead' AND finished_at >= :since AND job_id IS NOT NULL AND {_FREE}"
+        " AND NOT EXISTS (SELECT 1 FROM deliveries n WHERE n.webhook_id = deliveries.webhook_id"
+        " AND n.job_id = deliveries.job_id AND n.version > deliveries.version)"
+        " ORDER BY finished_at LIMIT :limit)",
+        webhook_id=webhook_id,
+        since=since,
+        now=tx.now,
+        limit=limit,
+    )
+
+
+_AGAIN = (
+    "UPDATE deliveries SET state = 'pending', attempts = 0, due_at = :now, finished_at = NULL,"
+    " reason = NULL"
+)
+#: Nothing for the same webhook and job is under way.
+_FREE = (
+    "state IN ('delivered', 'superseded', 'dead') AND NOT EXISTS (SELECT 1 FROM deliveries o"
+    " WHERE o.webhook_id = deliveries.webhook_id AND o.job_id = deliveries.job_id"
+    " AND o.state IN ('pending', 'sending'))"
+)
+
+
+def add_test(tx: Tx, webhook_id: str, origin_id: int, body: bytes) -> tuple[str, bool]:
+    """
+    Write a delivery that only tests a webhook, unless one is under way already.
+
+    @return: its id, and whether it is new.
+    """
+    found = tx.one(
+        "SELECT id FROM deliveries WHERE webhook_id = :id AND type = :type"
+        " AND state IN ('pending', 'sending')",
+        id=webhook_id,
+        type=TEST_EVENT,
+    )
+    if found is not None:
+        return found["id"], False
+    row = tx.one(
+        "INSERT INTO bodies (job_id, version, body) VALUES (NULL, NULL, :body) RETURNING id",
+        body=body.decode(),
+    )
+    assert row is not None
+    delivery_id = new_id()
+    tx.execute(
+        "INSERT INTO deliveries (id, webhook_id, origin_id, type, body_id, state, due_at,"
+        " created_at)"
+        " VALUES (:id, :webhook_id, :origin_id, :type, :body_id, 'pending', :now, :now)",
+        id=delivery_id,
+        webhook_id=webhook_id,
+        origin_id=origin_id,
+        type=TEST_EVENT,
+        body_id=row["id"],
+        now=tx.now,
+    )
+    return delivery_id, True

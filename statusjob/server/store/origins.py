@@ -1,0 +1,133 @@
+"""
+Origins in SQL: how many attempts each may have under way, and when it is left alone.
+
+An origin that answers gets more at the same time, up to a bound, one that fails
+gets half as many (as TCP does with its window: RFC 5681). One that fails again
+and again is paused, for longer each time; then a single attempt probes it. What
+its receivers ask for by C{Retry-After} pauses it as well.
+"""
+
+from __future__ import annotations
+
+from statusjob.server.store import Row, Tx
+
+#: Attempts under way to one origin at the same time, at most.
+CONCURRENCY = 16
+#: Failures in a row after which an origin is paused, and for how many seconds: the first time, and
+#: at most; doubling in between, each lengthened by at most this part of it.
+OPEN_AFTER = 5
+FIRST_PAUSE = 5.0
+LONGEST_PAUSE = 300.0
+JITTER = 0.25
+#: The longest pause (seconds) that a receiver can ask for.
+LONGEST_RETRY_AFTER = 3600.0
+
+#: Origins for which something is pending. The recursion hops from one to the next in the index:
+#: ten thousand deliveries to one that is down cost no more than one.
+_WAITING = (
+    "WITH RECURSIVE waiting (id) AS ("
+    " SELECT MIN(origin_id) FROM deliveries WHERE state = 'pending'"
+    " UNION ALL SELECT (SELECT MIN(origin_id) FROM deliveries"
+    " WHERE state = 'pending' AND origin_id > waiting.id)"
+    " FROM waiting WHERE waiting.id IS NOT NULL)"
+)
+
+
+def ready(tx: Tx, node: str) -> list[Row]:
+    """
+    Origins for which something is due and that C{node} may serve, the longest unserved first:
+    C{id}, C{slots}, C{busy} (attempts under way), C{lease} (who had it before).
+    """
+    return tx.all(
+        f"{_WAITING} SELECT o.id, o.slots, o.lease, (SELECT COUNT(*) FROM deliveries"
+        " WHERE origin_id = o.id AND state = 'sending') AS busy"
+        " FROM waiting JOIN origins o ON o.id = waiting.id"
+        " WHERE o.paused_until <= :now AND (o.leased_until <= :now OR o.lease = :node)"
+        " AND EXISTS (SELECT 1 FROM deliveries d WHERE d.origin_id = o.id"
+        " AND d.state = 'pending' AND d.due_at <= :now) ORDER BY o.served_at, o.id",
+        now=tx.now,
+        node=node,
+    )
+
+
+def lease(tx: Tx, origin_id: int, node: str, seconds: float) -> None:
+    """Only C{node} may serve this origin for so many seconds from now."""
+    tx.execute(
+        "UPDATE origins SET lease = :node, leased_until = :until, served_at = :now WHERE id = :id",
+        id=origin_id,
+        node=node,
+        until=tx.now + seconds,
+        now=tx.now,
+    )
+
+
+def release_all(tx: Tx) -> None:
+    """End every lease."""
+    tx.execute("UPDATE origins SET lease = NULL, leased_until = 0 WHERE lease IS NOT NULL")
+
+
+def next_unpaused(tx: Tx) -> float | None:
+    """When the next pause ends."""
+    row = tx.one(
+        "SELECT MIN(paused_until) AS paused_until FROM origins WHERE paused_until > :now",
+        now=tx.now,
+    )
+    return None if row is None else row["paused_until"]
+
+
+def answered(tx: Tx, origin_id: int) -> None:
+    """It works: let it have one more at a time. What failed while it was paused is due now."""
+    row = tx.one(
+        "SELECT failures FROM origins WHERE id = :id AND (failures > 0 OR slots < :most)",
+        id=origin_id,
+        most=CONCURRENCY,
+    )
+    if row is None:
+        return
+    tx.execute(
+        "UPDATE origins SET failures = 0,"
+        " slots = CASE WHEN slots < :most THEN slots + 1 ELSE slots END WHERE id = :id",
+        id=origin_id,
+        most=CONCURRENCY,
+    )
+    if row["failures"] >= OPEN_AFTER:
+        tx.execute(
+            "UPDATE deliveries SET due_at = :now WHERE origin_id = :id AND state = 'pending'"
+            " AND attempts > 0 AND due_at > :now",
+            id=origin_id,
+            now=tx.now,
+        )
+
+
+def failed(tx: Tx, origin_id: int, begun_at: float, u: float, asked: float | None) -> bool:
+    """
+    It does not work: let it have half as many, and pause it if that goes on.
+
+    @param begun_at: when the attempt began. Of those that began before the last failure was
+        noted nothing new is learned, and only what they ask for is heeded.
+    @param u: a random number from 0 to 1.
+    @param asked: seconds of pause that the receiver asked for, if it did.
+    @return: whether it is failing for so long that it is paused.
+    """
+    row = tx.one(
+        "SELECT slots, failures, failed_at, paused_until FROM origins WHERE id = :id", id=origin_id
+    )
+    if row is None:
+        return False
+    slots, failures, failed_at = row["slots"], row["failures"], row["failed_at"]
+    pause = 0.0 if asked is None else min(max(0.0, asked), LONGEST_RETRY_AFTER)
+    if begun_at > failed_at:
+        slots, failures, failed_at = max(1, slots // 2), failures + 1, tx.now
+        if failures >= OPEN_AFTER:
+            doubled = FIRST_PAUSE * 2.0 ** min(failures - OPEN_AFTER, 16)
+            pause = max(pause, min(doubled, LONGEST_PAUSE) * (1 + JITTER * u))
+    tx.execute(
+        "UPDATE origins SET slots = :slots, failures = :failures, failed_at = :failed_at,"
+        " paused_until = :paused_until WHERE id = :id",
+        id=origin_id,
+        slots=slots,
+        failures=failures,
+        failed_at=failed_at,
+        paused_until=max(row["paused_until"], tx.now + pause if pause else 0.0),
+    )
+    return bool(failures >= OPEN_AFTER)

@@ -1,0 +1,273 @@
+"""
+Webhooks in SQL: who is registered for what, with which secrets, and whether it still works.
+
+What is to be brought to them is in L{statusjob.server.store.outbox}.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Mapping
+
+from statusjob.jobs import DEMO_KIND, EventType, Job
+from statusjob.server.store import Row, Tx
+
+#: Seconds for which the old secret of a rotation still signs.
+OVERLAP = 86_400.0
+#: A webhook that failed on every delivery for so many seconds is disabled.
+FAILING_LIMIT = 5 * 86_400.0
+
+_SHOWN = (
+    "webhooks.id, name, origin, job_id, kind, events, enabled, reason, failing_since, created_at"
+)
+_LISTED = f"SELECT {_SHOWN} FROM webhooks JOIN origins ON origins.id = origin_id"
+
+#: Webhooks that an update may concern: of its job, of its kind, of all.
+_CONCERNED = " UNION ALL ".join(
+    "SELECT id, origin_id, events FROM webhooks"
+    f" WHERE enabled = 1 AND removed_at IS NULL AND {scope}"
+    for scope in (
+        "job_id = :job_id",
+        "job_id IS NULL AND kind = :kind AND :wide = 1",
+        "job_id IS NULL AND kind IS NULL AND :wide = 1",
+    )
+)
+
+
+def find(tx: Tx, url: str, *, job_id: str | None = None, kind: str | None = None) -> Row | None:
+    """The registration of a URL for a scope: C{id}, C{secret}, C{events}."""
+    return tx.one(
+        "SELECT id, secret, events FROM webhooks WHERE url = :url"
+        " AND COALESCE(job_id, '') = :job_id AND COALESCE(kind, '') = :kind"
+        " AND removed_at IS NULL",
+        url=url,
+        job_id=job_id or "",
+        kind=kind or "",
+    )
+
+
+def get(tx: Tx, webhook_id: str) -> Row | None:
+    """A registration, as L{page} shows it."""
+    return tx.one(f"{_LISTED} WHERE webhooks.id = :id AND removed_at IS NULL", id=webhook_id)
+
+
+def page(tx: Tx, *, limit: int, before: tuple[float, str] | None) -> list[Row]:
+    """
+    Registrations, the newest first: what may be shown of them, so neither URL nor secret.
+
+    @param before: when the last one of the page before was made, and its id.
+    """
+    moment, webhook_id = before or (None, None)
+    later = "" if before is None else " AND (created_at, webhooks.id) < (:moment, :id)"
+    return tx.all(
+        f"{_LISTED} WHERE removed_at IS NULL{later}"
+        " ORDER BY created_at DESC, webhooks.id DESC LIMIT :limit",
+        moment=moment,
+        id=webhook_id,
+        limit=limit,
+    )
+
+
+def count(tx: Tx, *, job_id: str | None, origin: str) -> tuple[int, int, int]:
+    """
+    How many webhooks are registered: for the job; and of those that may still be told something,
+    at the origin and in all.
+    """
+    active = "SELECT 1 FROM webhooks WHERE removed_at IS NULL AND finished_at IS NULL"
+    row = tx.one(
+        "SELECT (SELECT COUNT(*) FROM webhooks WHERE job_id = :job_id AND removed_at IS NULL)"
+        f" AS job, (SELECT COUNT(*) FROM ({active} AND origin_id ="
+        " (SELECT id FROM origins WHERE origin = :origin)) AS o) AS origin,"
+        f" (SELECT COUNT(*) FROM ({active}) AS a) AS total",
+        job_id=job_id,
+        origin=origin,
+    )
+    assert row is not None
+    return row["job"], row["origin"], row["total"]
+
+
+def add(
+    tx: Tx,
+    *,
+    url: str,
+    origin: str,
+    job_id: str | None,
+    kind: str | None,
+    events: Collection[EventType],
+    secret: str,
+    name: str | None,
+) -> str:
+    """Write a registration for one job, one kind or (with neither) all; its id."""
+    tx.execute(
+        "INSERT INTO origins (origin) VALUES (:origin) ON CONFLICT (origin) DO NOTHING",
+        origin=origin,
+    )
+    webhook_id = "wh_" + secrets.token_hex(16)
+    tx.execute(
+        "INSERT INTO webhooks (id, origin_id, job_id, kind, url, events, name, secret, created_at)"
+        " SELECT :id, id, :job_id, :kind, :url, :events, :name, :secret, :now"
+        " FROM origins WHERE origin = :origin",
+        id=webhook_id,
+        job_id=job_id,
+        kind=kind,
+        url=url,
+        events=" ".join(events),
+        name=name,
+        secret=secret,
+        now=tx.now,
+        origin=origin,
+    )
+    return webhook_id
+
+
+def concerned(tx: Tx, job: Job) -> list[Row]:
+    """The webhooks that an update to this state concerns: C{id}, C{origin_id}."""
+    # Event types are matched here: LIKE on a parameter makes SQLite compile the statement anew.
+    return [
+        row
+        for row in tx.all(
+            _CONCERNED, job_id=job.id, kind=job.kind, wide=int(job.kind != DEMO_KIND)
+        )
+        if job.event_type in row["events"].split()
+    ]
+
+
+def finish(tx: Tx, job_id: str) -> None:
+    """The job is terminal: those that are for it alone will be told nothing after that."""
+    tx.execute(
+        "UPDATE webhooks SET finished_at = :now WHERE job_id = :id AND finished_at IS NULL",
+        now=tx.now,
+        id=job_id,
+    )
+
+
+def change(tx: Tx, webhook_id: str, members: Mapping[str, object]) -> None:
+    """Set C{name} or C{events}."""
+    assert set(members) <= {"name", "events"}, members
+    for name, value in members.items():
+        tx.execute(
+            f"UPDATE webhooks SET {name} = :value WHERE id = :id", value=value, id=webhook_id
+        )
+
+
+def enable(tx: Tx, webhook_id: str) -> None:
+    """Tell it of updates again, and judge it anew."""
+    tx.execute(
+        "UPDATE webhooks SET enabled = 1, reason = NULL, failing_since = NULL"
+        " WHERE id = :id AND enabled = 0",
+        id=webhook_id,
+    )
+
+
+def disable(tx: Tx, webhook_id: str, reason: str) -> None:
+    """Tell it of no more updates; what waits for it is dead."""
+    tx.execute(
+        "UPDATE webhooks SET enabled = 0, reason = :reason WHERE id = :id AND enabled = 1",
+        reason=reason,
+        id=webhook_id,
+    )
+    tx.execute(
+        "UPDATE deliveries SET state = 'dead', finished_at = :now, reason = :reason"
+        " WHERE webhook_id = :id AND state = 'pending' AND job_id IS NOT NULL",
+        now=tx.now,
+        reason=f"the webhook was disabled: {reason}",
+        id=webhook_id,
+    )
+
+
+def judge(tx: Tx, webhook_id: str, *, delivered: bool) -> bool:
+    """
+    Note how a delivery went.
+
+    @return: whether every one failed for longer than L{FAILING_LIMIT}.
+    """
+    if delivered:
+        tx.execute(
+            "UPDATE webhooks SET failing_since = NULL"
+            " WHERE id = :id AND failing_since IS NOT NULL",
+            id=webhook_id,
+        )
+        return False
+    row = tx.one(
+        "UPDATE webhooks SET failing_since = COALESCE(failing_since, :now) WHERE id = :id"
+        " RETURNING failing_since",
+        now=tx.now,
+        id=webhook_id,
+    )
+    return row is not None and row["failing_since"] <= tx.now - FAILING_LIMIT
+
+
+def valid_secrets(tx: Tx, webhook_id: str) -> tuple[str, ...]:
+    """The secrets that sign now: the present one, then those that a rotation left, by age."""
+    rows = tx.all(
+        "SELECT secret, NULL AS until FROM webhooks WHERE id = :id UNION ALL"
+        " SELECT secret, until FROM old_secrets WHERE webhook_id = :id AND until > :now"
+        " ORDER BY until DESC NULLS FIRST",
+        id=webhook_id,
+        now=tx.now,
+    )
+    return tuple(row["secret"] for row in rows)
+
+
+def rotate(tx: Tx, webhook_id: str, secret: str) -> None:
+    """Let C{secret} sign from now on, and what signed until now for L{OVERLAP} seconds more."""
+    tx.execute(
+        "DELETE FROM old_secrets WHERE webhook_id = :id AND (until <= :now OR secret = :secret)",
+        id=webhook_id,
+        now=tx.now,
+        secret=secret,
+    )
+    tx.execute(
+        "INSERT INTO old_secrets (webhook_id, secret, until)"
+        " SELECT id, secret, :until FROM webhooks WHERE id = :id",
+        id=webhook_id,
+        until=tx.now + OVERLAP,
+    )
+    tx.execute("UPDATE webhooks SET secret = :secret WHERE id = :id", id=webhook_id, secret=secret)
+
+
+def remove(tx: Tx, url: str, *, job_id: str) -> None:
+    """Tell a job's webhook no more updates; what is written for it already still goes."""
+    tx.execute(
+        "UPDATE webhooks SET removed_at = :now"
+        " WHERE url = :url AND job_id = :job_id AND removed_at IS NULL",
+        url=url,
+        job_id=job_id,
+        now=tx.now,
+    )
+
+
+def purge(tx: Tx, webhook_id: str) -> None:
+    """Delete a webhook with all that waits for it and all that is known of it."""
+    bodies = [
+        row["body_id"]
+        for row in tx.all(
+            "SELECT DISTINCT body_id FROM deliveries WHERE webhook_id = :id", id=webhook_id
+        )
+    ]
+    tx.execute("DELETE FROM webhooks WHERE id = :id", id=webhook_id)
+    for body_id in bodies:
+        tx.execute(
+            "DELETE FROM bodies WHERE id = :id AND NOT EXISTS"
+            " (SELECT 1 FROM deliveries WHERE body_id = bodies.id)",
+            id=body_id,
+        )
+
+
+def forget_removed(tx: Tx, limit: int) -> int:
+    """Delete removed webhooks for which nothing is left to deliver; how many."""
+    return tx.execute(
+        "DELETE FROM webhooks WHERE id IN (SELECT id FROM webhooks WHERE removed_at IS NOT NULL"
+        " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE webhook_id = webhooks.id"
+        " AND state IN ('pending', 'sending')) LIMIT :limit)",
+        limit=limit,
+    )
+
+
+def forget_origins(tx: Tx, limit: int) -> None:
+    """Delete origins that no webhook has any more."""
+    tx.execute(
+        "DELETE FROM origins WHERE id IN (SELECT id FROM origins WHERE NOT EXISTS"
+        " (SELECT 1 FROM webhooks WHERE origin_id = origins.id) LIMIT :limit)",
+        limit=limit,
+    )
