@@ -33,7 +33,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer, IResponse
 from zope.interface import implementer
 
-Kind = Literal["dns", "connect", "tls", "timeout", "too-big"]
+Kind = Literal["blocked", "dns", "connect", "tls", "timeout", "too-big"]
 
 
 class ExchangeFailed(Exception):
@@ -110,7 +110,7 @@ def exchange(
         if expired:
             raise ExchangeFailed("timeout", f"no complete answer within {deadline:g} s")
         assert failure.value is not None
-        raise _verdict(failure.value)
+        raise verdict(failure.value)
 
     def finished(result: Answer | Failure) -> Answer | Failure:
         if timer.active():
@@ -289,8 +289,11 @@ class _Body(Protocol):
             proxy.loseConnection()
 
 
-def _verdict(problem: BaseException) -> BaseException:
-    """What to raise for what went wrong."""
+def verdict(problem: BaseException) -> BaseException:
+    """
+    What to raise for what went wrong: an L{ExchangeFailed}, or what is no failure of the transport
+    as it is.
+    """
     causes = tuple(_causes(problem))
 
     def due_to(*kinds: type[BaseException]) -> bool:
@@ -301,23 +304,23 @@ def _verdict(problem: BaseException) -> BaseException:
     for each in causes:
         if isinstance(each, ExchangeFailed):
             return each
-    verdict: ExchangeFailed
+    failed: ExchangeFailed
     if due_to(error.DNSLookupError, error.UnknownHostError) or _is_bad_hostname(problem):
-        verdict = ExchangeFailed("dns", "the host name cannot be resolved")
+        failed = ExchangeFailed("dns", "the host name cannot be resolved")
     elif due_to(TLSError, VerificationError):
-        verdict = ExchangeFailed("tls", "no trusted TLS connection")
+        failed = ExchangeFailed("tls", "no trusted TLS connection")
     elif due_to(error.TimeoutError, error.TCPTimedOutError, TimeoutError):
-        verdict = ExchangeFailed("timeout", "no connection in time")
+        failed = ExchangeFailed("timeout", "no connection in time")
     elif due_to(error.ConnectionRefusedError):
-        verdict = ExchangeFailed("connect", "connection refused")
+        failed = ExchangeFailed("connect", "connection refused")
     elif due_to(error.ConnectError):
-        verdict = ExchangeFailed("connect", "cannot connect")
+        failed = ExchangeFailed("connect", "cannot connect")
     elif due_to(error.ConnectionClosed, ResponseFailed, RequestTransmissionFailed):
-        verdict = ExchangeFailed("connect", "the connection broke before the answer was complete")
+        failed = ExchangeFailed("connect", "the connection broke before the answer was complete")
     else:
         return problem
-    verdict.__cause__ = problem
-    return verdict
+    failed.__cause__ = problem
+    return failed
 
 
 def _causes(problem: BaseException) -> Iterator[BaseException]:

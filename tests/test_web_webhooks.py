@@ -7,8 +7,8 @@ from typing import Any
 
 from statusjob.answers import read_webhook
 from statusjob.jobs import job_id
+from statusjob.server.posting import DEADLINE
 from statusjob.server.registrations import JOB_LIMIT
-from statusjob.server.sender import DEADLINE
 from statusjob.server.store import Row
 from tests.support import EPOCH, FakeServer, Reply, ServerTestCase
 

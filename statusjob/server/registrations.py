@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import hyperlink
 from msgspec import UNSET
@@ -54,7 +53,6 @@ class Registered:
     secret: str | None = field(default=None, repr=False)
 
 
-@lru_cache(maxsize=1024)
 def parse_url(url: str) -> hyperlink.URL:
     """
     A webhook's URL as it goes over the wire, in ASCII.

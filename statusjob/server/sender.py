@@ -11,62 +11,38 @@ from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent
 
 from statusjob import signing
-from statusjob.exchange import Answer, BytesProducer, ExchangeFailed, exchange
+from statusjob.exchange import ExchangeFailed
 from statusjob.pace import read_date, read_retry_after
-from statusjob.server.registrations import parse_url
+from statusjob.server.posting import Answer, Poster, Target
+from statusjob.server.registrations import origin_of, parse_url
 from statusjob.server.store.outbox import Claim
 from statusjob.server.store.outcomes import Outcome
 
-#: Seconds for one attempt, and for the body of its answer past the headers; bytes of that body.
-DEADLINE = 15.0
-BODY_GRACE = 1.0
-BODY_LIMIT = 4096
-#: Most bytes of an answer on the wire, headers and all.
-WIRE_LIMIT = 64 * 1024
-
 
 class Sender:
-    """Signs and posts one message. Redirects are not followed, the body hardly read."""
+    """Signs and posts one message."""
 
-    def __init__(self, reactor: IReactorTime, agent: IAgent) -> None:
+    def __init__(self, reactor: IReactorTime, poster: Poster) -> None:
         self._reactor = reactor
-        self._agent = agent
+        self._poster = poster
 
     async def send(self, claim: Claim) -> Outcome:
         """Make one attempt; it fails with nothing but a cancellation."""
-        target, credentials = _target(claim.url)
         timestamp = int(self._reactor.seconds())
-        headers = Headers(
-            {
-                b"content-type": [b"application/json"],
-                b"user-agent": [b"statusjob"],
-                b"accept-encoding": [b"identity"],
-            }
-        )
-        for name, value in signing.headers(claim.secrets, claim.id, timestamp, claim.body).items():
-            headers.setRawHeaders(name, [value])
-        if credentials is not None:
-            headers.setRawHeaders(b"authorization", [credentials])
+        signed = signing.headers(claim.secrets, claim.id, timestamp, claim.body)
+        headers = b"".join(b"%b: %b\r\n" % each for each in signed.items())
         try:
-            answer = await exchange(
-                self._reactor,
-                lambda: self._agent.request(b"POST", target, headers, BytesProducer(claim.body)),
-                deadline=DEADLINE,
-                limit=BODY_LIMIT,
-                body_grace=BODY_GRACE,
-            )
+            answer = await self._poster.post(_target(claim.url), headers, claim.body)
         except ExchangeFailed as error:
             return Outcome(kind=error.kind, detail=error.reason)
-        if 200 <= answer.code < 300:
-            return Outcome(kind="ok", status=answer.code)
+        if 200 <= answer.status < 300:
+            return Outcome(kind="ok", status=answer.status)
         return Outcome(
             kind="http",
-            status=answer.code,
-            detail=f"answered {answer.code}",
+            status=answer.status,
+            detail=f"answered {answer.status}",
             retry_after=self._asked(answer),
         )
 
@@ -76,20 +52,31 @@ class Sender:
 
         A date is measured by the receiver's own clock where it shows it.
         """
-        asked = answer.header("Retry-After")
-        if answer.code not in (429, 503) or asked is None:
+        asked = answer.headers.get(b"retry-after")
+        if answer.status not in (429, 503) or asked is None:
             return None
-        now = read_date(answer.header("Date") or "")
-        return read_retry_after(asked, self._reactor.seconds() if now is None else now)
+        now = read_date(answer.headers.get(b"date", b"").decode("latin-1"))
+        return read_retry_after(
+            asked.decode("latin-1"), self._reactor.seconds() if now is None else now
+        )
 
 
 @lru_cache(maxsize=4096)
-def _target(url: str) -> tuple[bytes, bytes | None]:
-    """What to ask for, and the credentials in C{url} as a header: Twisted would take them for a
-    part of the host."""
+def _target(url: str) -> Target:
+    """Where a webhook's URL leads, and what is always said there."""
     parsed = parse_url(url)
-    credentials = None
+    host = f"[{parsed.host}]" if ":" in parsed.host else parsed.host
+    text = parsed.replace(userinfo="", fragment="").to_text()
+    _, _, path = text.partition("://")[2].partition("/")
+    default = parsed.port == {"http": 80, "https": 443}.get(parsed.scheme)
+    lines = [
+        f"POST /{path} HTTP/1.1",
+        f"host: {host if default else f'{host}:{parsed.port}'}",
+        "content-type: application/json",
+        "user-agent: statusjob",
+        "accept-encoding: identity",
+    ]
     if parsed.userinfo:
         user, _, password = unquote_to_bytes(parsed.userinfo).partition(b":")
-        credentials = b"Basic " + b64encode(user + b":" + password)
-    return parsed.replace(userinfo="", fragment="").to_text().encode("ascii"), credentials
+        lines.append(f"authorization: Basic {b64encode(user + b':' + password).decode()}")
+    return Target(origin_of(url), "".join(f"{line}\r\n" for line in lines).encode("ascii"))

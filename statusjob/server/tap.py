@@ -19,9 +19,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python import usage
-from twisted.web.client import Agent
 
-from statusjob.exchange import BoundedPool
 from statusjob.server.alarms import Alarm, follow
 from statusjob.server.deliveries import Deliveries
 from statusjob.server.delivery import Delivery
@@ -29,8 +27,9 @@ from statusjob.server.feed import Feed
 from statusjob.server.front import FrontSite
 from statusjob.server.lifecycle import Lifecycle
 from statusjob.server.ports import CannotListen, describe, listen
+from statusjob.server.posting import Poster, endpoint_for
 from statusjob.server.registrations import Registrations
-from statusjob.server.sender import WIRE_LIMIT, Sender
+from statusjob.server.sender import Sender
 from statusjob.server.settings import SETTINGS, BadSetting, Settings, resolve
 from statusjob.server.store import StoreUnusable, Tx, outbox
 from statusjob.server.store.lanes import Lane, ThreadLane
@@ -141,9 +140,12 @@ class Server(Service):
         self.site = FrontSite(Door(self.api), reactor)
         self._alarm = Alarm(reactor, "jobs' alarms", lambda: self.store.write(self.lifecycle.ring))
         self._retention = Alarm(reactor, "retention", lambda: self.store.write(self._expire))
-        agent = Agent(reactor, pool=BoundedPool(reactor, persistent=False, limit=WIRE_LIMIT))
+        self._poster = Poster(reactor, lambda origin: endpoint_for(reactor, origin))
         self._delivery = Delivery(
-            reactor, self.store, Sender(reactor, agent), schedule=settings.retry_schedule
+            reactor,
+            self.store,
+            Sender(reactor, self._poster),
+            schedule=settings.retry_schedule,
         )
         self._unsubscribe: Callable[[], None] | None = None
         self.ports: list[IListeningPort] = []
@@ -186,6 +188,7 @@ class Server(Service):
         if aborted:
             self._log.warn("aborted {aborted} connections", aborted=aborted)
         await self._delivery.stop(max(0.0, stop_at - self._reactor.seconds()))
+        await self._poster.close()
         self._unsubscribe()
         await self._alarm.stop()
         await self._retention.stop()

@@ -10,28 +10,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import json
 from standardwebhooks import Webhook, webhooks
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
 from twisted.web.http import Request
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from twisted.web.resource import Resource
-from zope.interface import implementer
 
 from statusjob.server.delivery import Delivery
+from statusjob.server.posting import DEADLINE, Poster, endpoint_for
 from statusjob.server.registrations import origin_of
-from statusjob.server.sender import DEADLINE, Sender
+from statusjob.server.sender import Sender
 from statusjob.server.store.outcomes import Outcome
 from statusjob.wire import BadInput
 from tests.memory import SECRET, URL, Core, a_claim, hook, new_job, said
 from tests.sockets import SocketTestCase, reactor
 from tests.support import EPOCH
+from tests.wires import Exchange
 
 OLD_SECRET = "whsec_" + b64encode(b"o" * 24).decode()
 
@@ -44,85 +42,47 @@ class FrozenTime(datetime):
         return cls.fromtimestamp(EPOCH, tz)
 
 
-class FakeResponse:
-    """An answer without a body."""
-
-    def __init__(self, code: int) -> None:
-        self.code = code
-        self.headers = Headers()
-        self.length = 0
-
-    def deliverBody(self, protocol: Any) -> None:
-        protocol.connectionLost(Failure(ResponseDone()))
-
-
-@implementer(IAgent)
-class FakeAgent:
-    """Notes what is asked, and answers as it is told."""
-
-    def __init__(self, answer: Deferred[IResponse]) -> None:
-        self.answer = answer
-        self.body = b""
-
-    def request(
-        self,
-        method: bytes,
-        uri: bytes,
-        headers: Headers | None = None,
-        bodyProducer: IBodyProducer | None = None,
-    ) -> Deferred[IResponse]:
-        assert headers is not None and bodyProducer is not None
-        self.method, self.uri, self.headers = method, uri, headers
-        bodyProducer.startProducing(cast(Any, self))
-        return self.answer
-
-    def write(self, data: bytes) -> None:
-        self.body += data
-
-    def header(self, name: str) -> str:
-        values = self.headers.getRawHeaders(name)
-        assert values is not None and len(values) == 1, (name, values)
-        return values[0]
-
-
 class SenderTests(SynchronousTestCase):
     """One attempt."""
 
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.rightNow = EPOCH + 0.75
+        self.exchange = Exchange()
+        self.poster = Poster(cast(IReactorTime, self.clock), self.exchange.endpoint)
 
-    def send(
-        self,
-        url: str = URL,
-        answer: Deferred[IResponse] | int = 200,
-        secrets: tuple[str, ...] = (SECRET,),
-    ) -> Deferred[Outcome]:
-        if isinstance(answer, int):
-            answer = succeed(cast(IResponse, FakeResponse(answer)))
-        self.agent = FakeAgent(answer)
-        sender = Sender(cast(IReactorTime, self.clock), self.agent)
+    def send(self, url: str = URL, *secrets: str) -> Deferred[Outcome]:
+        """Begin an attempt; what it says is C{self.sent}."""
+        sender = Sender(cast(IReactorTime, self.clock), self.poster)
         return Deferred.fromCoroutine(sender.send(a_claim(url, *secrets)))
 
-    def attempt(self, *args: Any, **more: Any) -> Outcome:
-        return self.successResultOf(self.send(*args, **more))
+    def attempt(self, url: str = URL, *secrets: str, answer: int = 200, **headers: str) -> Outcome:
+        """What is made of an answer."""
+        sending = self.send(url, *secrets)
+        (self.sent,) = self.exchange.wires[-1].sent()
+        lines = [f"HTTP/1.1 {answer} X", "Content-Length: 0"]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        self.exchange.wires[-1].answer("\r\n".join([*lines, "", ""]).encode())
+        return self.successResultOf(sending)
 
     def verify(self, secret: str) -> Any:
         """The body, as the library of Standard Webhooks verifies it."""
         names = ("webhook-id", "webhook-timestamp", "webhook-signature")
         self.patch(webhooks, "datetime", FrozenTime)
         return Webhook(secret).verify(
-            self.agent.body, {name: self.agent.header(name) for name in names}
+            self.sent.body, {name: self.sent.headers[name] for name in names}
         )
 
     def test_it_posts_json_that_the_standards_library_verifies(self) -> None:
         self.assertEqual(self.attempt(), Outcome("ok", 200))
-        self.assertEqual((self.agent.method, self.agent.uri), (b"POST", URL.encode()))
-        self.assertEqual(self.agent.header("content-type"), "application/json")
+        self.assertEqual(self.sent.line, "POST /hook HTTP/1.1")
+        self.assertEqual(self.sent.headers["host"], "receiver.example")
+        self.assertEqual(self.sent.headers["content-type"], "application/json")
+        self.assertEqual(self.sent.headers["accept-encoding"], "identity")
         self.assertEqual(self.verify(SECRET), {"result": "completed"})
 
     def test_during_a_rotation_both_secrets_sign(self) -> None:
-        self.attempt(secrets=(SECRET, OLD_SECRET))
+        self.attempt(URL, SECRET, OLD_SECRET)
         for secret in (SECRET, OLD_SECRET):
             self.assertEqual(self.verify(secret), {"result": "completed"})
 
@@ -131,7 +91,7 @@ class SenderTests(SynchronousTestCase):
         for _ in range(2):
             self.attempt()
             names = ("webhook-id", "webhook-timestamp", "webhook-signature")
-            seen.append([self.agent.header(name) for name in names])
+            seen.append([self.sent.headers[name] for name in names])
             self.clock.advance(5)
         (first_id, first_time, first_signature), (second_id, second_time, signature) = seen
         self.assertEqual((first_id, first_time), ("msg_1", str(int(EPOCH))))
@@ -141,7 +101,7 @@ class SenderTests(SynchronousTestCase):
     def test_any_2xx_is_success_and_nothing_else_is(self) -> None:
         for code in (200, 201, 202, 204, 299):
             self.assertEqual(self.attempt(answer=code), Outcome("ok", code))
-        for code in (199, 300, 301, 302, 307, 400, 404, 410, 429, 500, 503):
+        for code in (300, 301, 302, 307, 400, 404, 410, 429, 500, 503):
             attempt = self.attempt(answer=code)
             self.assertEqual((attempt.kind, attempt.status), ("http", code))
             self.assertIsNotNone(attempt.detail)
@@ -152,41 +112,75 @@ class SenderTests(SynchronousTestCase):
             ("https://user@receiver.example:8443/hook?a=b", b"user:"),
         ):
             self.attempt(url)
-            self.assertEqual(self.agent.uri, b"https://receiver.example:8443/hook?a=b")
+            self.assertEqual(self.sent.line, "POST /hook?a=b HTTP/1.1")
+            self.assertEqual(self.sent.headers["host"], "receiver.example:8443")
+            self.assertEqual(self.exchange.dialled[-1], "https://receiver.example:8443")
             expected = "Basic " + b64encode(credentials).decode()
-            self.assertEqual(self.agent.header("authorization"), expected)
+            self.assertEqual(self.sent.headers["authorization"], expected)
 
     def test_without_credentials_there_is_no_such_header(self) -> None:
         self.attempt()
-        self.assertFalse(self.agent.headers.hasHeader("authorization"))
+        self.assertNotIn("authorization", self.sent.headers)
+
+    def test_what_is_asked_for_is_the_path_and_the_query(self) -> None:
+        for url, path in (
+            ("http://receiver.example", "/"),
+            ("http://receiver.example?a=b", "/?a=b"),
+            ("http://receiver.example/", "/"),
+            ("http://receiver.example//x/?", "//x/"),
+            ("http://receiver.example/a/../b;c", "/a/../b;c"),
+        ):
+            self.attempt(url)
+            self.assertEqual(self.sent.line, f"POST {path} HTTP/1.1")
 
     def test_an_ipv6_address_stays_in_its_brackets(self) -> None:
         self.attempt("http://[::1]:9000/hook")
-        self.assertEqual(self.agent.uri, b"http://[::1]:9000/hook")
+        self.assertEqual(self.sent.headers["host"], "[::1]:9000")
+        self.assertEqual(self.exchange.dialled, ["http://[::1]:9000"])
 
     def test_what_is_not_ascii_in_a_url_is_encoded(self) -> None:
         self.attempt("https://bücher.example/für?ä=ö")
-        self.assertEqual(self.agent.uri, b"https://xn--bcher-kva.example/f%C3%BCr?%C3%A4=%C3%B6")
+        self.assertEqual(self.sent.line, "POST /f%C3%BCr?%C3%A4=%C3%B6 HTTP/1.1")
+        self.assertEqual(self.sent.headers["host"], "xn--bcher-kva.example")
 
     def test_failures_have_a_class_and_neither_url_nor_secret_in_their_detail(self) -> None:
-        for problem, outcome in (
+        for problem, kind in (
             (ConnectionRefusedError(), "connect"),
             (DNSLookupError("receiver.example"), "dns"),
         ):
-            failing: Deferred[IResponse] = Deferred()
-            failing.errback(problem)
-            attempt = self.attempt(URL + "?token=tok_1", failing)
-            self.assertEqual((attempt.kind, attempt.status), (outcome, None))
+            self.exchange.refusal = problem
+            attempt = self.successResultOf(self.send(URL + "?token=tok_1"))
+            self.assertEqual((attempt.kind, attempt.status), (kind, None))
             for secret in ("tok_1", SECRET, "receiver"):
                 self.assertNotIn(secret, repr(attempt))
 
     def test_a_receiver_that_never_answers_is_given_up_at_the_deadline(self) -> None:
-        sending = self.send(answer=Deferred())
+        sending = self.send()
         self.clock.advance(DEADLINE - 0.1)
         self.assertNoResult(sending)
         self.clock.advance(0.2)
         self.assertEqual(self.successResultOf(sending).kind, "timeout")
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_receiver_that_is_busy_says_for_how_long(self) -> None:
+        for code in (429, 503):
+            self.assertEqual(self.attempt(answer=code, Retry_After="120").retry_after, 120)
+            date = "Sat, 23 Nov 2024 18:10:00 GMT"
+            asked = self.attempt(answer=code, Retry_After=date).retry_after
+            self.assertEqual(asked, 600 - 0.75)
+
+    def test_a_date_is_measured_by_the_clock_of_the_receiver(self) -> None:
+        now, then = "Fri, 01 Jan 2100 00:00:00 GMT", "Fri, 01 Jan 2100 00:02:00 GMT"
+        asked = self.attempt(answer=503, Date=now, Retry_After=then).retry_after
+        self.assertEqual(asked, 120)
+
+    def test_what_makes_no_sense_or_comes_with_another_answer_is_not_heeded(self) -> None:
+        for value in ("-5", "soon", "", "1.5", "1e9"):
+            self.assertIsNone(self.attempt(answer=503, Retry_After=value).retry_after, value)
+        past = "Mon, 01 Jan 2001 00:00:00 GMT"
+        self.assertEqual(self.attempt(answer=503, Retry_After=past).retry_after, 0)
+        for code in (200, 301, 404, 500):
+            self.assertIsNone(self.attempt(answer=code, Retry_After="120").retry_after)
 
     hosts = st.one_of(
         st.text(max_size=8),
@@ -208,8 +202,8 @@ class SenderTests(SynchronousTestCase):
         except BadInput:
             return
         memory: Any = MemoryReactorClock()
-        agent = Agent(memory, pool=HTTPConnectionPool(memory, persistent=False))
-        sending = Deferred.fromCoroutine(Sender(memory, agent).send(a_claim(url)))
+        poster = Poster(memory, lambda origin: endpoint_for(memory, origin))
+        sending = Deferred.fromCoroutine(Sender(memory, poster).send(a_claim(url)))
         memory.advance(DEADLINE + 1)
         self.assertNotEqual(self.successResultOf(sending).kind, "ok")
 
@@ -241,8 +235,8 @@ class SocketTests(SocketTestCase):
         url = self.serve(receiver) + "/hook"
         core = Core(clock=reactor)
         self.addCleanup(lambda: Deferred.fromCoroutine(core.store.close()))
-        pool = HTTPConnectionPool(reactor, persistent=False)
-        sender = Sender(reactor, Agent(reactor, pool=pool))
+        poster = Poster(reactor, lambda origin: endpoint_for(reactor, origin))
+        sender = Sender(reactor, poster)
         delivery = Delivery(reactor, core.store, sender, schedule=(0, 0.01))
         delivery.start(core.feed)
         job = (await core.lifecycle.create(new_job())).job
@@ -250,6 +244,7 @@ class SocketTests(SocketTestCase):
         await core.lifecycle.report(job.id, said(b'{"result":"completed"}'))
         await receiver.well
         await delivery.stop(10)
+        await poster.close()
         states = await core.store.read(lambda tx: tx.all("SELECT state FROM deliveries"))
         self.assertEqual([row["state"] for row in states], ["delivered"])
         (first, first_headers), (second, headers) = receiver.received

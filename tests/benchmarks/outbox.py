@@ -1,0 +1,101 @@
+"""An outbox on a file with real delivery, for benchmarks: filled, then brought to a sink."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.task import deferLater
+
+from statusjob.jobs import EventType, Job, Status, job_id
+from statusjob.server.delivery import Delivery
+from statusjob.server.feed import Feed
+from statusjob.server.posting import Poster, endpoint_for
+from statusjob.server.registrations import origin_of
+from statusjob.server.sender import Sender
+from statusjob.server.store import Tx, outbox, webhooks
+from statusjob.server.store.lanes import ThreadLane
+from statusjob.server.store.sqlite import SQLiteStore
+from tests.memory import SECRET
+
+#: Origins at which the sink is reached: loopback addresses.
+ORIGINS = 4
+
+
+class Outbox:
+    """
+    A store, a feed and delivery.
+
+    @ivar port: of the sink.
+    """
+
+    def __init__(self, reactor: Any, directory: str, port: int) -> None:
+        self.reactor = reactor
+        self.port = port
+        self.feed = Feed()
+        self.store = SQLiteStore(
+            str(Path(directory) / "outbox.sqlite"),
+            seconds=reactor.seconds,
+            lanes=lambda name: ThreadLane(reactor, name),
+            committed=self.feed.committed,
+        )
+        self.store.open(lambda tx: None)
+        self.poster = Poster(reactor, lambda origin: endpoint_for(reactor, origin))
+        sender = Sender(reactor, self.poster)
+        self.delivery = Delivery(reactor, self.store, sender, schedule=(0, 60))
+
+    async def fill(self, count: int) -> None:
+        """Let so many deliveries be due: one a job."""
+        for origin in range(ORIGINS):
+            await self.store.write(lambda tx, origin=origin: self._register(tx, origin))
+        for begin in range(0, count, 500):
+            await self.store.write(lambda tx, begin=begin: _finish_jobs(tx, begin, 500))
+
+    def _register(self, tx: Tx, origin: int) -> None:
+        url = f"http://127.0.0.{1 + origin}:{self.port}/hook"
+        webhooks.add(
+            tx,
+            url=url,
+            origin=origin_of(url),
+            job_id=None,
+            kind=f"kind{origin}",
+            events=[EventType.COMPLETED],
+            secret=SECRET,
+            name=None,
+        )
+
+    async def deliver(self, seconds: float) -> float:
+        """Deliver for so long; deliveries a second."""
+        begun = time.perf_counter()
+        self.delivery.start(self.feed)
+        await deferLater(self.reactor, seconds)
+        await self.delivery.stop(5)
+        taken = time.perf_counter() - begun
+        (row,) = await self.store.read(
+            lambda tx: tx.all("SELECT COUNT(*) AS n FROM deliveries WHERE state = 'delivered'")
+        )
+        done: int = row["n"]
+        await self.poster.close()
+        await self.store.close()
+        return done / taken
+
+
+def _finish_jobs(tx: Tx, begin: int, count: int) -> None:
+    for number in range(begin, begin + count):
+        job = Job(
+            id=job_id(tx.now, number),
+            kind=f"kind{number % ORIGINS}",
+            result=Status.COMPLETED,
+            created_at=tx.now,
+            updated_at=tx.now,
+            finished_at=tx.now,
+        )
+        tx.execute(
+            "INSERT INTO jobs (id, kind, result, version, created_at, updated_at, finished_at)"
+            " VALUES (:id, :kind, 'completed', 1, :now, :now, :now)",
+            id=job.id,
+            kind=job.kind,
+            now=tx.now,
+        )
+        outbox.fan_out(tx, job, "")
