@@ -22,6 +22,8 @@ from statusjob.server.web import Door
 
 #: When tests begin: 2024-11-23T18:00:00Z.
 EPOCH = 1_732_384_800.0
+#: An address to which webhooks may go.
+PUBLIC = "93.184.216.34"
 
 
 def directory(case: SynchronousTestCase) -> Path:
