@@ -8,10 +8,11 @@ once a scope; the outbox brings the updates over.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import hyperlink
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from statusjob import signing
 from statusjob.jobs import Job
@@ -24,6 +25,9 @@ ORIGIN_LIMIT = 1_000
 TOTAL_LIMIT = 10_000
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+#: Fires if a webhook's URL leads where webhooks may go; fails with L{BadInput} otherwise.
+CheckAddress = Callable[[str], Deferred[None]]
 
 
 class UnknownJob(Exception):
@@ -94,6 +98,11 @@ def check(webhook: NewWebhook) -> None:
             raise BadInput(f"invalid webhook secret: {error}") from None
 
 
+def anywhere(url: str) -> Deferred[None]:
+    """A L{CheckAddress} that refuses nothing."""
+    return succeed(None)
+
+
 def register(tx: Tx, job: Job, webhook: NewWebhook) -> Registered:
     """
     Register a webhook (that passed L{check}) for one job; again is the same registration.
@@ -134,9 +143,12 @@ def register(tx: Tx, job: Job, webhook: NewWebhook) -> Registered:
 class Registrations:
     """Registrations of the original contract: made and removed under a job's base."""
 
-    def __init__(self, store: Store, *, prefix: str = "") -> None:
+    def __init__(
+        self, store: Store, *, prefix: str = "", check_address: CheckAddress = anywhere
+    ) -> None:
         self._store = store
         self._prefix = prefix
+        self._check_address = check_address
 
     def register(self, job_id: str | None, webhook: NewWebhook) -> Deferred[Registered]:
         """
@@ -146,7 +158,8 @@ class Registrations:
         @param job_id: C{None} for the demo job.
         @raise BadInput: from L{check}.
 
-        The Deferred fails with L{UnknownJob} or L{WebhookConflict}.
+        The Deferred fails with L{UnknownJob}, L{WebhookConflict}, or L{BadInput} if the webhook
+        may not be reached.
         """
         check(webhook)
 
@@ -158,7 +171,7 @@ class Registrations:
                 tx.announce(Update(job=job, deliveries=written))
             return registered
 
-        return self._store.write(work)
+        return self._check_address(webhook.url).addCallback(lambda _: self._store.write(work))
 
     def unregister(self, job_id: str | None, url: str) -> Deferred[None]:
         """
