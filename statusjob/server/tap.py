@@ -26,9 +26,11 @@ from statusjob.server.alarms import Alarm, follow
 from statusjob.server.delivery import WIRE_LIMIT, Delivery, Sender
 from statusjob.server.feed import Feed
 from statusjob.server.front import FrontSite
+from statusjob.server.guard import Guard, GuardedEndpoints
 from statusjob.server.lifecycle import Lifecycle
 from statusjob.server.ports import CannotListen, describe, listen
 from statusjob.server.registrations import Registrations
+from statusjob.server.resolving import LookUp, LookupThreads, Resolver
 from statusjob.server.settings import SETTINGS, BadSetting, Settings, resolve
 from statusjob.server.store import StoreUnusable, Tx, outbox
 from statusjob.server.store.lanes import Lane, ThreadLane
@@ -103,9 +105,11 @@ class Server(Service):
         settings: Settings,
         *,
         lanes: Callable[[str], Lane] | None = None,
+        look_up: LookUp | None = None,
     ) -> None:
         """
         @param lanes: makes a lane of the store, given its name; threads if not given.
+        @param look_up: how the names of webhooks' hosts are looked up; by the system if not given.
         """
         self._reactor = reactor
         self.settings = settings
@@ -116,15 +120,21 @@ class Server(Service):
             lanes=lanes or (lambda name: ThreadLane(reactor, name)),
             committed=self.feed.committed,
         )
+        self._lookups = LookupThreads(reactor)
+        resolver = Resolver(look_up or self._lookups.look_up)
+        guard = Guard(reactor, resolver, settings.webhook_networks)
         self.lifecycle = Lifecycle(
             self.store,
             delay=settings.status_delay,
             error_rate=settings.error_rate,
             prefix=settings.prefix,
+            check_address=guard.check,
         )
         self.api = Api(
             lifecycle=self.lifecycle,
-            registrations=Registrations(self.store, prefix=settings.prefix),
+            registrations=Registrations(
+                self.store, prefix=settings.prefix, check_address=guard.check
+            ),
             store=self.store,
             access=Access(
                 tokens=settings.token,
@@ -138,7 +148,11 @@ class Server(Service):
         self.site = FrontSite(Door(self.api), reactor)
         self._alarm = Alarm(reactor, "jobs' alarms", lambda: self.store.write(self.lifecycle.ring))
         self._retention = Alarm(reactor, "retention", lambda: self.store.write(self._expire))
-        agent = Agent(reactor, pool=BoundedPool(reactor, persistent=False, limit=WIRE_LIMIT))
+        agent = Agent.usingEndpointFactory(
+            reactor,
+            GuardedEndpoints(reactor, guard),
+            pool=BoundedPool(reactor, persistent=False, limit=WIRE_LIMIT),
+        )
         self._delivery = Delivery(
             reactor, self.store, Sender(reactor, agent), schedule=settings.retry_schedule
         )
@@ -183,6 +197,7 @@ class Server(Service):
         if aborted:
             self._log.warn("aborted {aborted} connections", aborted=aborted)
         await self._delivery.stop(max(0.0, stop_at - self._reactor.seconds()))
+        self._lookups.stop()
         self._unsubscribe()
         await self._alarm.stop()
         await self._retention.stop()
