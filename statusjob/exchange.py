@@ -33,15 +33,15 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer, IResponse
 from zope.interface import implementer
 
-Kind = Literal["blocked", "dns", "connect", "tls", "timeout", "too-big"]
+Kind = Literal["dns", "blocked", "connect", "tls", "timeout", "too-big"]
 
 
 class ExchangeFailed(Exception):
     """
     No complete answer came.
 
-    @ivar kind: C{dns}, C{connect} (also: lost in mid-answer, or not HTTP), C{tls}, C{timeout}
-        or C{too-big}.
+    @ivar kind: C{dns}, C{blocked} (an address that must not be reached), C{connect} (also: lost in
+        mid-answer, or not HTTP), C{tls}, C{timeout} or C{too-big}.
     @ivar reason: a few words; neither a URL nor a secret is in them.
     """
 

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from twisted.internet import reactor as _reactor
 from twisted.internet import ssl
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IProtocolFactory, IPullProducer
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
@@ -141,11 +142,13 @@ class SocketTestCase(TestCase):
         return f"http://127.0.0.1:{number}"
 
 
-def self_signed(address: str) -> ssl.CertificateOptions:
-    """A server's options, with a certificate for an address that only itself vouches for."""
+def self_signed(host: str) -> ssl.CertificateOptions:
+    """A server's options, with a certificate for a host that only itself vouches for."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    alternative = x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))])
+    is_address = isIPAddress(host) or isIPv6Address(host)
+    general = x509.IPAddress(ip_address(host)) if is_address else x509.DNSName(host)
+    alternative = x509.SubjectAlternativeName([general])
     now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())

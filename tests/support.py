@@ -7,11 +7,12 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from treq.testing import StubTreq
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -22,6 +23,8 @@ from statusjob.server.web import Door
 
 #: When tests begin: 2024-11-23T18:00:00Z.
 EPOCH = 1_732_384_800.0
+#: An address to which webhooks may go.
+PUBLIC = "93.184.216.34"
 
 
 def directory(case: SynchronousTestCase) -> Path:
@@ -37,6 +40,8 @@ class FakeServer:
 
     @ivar clock: its reactor; C{clock.advance(seconds)} is the only time there is.
     @ivar treq: asks its routes as C{http://localhost} would be asked.
+    @ivar names: the addresses of hosts; C{None} for one whose lookup hangs. Any other host is at
+        L{PUBLIC}.
     """
 
     def __init__(
@@ -49,6 +54,7 @@ class FakeServer:
         """
         self.clock = MemoryReactorClock()
         self.clock.rightNow = start
+        self.names: dict[str, Sequence[str] | None] = {}
         environment = {
             "STATUSJOB_DATABASE": ":memory:",
             # The one address that a MemoryReactor does not replace by 0.0.0.0.
@@ -59,9 +65,14 @@ class FakeServer:
             self.clock,
             resolve({}, environment, {}),
             lanes=lambda name: InlineLane() if lane is None else lane,
+            look_up=self._look_up,
         )
         self.server.startService()
         self.treq: Any = StubTreq(Door(self.server.api))
+
+    def _look_up(self, name: str) -> Deferred[Sequence[str]]:
+        addresses = self.names.get(name, [PUBLIC])
+        return Deferred() if addresses is None else succeed(addresses)
 
 
 class ServerTestCase(SynchronousTestCase):

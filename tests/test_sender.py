@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from base64 import b64encode
 from datetime import datetime, tzinfo
+from ipaddress import ip_network
 from typing import Any, cast
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import json
 from standardwebhooks import Webhook, webhooks
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
@@ -21,17 +22,26 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 
 from statusjob.server.delivery import Delivery
-from statusjob.server.posting import DEADLINE, Poster, endpoint_for
+from statusjob.server.guard import Guard, GuardedEndpoints
+from statusjob.server.posting import DEADLINE, Connect, Poster
 from statusjob.server.registrations import origin_of
+from statusjob.server.resolving import Resolver
 from statusjob.server.sender import Sender
 from statusjob.server.store.outcomes import Outcome
 from statusjob.wire import BadInput
 from tests.memory import SECRET, URL, Core, a_claim, hook, new_job, said
 from tests.sockets import SocketTestCase, reactor
-from tests.support import EPOCH
+from tests.support import EPOCH, PUBLIC
 from tests.wires import Exchange
 
 OLD_SECRET = "whsec_" + b64encode(b"o" * 24).decode()
+
+
+def guarded(on: Any) -> Connect:
+    """What may be dialled: public addresses and this machine."""
+    networks = [ip_network("127.0.0.0/8")]
+    guard = Guard(on, Resolver(lambda name: succeed([PUBLIC])), networks)
+    return GuardedEndpoints(on, guard).endpoint
 
 
 class FrozenTime(datetime):
@@ -202,7 +212,7 @@ class SenderTests(SynchronousTestCase):
         except BadInput:
             return
         memory: Any = MemoryReactorClock()
-        poster = Poster(memory, lambda origin: endpoint_for(memory, origin))
+        poster = Poster(memory, guarded(memory))
         sending = Deferred.fromCoroutine(Sender(memory, poster).send(a_claim(url)))
         memory.advance(DEADLINE + 1)
         self.assertNotEqual(self.successResultOf(sending).kind, "ok")
@@ -235,7 +245,7 @@ class SocketTests(SocketTestCase):
         url = self.serve(receiver) + "/hook"
         core = Core(clock=reactor)
         self.addCleanup(lambda: Deferred.fromCoroutine(core.store.close()))
-        poster = Poster(reactor, lambda origin: endpoint_for(reactor, origin))
+        poster = Poster(reactor, guarded(reactor))
         sender = Sender(reactor, poster)
         delivery = Delivery(reactor, core.store, sender, schedule=(0, 0.01))
         delivery.start(core.feed)

@@ -141,8 +141,8 @@ class RefusalTests(ProcessTestCase):
         )
 
 
-class EndTests(ProcessTestCase):
-    """Ended while workers report; started again on the same file."""
+class ReceiverTestCase(ProcessTestCase):
+    """With a receiver of webhooks on this machine."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -152,6 +152,33 @@ class EndTests(ProcessTestCase):
         port = reactor.listenTCP(0, site, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         self.webhook = f"http://127.0.0.1:{port.getHost().port}/"
+
+
+class GuardTests(ReceiverTestCase):
+    """Webhooks of a server that is open to the network."""
+
+    async def test_they_go_to_a_host_of_an_allowed_network_and_to_no_other(self) -> None:
+        process = await self.start(
+            STATUSJOB_ENDPOINT="tcp:0:interface=127.0.0.1",
+            STATUSJOB_TOKEN="x",
+            STATUSJOB_ALLOW_NET="127.0.0.0/8,::1/128",
+        )
+        bearer = {"Authorization": "Bearer x", "Content-Type": "application/json"}
+        codes, created = [], ""
+        # A name, so that it is looked up.
+        for url in ("http://10.0.0.1/", self.webhook.replace("127.0.0.1", "localhost")):
+            body = {"webhook": {"url": url}, "simulate": {"delay": 0, "error_rate": 0}}
+            code, answer = await self.client.ask("POST", f"{process.url}/jobs", body, bearer)
+            codes.append(code)
+            created = answer.get("id", "")
+        self.assertEqual(codes, [400, 201])
+        await self.receiver.received({created}).addTimeout(30, reactor)
+        await self.client.close()
+        await self.stop(process)
+
+
+class EndTests(ReceiverTestCase):
+    """Ended while workers report; started again on the same file."""
 
     def workers(self, number: int) -> list[Worker]:
         return [Worker(self.client, f"w{n}", self.webhook) for n in range(number)]

@@ -57,6 +57,18 @@ class SourceTests(SynchronousTestCase):
         )
         self.assertEqual(settings.prefix, "")
 
+    def test_webhooks_go_to_this_machine_only_without_a_token(self) -> None:
+        net = ip_network("10.0.0.0/8")
+        loopback = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+        for token, allow, networks in (
+            ({}, {}, loopback),
+            ({}, {"allow-net": [str(net)]}, (*loopback, net)),
+            (TOKEN, {}, ()),
+            (TOKEN, {"allow-net": [str(net)]}, (net,)),
+        ):
+            settings = resolve({**token, **allow}, {}, {})
+            self.assertEqual(settings.webhook_networks, networks)
+
     def test_every_setting_can_be_given_in_each_place(self) -> None:
         self.assertEqual({setting.option for setting in SETTINGS}, set(GIVEN))
         for setting in SETTINGS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
@@ -43,7 +44,8 @@ class Wire:
 
     def __init__(self, factory: IProtocolFactory) -> None:
         self.transport: Any = _Transport()
-        self.protocol: Any = factory.buildProtocol(None)
+        protocol: Any = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 80))
+        self.protocol = protocol
         self.transport.protocol = self.protocol
         self.protocol.makeConnection(self.transport)
 

@@ -32,7 +32,7 @@ from statusjob.jobs import (
     simulated_progress,
 )
 from statusjob.server import registrations
-from statusjob.server.registrations import Registered, UnknownJob
+from statusjob.server.registrations import CheckAddress, Registered, UnknownJob, anywhere
 from statusjob.server.store import Row, Store, Tx, ledger, webhooks
 from statusjob.wire import NewJob, Report, Simulation
 
@@ -101,10 +101,12 @@ class Lifecycle:
         delay: float = 15.0,
         error_rate: float = 0.2,
         prefix: str = "",
+        check_address: CheckAddress = anywhere,
         random: Callable[[], float] = _system_random,
     ) -> None:
         self._store = store
         self._prefix = prefix
+        self._check_address = check_address
         self._random = random
         self.delay = delay
         self.error_rate = error_rate
@@ -117,11 +119,13 @@ class Lifecycle:
 
         @raise statusjob.wire.BadInput: if its webhook is not acceptable.
 
-        The Deferred fails with L{KeyReused} or L{registrations.WebhookConflict}.
+        The Deferred fails with L{KeyReused}, L{registrations.WebhookConflict}, or
+        L{statusjob.wire.BadInput} if its webhook may not be reached.
         """
-        if new.webhook is not None:
-            registrations.check(new.webhook)
-        return self._store.write(lambda tx: self._create(tx, new, key, key_hash))
+        if new.webhook is None:
+            return self._store.write(lambda tx: self._create(tx, new, key, key_hash))
+        registrations.check(new.webhook)
+        return Deferred.fromCoroutine(self._create_checked(new, new.webhook.url, key, key_hash))
 
     def report(
         self, job_id: str, report: Report, *, versions: Collection[int] = ()
@@ -217,6 +221,17 @@ class Lifecycle:
         webhooks.forget_origins(tx, EXPIRY_BATCH)
         return max(gone, forgotten) == EXPIRY_BATCH
 
+    async def _create_checked(
+        self, new: NewJob, url: str, key: str | None, key_hash: str | None
+    ) -> Created:
+        if key is not None:
+            # What was created is told again even if its webhook could not be reached now.
+            known = await self._store.read(lambda tx: _known(tx, new, key, key_hash))
+            if known is not None:
+                return known
+        await self._check_address(url)
+        return await self._store.write(lambda tx: self._create(tx, new, key, key_hash))
+
     def _create(self, tx: Tx, new: NewJob, key: str | None, key_hash: str | None) -> Created:
         job, webhook = self._add(
             tx, new, kind=new.kind, simulation=new.simulate, key=key, key_hash=key_hash
@@ -224,16 +239,9 @@ class Lifecycle:
         if job is not None:
             return Created(job, webhook)
         assert key is not None
-        found = ledger.find_by_key(tx, key)
-        assert found is not None
-        job, hash_then = found
-        if hash_then != key_hash:
-            raise KeyReused
-        if new.webhook is not None:
-            # A replay gives the whole answer again: the first may never have arrived.
-            row = webhooks.find(tx, new.webhook.url, job_id=job.id)
-            webhook = None if row is None else Registered(row["id"], row["secret"])
-        return Created(job, webhook, replayed=True)
+        known = _known(tx, new, key, key_hash)
+        assert known is not None
+        return known
 
     def _add(
         self,
@@ -297,6 +305,26 @@ class Lifecycle:
         if ends:
             _, members = min(ends, key=itemgetter(0))
         ledger.change(tx, row["id"], members, prefix=self._prefix, step_at=step_at)
+
+
+def _known(tx: Tx, new: NewJob, key: str, key_hash: str | None) -> Created | None:
+    """
+    What an earlier request with this key created, if one did.
+
+    @raise KeyReused: if that was with another body.
+    """
+    found = ledger.find_by_key(tx, key)
+    if found is None:
+        return None
+    job, hash_then = found
+    if hash_then != key_hash:
+        raise KeyReused
+    webhook = None
+    if new.webhook is not None:
+        # A replay gives the whole answer again: the first may never have arrived.
+        row = webhooks.find(tx, new.webhook.url, job_id=job.id)
+        webhook = None if row is None else Registered(row["id"], row["secret"])
+    return Created(job, webhook, replayed=True)
 
 
 def _failure(error: JobError) -> dict[str, object]:

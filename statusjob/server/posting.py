@@ -20,7 +20,6 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import URI, BrowserLikePolicyForHTTPS, _StandardEndpointFactory
 
 from statusjob.exchange import ExchangeFailed, Kind, verdict
 
@@ -65,13 +64,6 @@ class Answer:
 KEPT_HEADERS = frozenset({b"retry-after", b"date"})
 
 Connect = Callable[[str], IStreamClientEndpoint]
-
-
-def endpoint_for(reactor: Any, origin: str) -> IStreamClientEndpoint:
-    """What to dial for an origin, whatever its address."""
-    factory = _StandardEndpointFactory(reactor, BrowserLikePolicyForHTTPS(), 5.0, None)
-    endpoint: IStreamClientEndpoint = factory.endpointForURI(URI.fromBytes(origin.encode()))
-    return endpoint
 
 
 class Poster:

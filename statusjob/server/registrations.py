@@ -9,11 +9,12 @@ L{statusjob.server.deliveries}.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import hyperlink
 from msgspec import UNSET
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from statusjob import signing
 from statusjob.jobs import Job
@@ -29,6 +30,9 @@ TOTAL_LIMIT = 10_000
 SECRETS_LIMIT = 4
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+#: Fires if a webhook's URL leads where webhooks may go; fails with L{BadInput} otherwise.
+CheckAddress = Callable[[str], Deferred[None]]
 
 
 class UnknownJob(Exception):
@@ -96,6 +100,11 @@ def check(webhook: NewWebhook) -> None:
     _check_secret(webhook.secret)
 
 
+def anywhere(url: str) -> Deferred[None]:
+    """A L{CheckAddress} that refuses nothing."""
+    return succeed(None)
+
+
 def register(
     tx: Tx, webhook: NewWebhook, *, job_id: str | None = None, kind: str | None = None
 ) -> Registered:
@@ -140,9 +149,12 @@ def register(
 class Registrations:
     """All registrations: the original contract's, under a job's base, and those by id."""
 
-    def __init__(self, store: Store, *, prefix: str = "") -> None:
+    def __init__(
+        self, store: Store, *, prefix: str = "", check_address: CheckAddress = anywhere
+    ) -> None:
         self._store = store
         self._prefix = prefix
+        self._check_address = check_address
 
     def register(self, job_id: str | None, webhook: NewWebhook) -> Deferred[Registered]:
         """
@@ -152,10 +164,10 @@ class Registrations:
         @param job_id: C{None} for the demo job.
         @raise BadInput: from L{check}.
 
-        The Deferred fails with L{UnknownJob} or L{WebhookConflict}.
+        The Deferred fails with L{UnknownJob}, L{WebhookConflict}, or L{BadInput} if the webhook
+        may not be reached.
         """
-        check(webhook)
-        return self._store.write(lambda tx: self._for_job(tx, find(tx, job_id), webhook))
+        return self._checked(webhook, lambda tx: self._for_job(tx, find(tx, job_id), webhook))
 
     def unregister(self, job_id: str | None, url: str) -> Deferred[None]:
         """
@@ -171,14 +183,13 @@ class Registrations:
 
         @raise BadInput: from L{check}.
         """
-        check(webhook)
 
         def work(tx: Tx) -> Registered:
             if webhook.job is not None:
                 return self._for_job(tx, find(tx, webhook.job), webhook)
             return register(tx, webhook, kind=webhook.kind)
 
-        return self._store.write(work)
+        return self._checked(webhook, work)
 
     def get(self, webhook_id: str) -> Deferred[Row]:
         """A registration; fails with L{UnknownWebhook}."""
@@ -257,6 +268,13 @@ class Registrations:
 
         made = _new_secret()
         return self._store.write(work)
+
+    def _checked(
+        self, webhook: NewWebhook, work: Callable[[Tx], Registered]
+    ) -> Deferred[Registered]:
+        check(webhook)
+        checked = self._check_address(webhook.url)
+        return checked.addCallback(lambda _: self._store.write(work))
 
     def _for_job(self, tx: Tx, job: Job, webhook: NewWebhook) -> Registered:
         registered = register(tx, webhook, job_id=job.id)

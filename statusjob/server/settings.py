@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+_LOOPBACK = (ipaddress.IPv4Network("127.0.0.0/8"), ipaddress.IPv6Network("::1/128"))
+
 
 class BadSetting(ValueError):
     """A setting cannot be used; the message is one line that says which and why."""
@@ -229,6 +231,13 @@ class Settings:
 
     def __repr__(self) -> str:
         return f"<Settings port={self.port} database={self.database!r}>"
+
+    @property
+    def webhook_networks(self) -> tuple[Network, ...]:
+        """
+        Networks, not public, to which webhooks may go: without a token also this machine's own.
+        """
+        return self.allow_net if self.token else (*_LOOPBACK, *self.allow_net)
 
     @property
     def prefix(self) -> str:

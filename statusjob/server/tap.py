@@ -25,10 +25,12 @@ from statusjob.server.deliveries import Deliveries
 from statusjob.server.delivery import Delivery
 from statusjob.server.feed import Feed
 from statusjob.server.front import FrontSite
+from statusjob.server.guard import Guard, GuardedEndpoints
 from statusjob.server.lifecycle import Lifecycle
 from statusjob.server.ports import CannotListen, describe, listen
-from statusjob.server.posting import Poster, endpoint_for
+from statusjob.server.posting import Poster
 from statusjob.server.registrations import Registrations
+from statusjob.server.resolving import LookUp, LookupThreads, Resolver
 from statusjob.server.sender import Sender
 from statusjob.server.settings import SETTINGS, BadSetting, Settings, resolve
 from statusjob.server.store import StoreUnusable, Tx, outbox
@@ -104,9 +106,11 @@ class Server(Service):
         settings: Settings,
         *,
         lanes: Callable[[str], Lane] | None = None,
+        look_up: LookUp | None = None,
     ) -> None:
         """
         @param lanes: makes a lane of the store, given its name; threads if not given.
+        @param look_up: how the names of webhooks' hosts are looked up; by the system if not given.
         """
         self._reactor = reactor
         self.settings = settings
@@ -117,15 +121,21 @@ class Server(Service):
             lanes=lanes or (lambda name: ThreadLane(reactor, name)),
             committed=self.feed.committed,
         )
+        self._lookups = LookupThreads(reactor)
+        resolver = Resolver(look_up or self._lookups.look_up)
+        guard = Guard(reactor, resolver, settings.webhook_networks)
         self.lifecycle = Lifecycle(
             self.store,
             delay=settings.status_delay,
             error_rate=settings.error_rate,
             prefix=settings.prefix,
+            check_address=guard.check,
         )
         self.api = Api(
             lifecycle=self.lifecycle,
-            registrations=Registrations(self.store, prefix=settings.prefix),
+            registrations=Registrations(
+                self.store, prefix=settings.prefix, check_address=guard.check
+            ),
             deliveries=Deliveries(self.store),
             store=self.store,
             access=Access(
@@ -140,7 +150,7 @@ class Server(Service):
         self.site = FrontSite(Door(self.api), reactor)
         self._alarm = Alarm(reactor, "jobs' alarms", lambda: self.store.write(self.lifecycle.ring))
         self._retention = Alarm(reactor, "retention", lambda: self.store.write(self._expire))
-        self._poster = Poster(reactor, lambda origin: endpoint_for(reactor, origin))
+        self._poster = Poster(reactor, GuardedEndpoints(reactor, guard).endpoint)
         self._delivery = Delivery(
             reactor,
             self.store,
@@ -189,6 +199,7 @@ class Server(Service):
             self._log.warn("aborted {aborted} connections", aborted=aborted)
         await self._delivery.stop(max(0.0, stop_at - self._reactor.seconds()))
         await self._poster.close()
+        self._lookups.stop()
         self._unsubscribe()
         await self._alarm.stop()
         await self._retention.stop()

@@ -24,11 +24,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.outbox import ORIGINS, Outbox
+
 ROUNDS = 5
 SECONDS = 4.0
 CONCURRENCY = 64
-#: Origins at which the sink is reached: loopback addresses.
-ORIGINS = 4
 BODY = json.dumps({"result": "completed", "job": {"id": "x" * 36, "metadata": "y" * 500}}).encode()
 
 SINK = """
@@ -83,8 +83,6 @@ async def with_aiohttp(port: int) -> float:
 
 async def with_statusjob(reactor: Any, port: int) -> float:
     """Durable deliveries a second: as many as are made while there are always more."""
-    from tests.benchmarks.outbox import Outbox
-
     with tempfile.TemporaryDirectory() as directory:
         box = Outbox(reactor, directory, port)
         await box.fill(60_000)

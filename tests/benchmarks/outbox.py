@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ from twisted.internet.task import deferLater
 from statusjob.jobs import EventType, Job, Status, job_id
 from statusjob.server.delivery import Delivery
 from statusjob.server.feed import Feed
-from statusjob.server.posting import Poster, endpoint_for
+from statusjob.server.guard import Guard, GuardedEndpoints
+from statusjob.server.posting import Poster
 from statusjob.server.registrations import origin_of
+from statusjob.server.resolving import LookupThreads, Resolver
 from statusjob.server.sender import Sender
 from statusjob.server.store import Tx, outbox, webhooks
 from statusjob.server.store.lanes import ThreadLane
@@ -41,18 +45,23 @@ class Outbox:
             committed=self.feed.committed,
         )
         self.store.open(lambda tx: None)
-        self.poster = Poster(reactor, lambda origin: endpoint_for(reactor, origin))
+        threads = LookupThreads(reactor)
+        guard = Guard(reactor, Resolver(threads.look_up), [ip_network("127.0.0.0/8")])
+        self.poster = Poster(reactor, GuardedEndpoints(reactor, guard).endpoint)
         sender = Sender(reactor, self.poster)
         self.delivery = Delivery(reactor, self.store, sender, schedule=(0, 60))
 
     async def fill(self, count: int) -> None:
         """Let so many deliveries be due: one a job."""
-        for origin in range(ORIGINS):
-            await self.store.write(lambda tx, origin=origin: self._register(tx, origin))
+        await self.store.write(self._register)
         for begin in range(0, count, 500):
-            await self.store.write(lambda tx, begin=begin: _finish_jobs(tx, begin, 500))
+            await self.store.write(partial(_finish_jobs, begin=begin, count=500))
 
-    def _register(self, tx: Tx, origin: int) -> None:
+    def _register(self, tx: Tx) -> None:
+        for origin in range(ORIGINS):
+            self._register_one(tx, origin)
+
+    def _register_one(self, tx: Tx, origin: int) -> None:
         url = f"http://127.0.0.{1 + origin}:{self.port}/hook"
         webhooks.add(
             tx,
@@ -81,7 +90,7 @@ class Outbox:
         return done / taken
 
 
-def _finish_jobs(tx: Tx, begin: int, count: int) -> None:
+def _finish_jobs(tx: Tx, *, begin: int, count: int) -> None:
     for number in range(begin, begin + count):
         job = Job(
             id=job_id(tx.now, number),
