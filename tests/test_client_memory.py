@@ -24,7 +24,12 @@ from statusjob import (
 from statusjob.client.memory import SPAN
 from tests.fakes import JOB_ID, OTHER_ID, event
 from tests.receiving import NOW, HeldTestCase, payload
+from tests.test_readme import README
 
+#: The class in the documentation of the interface.
+EXAMPLE = textwrap.dedent(
+    (WebhookMemory.__doc__ or "").split("::\n\n")[1].split("\n\n    C{id}")[0]
+)
 HOUR = 3600.0
 DAY = 24 * HOUR
 
@@ -148,11 +153,12 @@ class InProcessMemoryTests(SynchronousTestCase):
 class DocumentedMemoryTests(TestCase):
     """The example in the documentation of C{WebhookMemory}, on SQLite."""
 
+    async def test_the_readme_shows_the_same(self) -> None:
+        self.assertIn(re.sub("  # .*", "", EXAMPLE), README)
+
     async def test_it_remembers_as_ours_does(self) -> None:
-        code = re.search(r"::\n\n(.*?)\n\n    [^ ]", WebhookMemory.__doc__ or "", re.DOTALL)
-        assert code is not None
         names: dict[str, Any] = {}
-        exec(textwrap.dedent(code[1]), names)
+        exec(EXAMPLE, names)
         pool: Any = ConnectionPool("sqlite3", self.mktemp(), check_same_thread=False, cp_max=1)
         self.addCleanup(pool.close)
         await pool.runOperation(

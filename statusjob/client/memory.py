@@ -71,7 +71,7 @@ class WebhookMemory(Protocol):
                     (delivery.id, delivery.job, delivery.rank, now),
                 )
 
-    C{id} wants to be the primary key, C{(job, rank)} an index, and what is older than L{SPAN} to
+    C{id} wants to be the primary key, C{(job, rank)} an index, and what is older than a week to
     be deleted now and then.
 
     Both methods may return their result or something to await, such as a C{Deferred}. If one
