@@ -48,10 +48,11 @@ class EventType(StrEnum):
     ERROR = "job.error"
 
 
+#: The type of a message that only tests a webhook: no update, and nothing one subscribes to.
+TEST_EVENT = "webhook.test"
+
 #: What a webhook that names no events is told.
 TERMINAL_EVENTS = (EventType.COMPLETED, EventType.ERROR)
-#: The type of an event that tells of no job, but proves that deliveries arrive.
-TEST_EVENT = "webhook.test"
 #: The event that tells of each result.
 EVENT_OF = {
     Status.PENDING: EventType.PROGRESS,
