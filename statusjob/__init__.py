@@ -25,6 +25,7 @@ from statusjob.client.errors import (
     Unavailable,
     Unreachable,
 )
+from statusjob.client.memory import InProcessMemory, WebhookDelivery, WebhookMemory
 from statusjob.client.receiver import WebhookReceiver
 from statusjob.client.status import StatusClient, WebhookRegistration
 from statusjob.client.worker import CreatedJob, WorkerClient
@@ -40,6 +41,7 @@ __all__ = [
     "BadSetting",
     "CreatedJob",
     "EventType",
+    "InProcessMemory",
     "Job",
     "JobCancelled",
     "JobError",
@@ -56,7 +58,9 @@ __all__ = [
     "Transient",
     "Unavailable",
     "Unreachable",
+    "WebhookDelivery",
     "WebhookEvent",
+    "WebhookMemory",
     "WebhookReceiver",
     "WebhookRegistration",
     "WorkerClient",

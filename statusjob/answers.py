@@ -13,12 +13,20 @@ from typing import Annotated, Any, TypeVar
 
 from msgspec import DecodeError, Meta, Struct, json
 
-from statusjob.jobs import FAILED, EventType, Job, JobError, Status
-from statusjob.wire import BadInput
+from statusjob.jobs import EVENT_OF, FAILED, EventType, Job, JobError, Status
+from statusjob.wire import DEPTH_LIMIT, BadInput, Fraction, too_deep
 
 T = TypeVar("T")
 
+#: The greatest version: every reader of JSON still tells it from the next.
+MAX_VERSION = 2**53
+
 Moment = Annotated[datetime, Meta(tz=True)]
+Version = Annotated[int, Meta(ge=1, le=MAX_VERSION)]
+#: In milliseconds since the epoch; until the end of the year 9999, as in a C{Moment}.
+Timestamp = Annotated[float, Meta(ge=0, lt=253_402_300_800_000)]
+#: Ours are UUIDs; of any server it is plain text that a database can hold.
+JobId = Annotated[str, Meta(pattern=r"\A[!-~]{1,100}\Z")]
 
 
 class _Error(Struct):
@@ -29,13 +37,13 @@ class _Error(Struct):
 class _JobAnswer(Struct):
     """A job as a server of ours shows it; members that a later server adds are ignored."""
 
-    id: str
+    id: JobId
     kind: str
     result: Status
-    version: int
+    version: Version
     created_at: Moment
     updated_at: Moment
-    progress: float | None = None
+    progress: Fraction | None = None
     message: str | None = None
     eta_at: Moment | None = None
     output: Any = None
@@ -45,6 +53,10 @@ class _JobAnswer(Struct):
     heartbeat: float | None = None
     simulated: bool = False
     finished_at: Moment | None = None
+
+    def __post_init__(self) -> None:
+        if too_deep(self.output) or too_deep(self.metadata):
+            raise ValueError(f"free JSON is nested deeper than {DEPTH_LIMIT} levels")
 
     def job(self) -> Job:
         def seconds(moment: datetime | None) -> float | None:
@@ -74,11 +86,21 @@ class _StatusAnswer(Struct):
     result: Status
 
 
+class _Typed(Struct):
+    type: str | None = None
+
+
 class _Payload(Struct):
     result: Status
-    timestamp: float
+    timestamp: Timestamp
     type: EventType | None = None
     job: _JobAnswer | None = None
+
+    def __post_init__(self) -> None:
+        if self.type not in (None, EVENT_OF[self.result]):
+            raise ValueError("`type` and `result` contradict each other")
+        if self.job is not None and self.job.result is not self.result:
+            raise ValueError("`job` and `result` contradict each other")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +145,20 @@ def read_job(body: bytes) -> Job:
     return _read(body, _JobAnswer).job()
 
 
+def read_event_type(body: bytes) -> str | None:
+    """
+    Read of the body that a webhook brought only which type it is of.
+
+    @return: perhaps none that L{read_webhook} can read: a test, or what a later server tells.
+        C{None} from servers of the original contract.
+    @raise BadInput: if it is no JSON object, or the type no text.
+    """
+    return _read(body, _Typed).type
+
+
 def read_webhook(body: bytes) -> WebhookEvent:
     """
-    Read the body that a webhook brought.
+    Read the body by which a webhook brought an update.
 
     @raise BadInput: if it is not that.
     """

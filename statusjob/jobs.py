@@ -53,8 +53,8 @@ TEST_EVENT = "webhook.test"
 
 #: What a webhook that names no events is told.
 TERMINAL_EVENTS = (EventType.COMPLETED, EventType.ERROR)
-
-_EVENT_OF = {
+#: The event that tells of each result.
+EVENT_OF = {
     Status.PENDING: EventType.PROGRESS,
     Status.COMPLETED: EventType.COMPLETED,
     Status.ERROR: EventType.ERROR,
@@ -111,7 +111,7 @@ class Job(Struct, frozen=True, kw_only=True):
     @property
     def event_type(self) -> EventType:
         """What an update to this state tells."""
-        return _EVENT_OF[self.result]
+        return EVENT_OF[self.result]
 
 
 def job_id(now: float, entropy: int) -> str:

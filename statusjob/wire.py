@@ -205,6 +205,12 @@ def _fits(name: str, encoded: bytes, limit: int) -> None:
 def _contained(name: str, value: object, limit: int) -> None:
     """Whether free JSON is small and shallow enough for whoever reads it later."""
     _fits(name, json.encode(value), limit)
+    if too_deep(value):
+        raise ValueError(f"`{name}` is nested deeper than {DEPTH_LIMIT} levels")
+
+
+def too_deep(value: object) -> bool:
+    """Whether free JSON is nested deeper than L{DEPTH_LIMIT}."""
     level: list[Any] = [[value]]
     for _ in range(DEPTH_LIMIT + 1):
         level = [
@@ -214,8 +220,8 @@ def _contained(name: str, value: object, limit: int) -> None:
             if isinstance(child, (dict, list))
         ]
         if not level:
-            return
-    raise ValueError(f"`{name}` is nested deeper than {DEPTH_LIMIT} levels")
+            return False
+    return True
 
 
 def rfc3339(seconds: float) -> str:

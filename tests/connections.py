@@ -8,8 +8,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.testing import StringTransportWithDisconnection
-
-from statusjob.server.front import FrontSite
+from twisted.web.server import Site
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class _Transport(StringTransportWithDisconnection):
 class Connection:
     """A client's connection."""
 
-    def __init__(self, site: FrontSite, host: IAddress | None = None) -> None:
+    def __init__(self, site: Site, host: IAddress | None = None) -> None:
         """
         @param host: the server's end, if that matters.
         """

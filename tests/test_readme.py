@@ -9,7 +9,9 @@ from __future__ import annotations
 import gzip
 import os
 import re
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +77,17 @@ class SnippetTests(TestCase):
         )
 
     async def test_being_told_by_webhook_ends_the_waiting(self) -> None:
-        code = blocks("python")[2].replace("tcp:9090:", "tcp:0:", 1)
-        # The snippet knows its port beforehand; here it is whatever is free.
-        code = code.replace("    await serverFromString", "    port = await serverFromString")
-        code = code.replace(
-            '"http://localhost:9090/"', 'f"http://127.0.0.1:{port.getHost().port}/"'
-        )
-        self.assertEqual(await self.run_snippet(code), "it ended as completed\n")
+        said = await self.run_snippet(on_a_free_port(blocks("python")[2]))
+        self.assertEqual(said, "it ended as completed\n")
+
+    async def test_a_memory_of_ones_own_remembers_what_a_webhook_told(self) -> None:
+        file = str(self.directory / "handled.sqlite")
+        code = on_a_free_port(blocks("python")[3]).replace('"handled.sqlite"', repr(file))
+        self.assertEqual(await self.run_snippet(code), "told that it is completed\n")
+        with closing(sqlite3.connect(file)) as database:
+            [(id, rank)] = database.execute("SELECT id, rank FROM handled")
+        self.assertRegex(id, "^msg_")
+        self.assertGreater(rank, 2**62)
 
     async def test_every_curl_works(self) -> None:
         said = ""
@@ -129,6 +135,13 @@ class SettingsTests(SynchronousTestCase):
             self.assertRegex(example, rf"(?m)^#{setting.variable}=")
             if setting.default is not None:
                 self.assertIn(f"#{setting.variable}={setting.default}\n", example)
+
+
+def on_a_free_port(code: str) -> str:
+    """The same receiver, which knows its port beforehand, on whatever port is free."""
+    code = code.replace("tcp:9090:", "tcp:0:", 1)
+    code = code.replace("    await serverFromString", "    port = await serverFromString")
+    return code.replace('"http://localhost:9090/"', 'f"http://127.0.0.1:{port.getHost().port}/"')
 
 
 async def stop(server: ServerProcess) -> None:

@@ -10,9 +10,10 @@ from msgspec import json
 from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
-from statusjob.answers import read_job, read_status, read_webhook
-from statusjob.jobs import CANCELLED, Job, JobError, Status
+from statusjob.answers import read_event_type, read_job, read_status, read_webhook
+from statusjob.jobs import CANCELLED, EventType, Job, JobError, Status
 from statusjob.wire import (
+    DEPTH_LIMIT,
     BadInput,
     encode,
     job_to_json,
@@ -171,9 +172,36 @@ class ReadTests(SynchronousTestCase):
             body = b'{"result":"pending","timestamp":%b}' % timestamp
             self.assertRaises(BadInput, read_webhook, body)
 
+    def test_what_cannot_be_of_a_job_is_refused(self) -> None:
+        for members in (
+            {"version": 0},
+            {"version": 2**53 + 1},
+            {"progress": 1.5},
+            {"id": ""},
+            {"id": "\0"},
+            {"id": "x" * 101},
+            {"output": json.decode(nested(DEPTH_LIMIT + 1))},
+            {"metadata": {"deep": json.decode(nested(DEPTH_LIMIT))}},
+        ):
+            self.assertRaises(BadInput, read_job, self.answer(**members))
+        deepest = json.decode(nested(DEPTH_LIMIT))
+        self.assertEqual(read_job(self.answer(output=deepest)).output, deepest)
+
+    def test_a_webhook_that_contradicts_itself_is_refused(self) -> None:
+        payload = json.decode(webhook_payload(JOB))
+        for members in ({"type": "job.error"}, {"result": "error", "type": "job.error"}):
+            self.assertRaises(BadInput, read_webhook, encode(payload | members))
+
+    def test_the_type_of_an_event_is_read_also_of_those_to_come(self) -> None:
+        self.assertEqual(read_event_type(webhook_payload(JOB)), EventType.PROGRESS)
+        self.assertEqual(read_event_type(b'{"type":"job.paused","job":5}'), "job.paused")
+        self.assertIsNone(read_event_type(b'{"result":"error","timestamp":1}'))
+        for body in (b"", b"[]", b'{"type":5}', b"\xff", b'{"more":%b}' % nested(200_000)):
+            self.assertRaises(BadInput, read_event_type, body)
+
     @given(st.binary(max_size=60))
     def test_whatever_comes_nothing_else_is_raised(self, body: bytes) -> None:
-        for read in self.READERS:
+        for read in (*self.READERS, read_event_type):
             try:
                 read(body)
             except BadInput:

@@ -2,29 +2,38 @@
 For those who would rather be told: a resource that takes what webhooks deliver.
 
 Mount it in a C{Site} of your own, or return it from a Klein route with
-C{branch=True}. It verifies, hands over and answers; a delivery is answered with
-success only after all handlers are done, so that the server tries again what
-was not handled.
+C{branch=True}. It verifies, reads and answers: with success only after all
+handlers are done, so that the server tries again what was not handled. How
+repetitions and old versions are told is in L{statusjob.client._handover}.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Collection
 from http import HTTPStatus
-from inspect import isawaitable
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from statusjob import answers, wire
 from statusjob.answers import WebhookEvent
+from statusjob.client._handover import Busy, Handler, Handover
+from statusjob.client.memory import InProcessMemory, WebhookDelivery, WebhookMemory
+from statusjob.jobs import TEST_EVENT, EventType
 from statusjob.signing import TOLERANCE, Message, VerificationFailed, Verifier
 from statusjob.wire import BODY_LIMIT
+
+#: Headers that belong to errors; a sender that comes too often is asked to wait some seconds.
+_HEADERS_OF = {
+    HTTPStatus.METHOD_NOT_ALLOWED: ("Allow", "POST"),
+    HTTPStatus.SERVICE_UNAVAILABLE: ("Retry-After", "5"),
+}
+#: Most characters of an unknown type that are logged.
+_SHOWN = 64
 
 
 class Notified(Protocol):
@@ -47,7 +56,16 @@ class _Refusal(Exception):
 
 
 class WebhookReceiver(Resource):
-    """Takes deliveries by POST, at whatever path it is mounted."""
+    """
+    Takes deliveries by POST, at whatever path it is mounted.
+
+    An update is handed over once: what is delivered again after it was handled, and versions
+    older than one that was, are acknowledged and no more; so are tests, and types of events
+    that are not known yet. A delivery that comes again while it is being handled waits for the
+    same outcome. Updates of one job are handed over one after the other, never an older one
+    after a newer one; those of different jobs at the same time. Beyond 256 at a time the server
+    is asked to wait.
+    """
 
     isLeaf = True
     _log = Logger()
@@ -55,17 +73,20 @@ class WebhookReceiver(Resource):
     def __init__(
         self,
         *secrets: str,
-        on_update: Callable[[WebhookEvent], Awaitable[object] | object] | None = None,
+        on_update: Handler | None = None,
         clients: Collection[Notified] = (),
+        memory: WebhookMemory | None = None,
         tolerance: float = TOLERANCE,
         reactor: Any = None,
     ) -> None:
         """
         @param secrets: those of the webhook; several during a rotation.
-        @param on_update: called with every genuine event. What it returns may be awaited. If it
-            fails, that is logged, and the server is asked to deliver again.
-        @param clients: told of every event before that. Looked at anew each time, so it may be a
-            set that you add to and discard from.
+        @param on_update: called with every update. It may return a C{Deferred}, or anything
+            else to await. If it fails, that is logged, and the server is asked to deliver again.
+            One that never comes to an end holds up its job, and its place among the 256.
+        @param clients: told of every update before that. Looked at anew each time, so it may be
+            a set that you add to and discard from.
+        @param memory: of what was handled; C{None} for an L{InProcessMemory}.
         @param tolerance: how many seconds a timestamp may be off, either way.
         @param reactor: whose clock counts; C{None} for the global one.
         @raise BadSecret: if there is no secret, or one is malformed.
@@ -75,34 +96,37 @@ class WebhookReceiver(Resource):
         self._on_update = on_update
         self._clients = clients
         self._reactor: IReactorTime = _global_reactor() if reactor is None else reactor
+        memory = InProcessMemory() if memory is None else memory
+        self._handover = Handover(self._hand_over, memory, self._reactor)
 
     def render(self, request: Any) -> int:
         """Answer a request, when it is settled."""
-        gone: list[Failure] = []
-        request.notifyFinish().addErrback(gone.append)
-        settled = Deferred.fromCoroutine(self._receive(request))
+        try:
+            handled = self._receive(request)
+        except _Refusal as refusal:
+            _refuse(request, refusal)
+            return NOT_DONE_YET
 
-        def accepted(_: None) -> None:
-            if not gone:
+        def answer(handled: bool) -> None:
+            if handled:
                 request.setResponseCode(HTTPStatus.NO_CONTENT)
                 request.finish()
+            else:
+                _refuse(
+                    request, _Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "not handled; try again")
+                )
 
-        def failed(failure: Failure) -> None:
-            refusal = failure.value
-            if not isinstance(refusal, _Refusal):
-                self._log.failure("a webhook's delivery was not handled", failure)
-                refusal = _Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "not handled; try again")
-            if not gone:
-                _answer(request, refusal)
-
-        settled.addCallbacks(accepted, failed)
+        # Whoever hangs up is not waited for, and stops nothing.
+        request.notifyFinish().addErrback(lambda _: handled.cancel())
+        handled.addCallbacks(answer, lambda failure: failure.trap(CancelledError))
         return NOT_DONE_YET
 
-    async def _receive(self, request: Any) -> None:
+    def _receive(self, request: Any) -> Deferred[bool]:
         """
         Take one request.
 
-        @raise _Refusal: if there is nothing in it to hand over.
+        @return: whether what it brought was handled.
+        @raise _Refusal: if there is nothing in it to hand over, or not now.
         """
         if request.method != b"POST":
             raise _Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "deliveries come by POST")
@@ -117,40 +141,47 @@ class WebhookReceiver(Resource):
         except VerificationFailed as error:
             raise _Refusal(HTTPStatus.UNAUTHORIZED, error.reason) from None
         try:
-            event = answers.read_webhook(body)
+            return self._take(message, body)
         except wire.BadInput as error:
             raise _Refusal(HTTPStatus.BAD_REQUEST, str(error)) from None
-        await self._hand_over(message, event)
+        except Busy:
+            raise _Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many at a time") from None
 
-    async def _hand_over(self, message: Message, event: WebhookEvent) -> None:
-        """Give a genuine event to whom it concerns; C{message.id} tells deliveries apart."""
-        self._log.debug("webhook {id} says {result}", id=message.id, result=event.result)
+    def _take(self, message: Message, body: bytes) -> Deferred[bool]:
+        """Take a genuine message; whether it was handled."""
+        kind = answers.read_event_type(body)
+        if kind == TEST_EVENT:
+            self._log.info("a webhook was tested")
+            return succeed(True)
+        if kind is not None and kind not in tuple(EventType):
+            self._log.info("a webhook brought an unknown event, {type!r}", type=kind[:_SHOWN])
+            return succeed(True)
+        event = answers.read_webhook(body)
+        return self._handover.bring(WebhookDelivery.of(message.id, event), event)
+
+    def _hand_over(self, event: WebhookEvent) -> Awaitable[object] | object:
+        """Give an update to whom it concerns; what the last one returns may be awaited."""
         # A copy: one who is told may well leave.
         for client in tuple(self._clients):
             client.notify(event)
-        if self._on_update is not None:
-            handled = self._on_update(event)
-            if isawaitable(handled):
-                await handled
+        return None if self._on_update is None else self._on_update(event)
 
 
-def _answer(request: Any, refusal: _Refusal) -> None:
-    """An error as problem+json (RFC 9457), as the server's own are."""
+def _refuse(request: Any, refusal: _Refusal) -> None:
+    """Answer with an error, as problem+json (RFC 9457), as the server's own are."""
+    problem = {
+        "type": "about:blank",
+        "title": refusal.code.phrase,
+        "status": int(refusal.code),
+        "detail": str(refusal),
+    }
+    body = wire.encode(problem)
     request.setResponseCode(refusal.code)
     request.setHeader("Content-Type", "application/problem+json")
-    if refusal.code is HTTPStatus.METHOD_NOT_ALLOWED:
-        request.setHeader("Allow", "POST")
-    detail = str(refusal)
-    request.write(
-        wire.encode(
-            {
-                "type": "about:blank",
-                "title": refusal.code.phrase,
-                "status": int(refusal.code),
-                "detail": detail,
-            }
-        )
-    )
+    request.setHeader("Content-Length", str(len(body)))
+    if refusal.code in _HEADERS_OF:
+        request.setHeader(*_HEADERS_OF[refusal.code])
+    request.write(body)
     request.finish()
 
 
