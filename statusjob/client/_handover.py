@@ -22,7 +22,7 @@ from statusjob.answers import WebhookEvent
 from statusjob.client.memory import WebhookDelivery, WebhookMemory
 
 #: Deliveries under way at the same time, at most, and those who wait for their outcome. A server
-#: of ours makes 64 at a time.
+#: of ours makes 16 at a time to one origin.
 LIMIT = 256
 WAITING_LIMIT = 2 * LIMIT
 
