@@ -34,6 +34,7 @@ class Core:
     A core in memory, or on a file.
 
     @ivar heard: every update that the feed brought, in order.
+    @ivar ahead: by how many seconds the machine's clock was set, which moves no timer.
     """
 
     def __init__(
@@ -53,18 +54,23 @@ class Core:
             clock = Clock()
             clock.rightNow = EPOCH
         self.clock = clock
+        self.ahead = 0.0
         self.feed = Feed()
         self.heard: list[Update] = []
         self.feed.subscribe(self.heard.extend)
         self.store = SQLiteStore(
             path,
-            seconds=clock.seconds,
+            seconds=self.now,
             lanes=lambda name: InlineLane() if lane is None else lane,
             committed=self.feed.committed,
         )
         self.lifecycle = Lifecycle(self.store, random=random)
         self.registrations = Registrations(self.store)
         self.store.open(prepare)
+
+    def now(self) -> float:
+        """The present, in seconds since the epoch."""
+        return self.clock.seconds() + self.ahead
 
     @property
     def time(self) -> IReactorTime:

@@ -68,7 +68,12 @@ class DeliveryTestCase(CoreTestCase):
         self.box = core
         self.sender = FakeSender(core)
         self.delivery = Delivery(
-            core.time, core.store, self.sender, schedule=SCHEDULE, random=lambda: random
+            core.time,
+            core.store,
+            self.sender,
+            schedule=SCHEDULE,
+            now=core.now,
+            random=lambda: random,
         )
         self.delivery.start(core.feed)
         core.clock.advance(0)

@@ -110,7 +110,7 @@ async def send(on: Any, guard: Guard, url: str, policy: IPolicyForHTTPS | None =
     """Outcome a delivery as the server does."""
     poster = Poster(on, GuardedEndpoints(on, guard, policy=policy).endpoint)
     try:
-        return await Sender(on, poster).send(a_claim(url))
+        return await Sender(on.seconds, poster).send(a_claim(url))
     finally:
         await poster.close()
 

@@ -63,7 +63,7 @@ class SenderTests(SynchronousTestCase):
 
     def send(self, url: str = URL, *secrets: str) -> Deferred[Outcome]:
         """Begin an attempt; what it says is C{self.sent}."""
-        sender = Sender(cast(IReactorTime, self.clock), self.poster)
+        sender = Sender(self.clock.seconds, self.poster)
         return Deferred.fromCoroutine(sender.send(a_claim(url, *secrets)))
 
     def attempt(self, url: str = URL, *secrets: str, answer: int = 200, **headers: str) -> Outcome:
@@ -213,7 +213,7 @@ class SenderTests(SynchronousTestCase):
             return
         memory: Any = MemoryReactorClock()
         poster = Poster(memory, guarded(memory))
-        sending = Deferred.fromCoroutine(Sender(memory, poster).send(a_claim(url)))
+        sending = Deferred.fromCoroutine(Sender(memory.seconds, poster).send(a_claim(url)))
         memory.advance(DEADLINE + 1)
         self.assertNotEqual(self.successResultOf(sending).kind, "ok")
 
@@ -246,7 +246,7 @@ class SocketTests(SocketTestCase):
         core = Core(clock=reactor)
         self.addCleanup(lambda: Deferred.fromCoroutine(core.store.close()))
         poster = Poster(reactor, guarded(reactor))
-        sender = Sender(reactor, poster)
+        sender = Sender(reactor.seconds, poster)
         delivery = Delivery(reactor, core.store, sender, schedule=(0, 0.01))
         delivery.start(core.feed)
         job = (await core.lifecycle.create(new_job())).job

@@ -36,12 +36,19 @@ class Alarm:
     _log = Logger()
 
     def __init__(
-        self, reactor: IReactorTime, name: str, work: Callable[[], Awaitable[float | None]]
+        self,
+        reactor: IReactorTime,
+        name: str,
+        work: Callable[[], Awaitable[float | None]],
+        *,
+        now: Callable[[], float] | None = None,
     ) -> None:
         """
         @param name: of the work, for the log.
+        @param now: the present, in seconds since the epoch; by the reactor if not given.
         """
         self._reactor = reactor
+        self._now = now or reactor.seconds
         self._name = name
         self._work = work
         self._started = False
@@ -63,9 +70,8 @@ class Alarm:
             # What is being done may have looked too early to know of this.
             self._wanted = time if self._wanted is None else min(time, self._wanted)
             return
-        now = self._reactor.seconds()
-        wait = max(0.0, time - now)
-        if self._call is None or now + wait < self._call.getTime():
+        wait = max(0.0, time - self._now())
+        if self._call is None or self._reactor.seconds() + wait < self._call.getTime():
             self._sleep(wait)
 
     async def stop(self) -> None:
@@ -100,7 +106,7 @@ class Alarm:
             wait = RETRY_SLEEP
         else:
             wanted = [each for each in (next_time, self._wanted) if each is not None]
-            wait = min(wanted) - self._reactor.seconds() if wanted else LONGEST_SLEEP
+            wait = min(wanted) - self._now() if wanted else LONGEST_SLEEP
             # Never at once: the work may have seen a time rounded to just before what is due.
             wait = max(wait, _GRAIN)
         self._working = False

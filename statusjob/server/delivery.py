@@ -35,6 +35,8 @@ _system_random = SystemRandom().random
 CONCURRENCY = 256
 RESERVED = 64
 BATCH = 32
+#: The clock is taken to have been set when it moved by more than so many seconds of its own.
+CLOCK_STEP = 2.0
 #: A step of the schedule is lengthened by at most this part of itself.
 JITTER = 0.25
 #: A paused origin holds a delivery up for as long as its attempts would have taken, but for no
@@ -59,16 +61,23 @@ class Delivery:
         sender: Sender,
         *,
         schedule: Sequence[float],
+        now: Callable[[], float] | None = None,
         random: Callable[[], float] = _system_random,
     ) -> None:
+        """
+        @param now: the store's clock, in seconds since the epoch; the reactor's if not given. Only
+            this one is ever set.
+        """
         self._reactor = reactor
+        self._now = now or reactor.seconds
+        self._ahead = self._now() - reactor.seconds()
         self._store = store
         self._sender = sender
         self._schedule = schedule
         self._lifetime = max(sum(schedule) * (1 + JITTER), SHORTEST_LIFETIME)
         self._random = random
         self._node = secrets.token_hex(8)
-        self._alarm = Alarm(reactor, "delivery", self._round)
+        self._alarm = Alarm(reactor, "delivery", self._round, now=self._now)
         self._under_way: dict[Deferred[None], Claim] = {}
         self._over: list[tuple[Claim, Outcome]] = []
         self._stopping = False
@@ -103,7 +112,7 @@ class Delivery:
 
     def _heard(self, updates: Sequence[Update]) -> None:
         if any(update.deliveries for update in updates):
-            self._alarm.set(self._reactor.seconds())
+            self._alarm.set(self._now())
 
     async def _round(self) -> float | None:
         """Settle what is over, and begin what is due, as far as there is room."""
@@ -118,7 +127,7 @@ class Delivery:
             attempt.addErrback(self._failed)
             attempt.addBoth(self._ended, attempt)
         # A full batch may have left something.
-        return self._reactor.seconds() if room and len(claims) == room else next_due
+        return self._now() if room and len(claims) == room else next_due
 
     async def _settle(self, room: int, shared: int) -> tuple[list[Claim], float | None]:
         """
@@ -126,8 +135,12 @@ class Delivery:
         sends it a second time.
         """
         over, self._over = self._over, []
+        step = self._now() - self._reactor.seconds() - self._ahead
 
         def work(tx: Tx) -> tuple[list[str | None], list[Claim], float | None]:
+            if abs(step) > CLOCK_STEP:
+                # Waits are measured by a clock that was set: they must not become others by that.
+                outbox.shift(tx, step)
             states = [
                 outcomes.settle(tx, self._node, claim, outcome, retry)
                 for claim, outcome, retry in judged
@@ -141,6 +154,9 @@ class Delivery:
         except BaseException:
             self._over[:0] = over
             raise
+        if abs(step) > CLOCK_STEP:
+            self._ahead += step
+            self._log.info("the clock was set by {step:+.0f} s", step=step)
         for (claim, outcome), state in zip(over, states, strict=True):
             if not outcome.ok:
                 self._log.info(
@@ -179,7 +195,7 @@ class Delivery:
     def _ended(self, _: None, attempt: Deferred[None]) -> None:
         del self._under_way[attempt]
         if not self._stopping:
-            self._alarm.set(self._reactor.seconds())
+            self._alarm.set(self._now())
 
 
 def _cancel(attempts: Sequence[Deferred[None]]) -> None:

@@ -7,10 +7,9 @@ It decides nothing about when or how often: that is L{statusjob.server.delivery}
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Callable
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
-
-from twisted.internet.interfaces import IReactorTime
 
 from statusjob import signing
 from statusjob.exchange import ExchangeFailed
@@ -24,13 +23,16 @@ from statusjob.server.store.outcomes import Outcome
 class Sender:
     """Signs and posts one message."""
 
-    def __init__(self, reactor: IReactorTime, poster: Poster) -> None:
-        self._reactor = reactor
+    def __init__(self, now: Callable[[], float], poster: Poster) -> None:
+        """
+        @param now: the present, in seconds since the epoch.
+        """
+        self._now = now
         self._poster = poster
 
     async def send(self, claim: Claim) -> Outcome:
         """Make one attempt; it fails with nothing but a cancellation."""
-        timestamp = int(self._reactor.seconds())
+        timestamp = int(self._now())
         signed = signing.headers(claim.secrets, claim.id, timestamp, claim.body)
         headers = b"".join(b"%b: %b\r\n" % each for each in signed.items())
         try:
@@ -56,9 +58,7 @@ class Sender:
         if answer.status not in (429, 503) or asked is None:
             return None
         now = read_date(answer.headers.get(b"date", b"").decode("latin-1"))
-        return read_retry_after(
-            asked.decode("latin-1"), self._reactor.seconds() if now is None else now
-        )
+        return read_retry_after(asked.decode("latin-1"), self._now() if now is None else now)
 
 
 @lru_cache(maxsize=4096)

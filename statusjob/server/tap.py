@@ -10,6 +10,7 @@ code 1.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn
 
@@ -105,19 +106,22 @@ class Server(Service):
         reactor: Any,
         settings: Settings,
         *,
+        now: Callable[[], float] | None = None,
         lanes: Callable[[str], Lane] | None = None,
         look_up: LookUp | None = None,
     ) -> None:
         """
+        @param now: the present, in seconds since the epoch; by the reactor if not given.
         @param lanes: makes a lane of the store, given its name; threads if not given.
         @param look_up: how the names of webhooks' hosts are looked up; by the system if not given.
         """
         self._reactor = reactor
         self.settings = settings
+        now = now or reactor.seconds
         self.feed = Feed()
         self.store = SQLiteStore(
             settings.database,
-            seconds=reactor.seconds,
+            seconds=now,
             lanes=lanes or (lambda name: ThreadLane(reactor, name)),
             committed=self.feed.committed,
         )
@@ -143,19 +147,24 @@ class Server(Service):
                 private=settings.private,
                 public_url=settings.public_url,
             ),
-            seconds=reactor.seconds,
+            seconds=now,
             public_url=settings.public_url,
             prefix=settings.prefix,
         )
         self.site = FrontSite(Door(self.api), reactor)
-        self._alarm = Alarm(reactor, "jobs' alarms", lambda: self.store.write(self.lifecycle.ring))
-        self._retention = Alarm(reactor, "retention", lambda: self.store.write(self._expire))
+        self._alarm = Alarm(
+            reactor, "jobs' alarms", lambda: self.store.write(self.lifecycle.ring), now=now
+        )
+        self._retention = Alarm(
+            reactor, "retention", lambda: self.store.write(self._expire), now=now
+        )
         self._poster = Poster(reactor, GuardedEndpoints(reactor, guard).endpoint)
         self._delivery = Delivery(
             reactor,
             self.store,
-            Sender(reactor, self._poster),
+            Sender(now, self._poster),
             schedule=settings.retry_schedule,
+            now=now,
         )
         self._unsubscribe: Callable[[], None] | None = None
         self.ports: list[IListeningPort] = []
@@ -237,4 +246,14 @@ def makeService(options: Options) -> IService:
     """What twistd and twist call: the service, not started."""
     from twisted.internet import reactor
 
-    return Server(reactor, options.settings)
+    _steady(reactor)
+    return Server(reactor, options.settings, now=time.time)
+
+
+def _steady(reactor: Any) -> None:
+    """
+    Let timers run by a clock that nobody sets. Twisted's run by the machine's: set back by an
+    hour, no timer would ring for an hour, and set forward all would at once.
+    """
+    ahead = reactor.seconds() - time.monotonic()
+    reactor.seconds = lambda: time.monotonic() + ahead

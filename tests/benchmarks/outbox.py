@@ -48,7 +48,7 @@ class Outbox:
         threads = LookupThreads(reactor)
         guard = Guard(reactor, Resolver(threads.look_up), [ip_network("127.0.0.0/8")])
         self.poster = Poster(reactor, GuardedEndpoints(reactor, guard).endpoint)
-        sender = Sender(reactor, self.poster)
+        sender = Sender(reactor.seconds, self.poster)
         self.delivery = Delivery(reactor, self.store, sender, schedule=(0, 60))
 
     async def fill(self, count: int) -> None:

@@ -239,14 +239,21 @@ def shift(tx: Tx, seconds: float) -> None:
 
     @param seconds: by how much it is later now than it was.
     """
+    # What was written since then is not to be moved: it is due now.
+    before = "created_at <= :now - :by" if seconds > 0 else "due_at > :now"
     tx.execute(
         "UPDATE deliveries SET due_at = due_at + :by, begun_at = begun_at + :by"
-        " WHERE state IN ('pending', 'sending')",
+        f" WHERE state IN ('pending', 'sending') AND {before}",
         by=seconds,
+        now=tx.now,
     )
     tx.execute(
         "UPDATE origins SET paused_until = paused_until + :by, failed_at = failed_at + :by,"
         " leased_until = leased_until + :by",
+        by=seconds,
+    )
+    tx.execute(
+        "UPDATE webhooks SET failing_since = failing_since + :by WHERE failing_since IS NOT NULL",
         by=seconds,
     )
 
