@@ -18,7 +18,12 @@ from OpenSSL.SSL import Error as TLSError
 from service_identity import VerificationError
 from twisted.internet import error
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import IConsumer, IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import (
+    IConsumer,
+    IDelayedCall,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
@@ -32,6 +37,10 @@ from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer, IResponse
 from zope.interface import implementer
+
+#: Seconds that the other side has to take what is unsent, and to agree (TLS), when a connection is
+#: closed.
+CLOSE_GRACE = 1.0
 
 Kind = Literal["dns", "blocked", "connect", "tls", "timeout", "too-big"]
 
@@ -96,7 +105,11 @@ def exchange(
         response = await start()
         if body_grace is not None:
             timer.reset(body_grace)
-        return Answer(response.code, response.headers, await body.read(response))
+        content = await body.read(response)
+        if not 100 <= response.code <= 599:
+            # RFC 9110 15: no status code. Twisted takes any integer, of any size.
+            raise ExchangeFailed("connect", "the answer has no valid status code")
+        return Answer(response.code, response.headers, content)
 
     def expire() -> None:
         nonlocal expired
@@ -153,7 +166,8 @@ class BytesProducer:
 class BoundedPool(HTTPConnectionPool):
     """
     A pool whose connections take in only so many bytes a request, headers and all: Twisted itself
-    has no bound on an answer's headers. Nor does it log every connection it makes.
+    has no bound on an answer's headers. One that is to be closed is gone after L{CLOSE_GRACE} at
+    the latest: Twisted waits for ever for a peer that reads no more. It is not logged either.
     """
 
     def __init__(self, reactor: Any, *, persistent: bool, limit: int) -> None:
@@ -166,14 +180,15 @@ class BoundedPool(HTTPConnectionPool):
     def getConnection(self, key: Any, endpoint: IStreamClientEndpoint) -> Deferred[Any]:
         """Look up or open a connection for one request."""
         connection: Deferred[Any] = super().getConnection(
-            key, _BoundedEndpoint(endpoint, self._limit)
+            key, _BoundedEndpoint(self._reactor, endpoint, self._limit)
         )
         return connection
 
 
 @implementer(IStreamClientEndpoint)
 class _BoundedEndpoint:
-    def __init__(self, endpoint: IStreamClientEndpoint, limit: int) -> None:
+    def __init__(self, reactor: Any, endpoint: IStreamClientEndpoint, limit: int) -> None:
+        self._reactor = reactor
         self._endpoint = endpoint
         self._limit = limit
 
@@ -182,6 +197,7 @@ class _BoundedEndpoint:
         factory: Any = WrappingFactory(protocolFactory)
         factory.noisy = False
         factory.protocol = _Bounded
+        factory.reactor = self._reactor
         factory.limit = self._limit
         connected: Deferred[Any] = self._endpoint.connect(factory)
         return connected.addCallback(lambda wrapper: wrapper.wrappedProtocol)
@@ -192,6 +208,7 @@ class _Bounded(ProtocolWrapper):
 
     factory: Any
     _received = 0
+    _closing: IDelayedCall | None = None
 
     def write(self, data: bytes) -> None:
         self._received = 0
@@ -202,13 +219,26 @@ class _Bounded(ProtocolWrapper):
         super().writeSequence(data)
 
     def dataReceived(self, data: bytes) -> None:
+        room = self.factory.limit - self._received
         self._received += len(data)
-        if self._received > self.factory.limit:
+        # What fits counts, however the bytes were cut into pieces on their way.
+        super().dataReceived(data[:room])
+        if len(data) > room:
             self.abortConnection()
-        else:
-            super().dataReceived(data)
+
+    def loseConnection(self) -> None:
+        super().loseConnection()
+        if self.connected and self._closing is None:
+            self._closing = self.factory.reactor.callLater(CLOSE_GRACE, self.abortConnection)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.connected = 0
+        if self._closing is not None:
+            if self._closing.active():
+                self._closing.cancel()
+            # Closed by our side. A request that still waits does so because Twisted, which has a
+            # bound for one header, closes without a reason; in all other cases it was told.
+            reason = Failure(ExchangeFailed("too-big", "a longer header than an answer may have"))
         if self._received > self.factory.limit:
             reason = Failure(ExchangeFailed("too-big", "more bytes than an answer may have"))
         super().connectionLost(reason)

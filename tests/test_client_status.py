@@ -27,6 +27,7 @@ from statusjob import (
     new_secret,
 )
 from statusjob.answers import WebhookEvent
+from statusjob.testing import modes
 from tests.fakes import (
     BASE,
     COMPLETED,
@@ -46,15 +47,7 @@ from tests.fakes import (
     problem,
     status,
 )
-from tests.sockets import (
-    SocketTestCase,
-    endless,
-    gibberish,
-    hang_in_mid_answer,
-    reactor,
-    reset_in_mid_answer,
-    silent,
-)
+from tests.sockets import SocketTestCase, reactor
 
 HOOK = "https://receiver.test/hook"
 SECRET = new_secret(bytes(32))
@@ -423,24 +416,24 @@ class SocketTests(SocketTestCase):
         self.assertEqual(await self.kind(await self.closed_port()), "connect")
 
     async def test_a_reset_in_mid_answer(self) -> None:
-        base, server = self.misbehaving(reset_in_mid_answer)
+        base, server = self.misbehaving(modes.reset_in_body)
         self.assertEqual(await self.kind(base), "connect")
-        self.assertEqual(server.requests, 2)
+        self.assertEqual(server.received, 2)
         await server.deserted()
 
     async def test_a_server_that_speaks_no_http(self) -> None:
-        base, server = self.misbehaving(gibberish)
+        base, server = self.misbehaving(modes.gibberish)
         self.assertEqual(await self.kind(base), "connect")
         await server.deserted()
 
     async def test_a_server_that_never_answers(self) -> None:
-        for behaviour in (silent, hang_in_mid_answer):
-            base, server = self.misbehaving(behaviour)
+        for mode in (modes.silent, modes.hang_in_body):
+            base, server = self.misbehaving(mode)
             self.assertEqual(await self.kind(base, request_timeout=0.05), "timeout")
             await server.deserted()
 
     async def test_an_endless_body(self) -> None:
-        base, server = self.misbehaving(endless)
+        base, server = self.misbehaving(modes.endless_body)
         self.assertEqual(await self.kind(base), "too-big")
         await server.deserted()
 
@@ -465,7 +458,7 @@ class SocketTests(SocketTestCase):
         self.assertEqual([each for each in reactor.getDelayedCalls() if _is_pools(each)], [])
 
     async def test_cancelling_in_mid_request_closes_the_socket(self) -> None:
-        base, server = self.misbehaving(silent)
+        base, server = self.misbehaving(modes.silent)
         monitored = self.client(base).start_monitoring()
         reactor.callLater(0.05, monitored.cancel)
         with self.assertRaises(CancelledError):

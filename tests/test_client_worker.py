@@ -27,6 +27,7 @@ from statusjob import (
     WorkerClient,
     wire,
 )
+from statusjob.testing import modes
 from tests.fakes import (
     JOB_ID,
     Answering,
@@ -39,7 +40,7 @@ from tests.fakes import (
     json_of,
     problem,
 )
-from tests.sockets import SocketTestCase, reactor, reset_in_mid_answer
+from tests.sockets import SocketTestCase, reactor
 
 REPORTS: tuple[Callable[[WorkerClient], Deferred[Job]], ...] = (
     lambda worker: worker.progress(JOB_ID, 0.5),
@@ -295,7 +296,7 @@ class SocketTests(SocketTestCase):
             await worker.create()
 
     async def test_a_reset_in_mid_answer(self) -> None:
-        base, server = self.misbehaving(reset_in_mid_answer)
+        base, server = self.misbehaving(modes.reset_in_body)
         worker = WorkerClient(base, reactor=reactor, max_retries=0)
         with self.assertRaises(RetriesExhausted):
             await worker.heartbeat(JOB_ID)

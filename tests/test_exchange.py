@@ -17,16 +17,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
 from statusjob.exchange import Answer, BytesProducer, ExchangeFailed, exchange
-from tests.sockets import (
-    SocketTestCase,
-    endless,
-    gibberish,
-    hang_in_mid_answer,
-    reactor,
-    reset_in_mid_answer,
-    self_signed,
-    silent,
-)
+from statusjob.testing import Connection, modes
+from tests.sockets import SocketTestCase, reactor
 
 URL = "http://example.test/"
 
@@ -248,63 +240,64 @@ class SocketTests(SocketTestCase):
             self.assertEqual(await self.kind_of(self.ask(f"http://{host}/")), "dns")
 
     async def test_a_reset_in_mid_answer(self) -> None:
-        url, server = self.misbehaving(reset_in_mid_answer)
+        url, server = self.misbehaving(modes.reset_in_body)
         self.assertEqual(await self.kind_of(self.ask(url)), "connect")
         await server.deserted()
 
     async def test_a_server_that_speaks_no_http(self) -> None:
-        url, server = self.misbehaving(gibberish)
+        url, server = self.misbehaving(modes.gibberish)
         self.assertEqual(await self.kind_of(self.ask(url)), "connect")
         await server.deserted()
 
     async def test_a_server_that_never_answers(self) -> None:
-        for behaviour in (silent, hang_in_mid_answer):
-            url, server = self.misbehaving(behaviour)
+        for mode in (modes.silent, modes.hang_in_body):
+            url, server = self.misbehaving(mode)
             self.assertEqual(await self.kind_of(self.ask(url, deadline=0.05)), "timeout")
             await server.deserted()
 
     async def test_an_endless_body_is_too_big(self) -> None:
-        url, server = self.misbehaving(endless)
+        url, server = self.misbehaving(modes.endless_body)
         self.assertEqual(await self.kind_of(self.ask(url)), "too-big")
         await server.deserted()
 
     async def test_an_endless_body_is_sampled(self) -> None:
-        url, server = self.misbehaving(endless)
+        url, server = self.misbehaving(modes.endless_body)
         answer = await self.ask(url, limit=5000, grace=3)
         self.assertEqual((answer.code, len(answer.body)), (200, 5000))
         await server.deserted()
 
     async def test_a_broken_body_spoils_no_sample(self) -> None:
-        for behaviour in (reset_in_mid_answer, hang_in_mid_answer):
-            url, server = self.misbehaving(behaviour)
+        for mode in (modes.reset_in_body, modes.hang_in_body):
+            url, server = self.misbehaving(mode)
             answer = await self.ask(url, limit=50, grace=0.1)
-            self.assertEqual((answer.code, answer.body), (200, b'{"resu'))
+            self.assertEqual((answer.code, answer.body), (200, b"begun"))
             await server.deserted()
 
     async def test_a_body_without_a_length_ends_with_its_connection(self) -> None:
-        def old_fashioned(transport: Any) -> None:
-            transport.write(b'HTTP/1.0 200 OK\r\n\r\n{"result":"pending"}')
-            transport.loseConnection()
+        async def old_fashioned(connection: Connection) -> None:
+            await connection.request()
+            connection.transport.write(b'HTTP/1.0 200 OK\r\n\r\n{"result":"pending"}')
+            connection.transport.loseConnection()
 
         url, server = self.misbehaving(old_fashioned)
         self.assertEqual((await self.ask(url)).body, b'{"result":"pending"}')
         await server.deserted()
 
     async def test_cancelling_closes_the_socket(self) -> None:
-        for behaviour in (silent, hang_in_mid_answer, endless):
-            url, server = self.misbehaving(behaviour)
+        for mode in (modes.silent, modes.hang_in_body, modes.endless_body):
+            url, server = self.misbehaving(mode)
             asked = self.ask(url, limit=10**9)
             reactor.callLater(0.05, asked.cancel)
             with self.assertRaises(CancelledError):
                 await asked
-            self.assertEqual(server.requests, 1)
+            self.assertEqual(server.received, 1)
             await server.deserted()
 
     async def test_a_connection_cut_short_is_not_kept(self) -> None:
         pool = HTTPConnectionPool(reactor)
         self.addCleanup(pool.closeCachedConnections)
         agent = Agent(reactor, pool=pool)
-        url, server = self.misbehaving(endless)
+        url, server = self.misbehaving(modes.endless_body)
         self.assertEqual(await self.kind_of(self.ask(url, agent=agent)), "too-big")
         await server.deserted()
 
@@ -320,13 +313,11 @@ class SocketTests(SocketTestCase):
 
     async def test_a_certificate_that_cannot_be_trusted(self) -> None:
         for name in ("127.0.0.1", "127.0.0.2"):
-            port = reactor.listenSSL(0, Site(Given()), self_signed(name), interface="127.0.0.1")
-            self.addCleanup(port.stopListening)
-            asked = self.ask(f"https://127.0.0.1:{port.getHost().port}")
+            asked = self.ask(self.listen_tls(Site(Given()), name))
             self.assertEqual(await self.kind_of(asked), "tls")
 
     async def test_a_server_without_tls(self) -> None:
-        url, server = self.misbehaving(gibberish)
+        url, server = self.misbehaving(modes.gibberish)
         self.assertEqual(await self.kind_of(self.ask(url.replace("http:", "https:"))), "tls")
         await server.deserted()
 

@@ -28,9 +28,10 @@ from statusjob.server.registrations import Registrations, origin_of
 from statusjob.server.resolving import LookupThreads, Resolver, system_addresses
 from statusjob.server.sender import Sender
 from statusjob.server.store.outcomes import Outcome
+from statusjob.testing import self_signed_options
 from statusjob.wire import BadInput
 from tests.memory import Core, a_claim, hook, new_job
-from tests.sockets import SocketTestCase, reactor, self_signed
+from tests.sockets import SocketTestCase, reactor
 from tests.support import PUBLIC
 
 EVERYTHING = ("0.0.0.0/0", "::/0")
@@ -218,7 +219,7 @@ class NamesTests(GuardedTestCase):
                 told.append(transport.getHandle().get_servername())
                 return super().render(request)
 
-        options = self_signed("receiver.example")
+        options = self_signed_options("receiver.example")
         certificate: Any = options.certificate
         trusted = ssl.Certificate.loadPEM(certificate.public_bytes(Encoding.PEM))
         canary = Told()

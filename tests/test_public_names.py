@@ -8,9 +8,10 @@ import sys
 from twisted.trial.unittest import SynchronousTestCase
 
 import statusjob
+import statusjob.testing
 
 _SHOW_WHAT_CAME_ALONG = """
-import sys, statusjob
+import sys, statusjob, statusjob.testing
 print(*sorted(name for name in sys.modules if "klein" in name or name.endswith(".reactor")))
 """
 
@@ -19,8 +20,9 @@ class PublicNameTests(SynchronousTestCase):
     """The package itself."""
 
     def test_every_public_name_is_there(self) -> None:
-        for name in statusjob.__all__:
-            self.assertTrue(hasattr(statusjob, name), name)
+        for package in (statusjob, statusjob.testing):
+            for name in package.__all__:
+                self.assertTrue(hasattr(package, name), name)
 
     def test_every_public_error_has_one_base(self) -> None:
         for name in statusjob.__all__:

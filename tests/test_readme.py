@@ -89,6 +89,21 @@ class SnippetTests(TestCase):
         self.assertRegex(id, "^msg_")
         self.assertGreater(rank, 2**62)
 
+    async def test_a_hostile_receiver_is_left_in_the_end(self) -> None:
+        said = await self.run_snippet(blocks("python")[3])
+        self.assertEqual(said, "[503, 204]\n[b'hello', b'hello']\n")
+
+    async def test_a_hostile_receiver_runs_from_the_shell(self) -> None:
+        (command,) = (each for each in blocks("sh") if "statusjob.testing" in each)
+        command = command.replace(".venv/bin/python", sys.executable).replace("9090", "0")
+        process = ServerProcess()
+        environment = {"PYTHONPATH": str(ROOT), "PATH": path()}
+        reactor.spawnProcess(process, "/bin/sh", ["sh", "-c", "exec " + command], environment)
+        self.addCleanup(stop, process)
+        await process.listening
+        said = await self.run_program("/bin/sh", "-c", f"curl -si -d hello {process.url}/hook")
+        self.assertIn("503 Service Unavailable\r\nRetry-After: 120\r\n", said)
+
     async def test_every_curl_works(self) -> None:
         said = ""
         for block in blocks("sh"):

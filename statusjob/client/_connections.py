@@ -1,8 +1,7 @@
 """
 Connections that are kept while a session is used, and closed for certain after it.
 
-Twisted's pool asks a TLS peer to agree to the end of a connection and waits for
-ever; this one waits a second, then aborts.
+A TLS peer is asked to agree to the end of a connection, and has a second to do so.
 """
 
 from __future__ import annotations
@@ -22,8 +21,6 @@ from statusjob.exchange import BoundedPool, BytesProducer
 
 #: Most bytes of one answer: the longest job, and headers.
 WIRE_LIMIT = 3 * 1024 * 1024
-#: Seconds that a server has to agree that a kept connection be closed.
-CLOSE_GRACE = 1.0
 
 
 def http_client(reactor: Any, pool: HTTPConnectionPool | None) -> HTTPClient:
@@ -45,21 +42,11 @@ class KeptConnections(BoundedPool):
         return super().getConnection(key, _Remembering(endpoint, self._opened))
 
     async def close(self) -> None:
-        """Close what is kept: politely, and after L{CLOSE_GRACE} by force."""
+        """Close what is kept: politely, as every L{BoundedPool} does; abort what remains."""
         opened = list(self._opened)
-        closed: Deferred[None] = Deferred()
-
-        def done(_: object = None) -> None:
-            if not closed.called:
-                closed.callback(None)
-
-        timer = self._reactor.callLater(CLOSE_GRACE, done)
-        self.closeCachedConnections().addBoth(done)
         try:
-            await closed
+            await self.closeCachedConnections()
         finally:
-            if timer.active():
-                timer.cancel()
             for each in opened:
                 if each.state != "CONNECTION_LOST":
                     each.transport.abortConnection()
