@@ -66,7 +66,6 @@ class Answer:
     What came back.
 
     @ivar code: of the status line.
-    @ivar body: all of it, or with C{body_grace} a sample.
     """
 
     code: int
@@ -85,7 +84,6 @@ def exchange(
     *,
     deadline: float,
     limit: int,
-    body_grace: float | None = None,
 ) -> Deferred[Answer]:
     """
     Make one request and read its answer.
@@ -93,18 +91,14 @@ def exchange(
     @param start: sends the request; called once, now.
     @param deadline: seconds for everything: name, connection, TLS, headers and body.
     @param limit: most bytes of body that are taken.
-    @param body_grace: if given, the status line decides and the body is a mere sample, read for
-        at most this many seconds past the headers; where it is cut off is no failure.
     @return: fires with the L{Answer}, or fails with L{ExchangeFailed}. May be cancelled. What
         is no failure of the transport (a mistake in C{start}, say) comes through unchanged.
     """
-    body = _Body(limit, sample=body_grace is not None)
+    body = _Body(limit)
     expired = False
 
     async def run() -> Answer:
         response = await start()
-        if body_grace is not None:
-            timer.reset(body_grace)
         content = await body.read(response)
         if not 100 <= response.code <= 599:
             # RFC 9110 15: no status code. Twisted takes any integer, of any size.
@@ -113,11 +107,8 @@ def exchange(
 
     def expire() -> None:
         nonlocal expired
-        if body.reading and body_grace is not None:
-            body.enough()
-        else:
-            expired = True
-            work.cancel()
+        expired = True
+        work.cancel()
 
     def failed(failure: Failure) -> NoReturn:
         if expired:
@@ -251,9 +242,8 @@ class _Body(Protocol):
     @ivar reading: whether the headers are there and the body is not yet.
     """
 
-    def __init__(self, limit: int, *, sample: bool) -> None:
+    def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._sample = sample
         self._received = bytearray()
         self._done: Deferred[bytes] = Deferred(lambda _: self._cut())
         self.reading = False
@@ -263,15 +253,9 @@ class _Body(Protocol):
         self.reading = True
         response.deliverBody(self)
         length = response.length
-        if not self._sample and isinstance(length, int) and length > self._limit:
+        if isinstance(length, int) and length > self._limit:
             self._too_big()
         return self._done
-
-    def enough(self) -> None:
-        """What came so far is the sample."""
-        if self.reading:
-            self._cut()
-            self._done.callback(bytes(self._received))
 
     def dataReceived(self, data: bytes) -> None:
         """Take a piece, as far as it fits."""
@@ -280,10 +264,7 @@ class _Body(Protocol):
         room = self._limit - len(self._received)
         self._received += data[:room]
         if len(data) > room:
-            if self._sample:
-                self.enough()
-            else:
-                self._too_big()
+            self._too_big()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The body is over: complete, or cut short by the other side."""
@@ -291,7 +272,7 @@ class _Body(Protocol):
             return
         self.reading = False
         # Without a declared length the end of the connection is the end of the body.
-        if self._sample or reason.check(ResponseDone, PotentialDataLoss):
+        if reason.check(ResponseDone, PotentialDataLoss):
             self._done.callback(bytes(self._received))
         else:
             self._done.errback(reason)

@@ -70,9 +70,7 @@ class InMemoryTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
 
-    def ask(
-        self, resource: Resource, *, limit: int = 100, grace: float | None = None
-    ) -> Deferred[Answer]:
+    def ask(self, resource: Resource, *, limit: int = 100) -> Deferred[Answer]:
         """One exchange with C{resource}, due in 10 s."""
         self.stub = cast(Any, StubTreq(resource))
         return exchange(
@@ -80,7 +78,6 @@ class InMemoryTests(SynchronousTestCase):
             lambda: self.stub.request("GET", URL, unbuffered=True, reactor=self.clock),
             deadline=10,
             limit=limit,
-            body_grace=grace,
         )
 
     def failed(self, asked: Deferred[Answer]) -> ExchangeFailed:
@@ -141,35 +138,6 @@ class InMemoryTests(SynchronousTestCase):
             self.stub.flush()
             self.assertEqual(resource.lost, 1)
 
-    def test_cancelling_a_sample_is_no_answer(self) -> None:
-        asked = self.ask(Held(b"beginning"), grace=1)
-        asked.cancel()
-        self.failureResultOf(asked, CancelledError)
-
-    def test_a_sample_ends_with_its_grace(self) -> None:
-        resource = Held(b"beginning")
-        asked = self.ask(resource, grace=1)
-        self.clock.advance(0.9)
-        self.assertNoResult(asked)
-        self.clock.advance(0.1)
-        self.assertEqual(self.successResultOf(asked).body, b"beginning")
-        self.stub.flush()
-        self.assertEqual(resource.lost, 1)
-
-    def test_a_sample_ends_with_its_limit(self) -> None:
-        asked = self.ask(Held(b"x" * 500), grace=1)
-        self.assertEqual(self.successResultOf(asked).body, b"x" * 100)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-
-    def test_a_declared_length_beyond_the_limit_spoils_no_sample(self) -> None:
-        answer = self.successResultOf(self.ask(Given(body=b"x" * 500), grace=1))
-        self.assertEqual((answer.code, answer.body), (200, b"x" * 100))
-
-    def test_grace_does_not_prolong_the_wait_for_headers(self) -> None:
-        asked = self.ask(Held(), grace=60)
-        self.clock.advance(10)
-        self.assertEqual(self.failed(asked).kind, "timeout")
-
     def test_a_mistake_of_the_program_comes_through(self) -> None:
         def broken() -> Deferred[IResponse]:
             raise ZeroDivisionError
@@ -197,7 +165,6 @@ class SocketTests(SocketTestCase):
         *,
         deadline: float = 5,
         limit: int = 1000,
-        grace: float | None = None,
         agent: Agent | None = None,
         body: bytes | None = None,
     ) -> Deferred[Answer]:
@@ -209,7 +176,7 @@ class SocketTests(SocketTestCase):
             method = b"GET" if body is None else b"POST"
             return sender.request(method, url.encode(), Headers(), producer)
 
-        return exchange(reactor, start, deadline=deadline, limit=limit, body_grace=grace)
+        return exchange(reactor, start, deadline=deadline, limit=limit)
 
     async def failure_of(self, asked: Deferred[Answer]) -> ExchangeFailed:
         """How it failed, without a word of where."""
@@ -259,19 +226,6 @@ class SocketTests(SocketTestCase):
         url, server = self.misbehaving(modes.endless_body)
         self.assertEqual(await self.kind_of(self.ask(url)), "too-big")
         await server.deserted()
-
-    async def test_an_endless_body_is_sampled(self) -> None:
-        url, server = self.misbehaving(modes.endless_body)
-        answer = await self.ask(url, limit=5000, grace=3)
-        self.assertEqual((answer.code, len(answer.body)), (200, 5000))
-        await server.deserted()
-
-    async def test_a_broken_body_spoils_no_sample(self) -> None:
-        for mode in (modes.reset_in_body, modes.hang_in_body):
-            url, server = self.misbehaving(mode)
-            answer = await self.ask(url, limit=50, grace=0.1)
-            self.assertEqual((answer.code, answer.body), (200, b"begun"))
-            await server.deserted()
 
     async def test_a_body_without_a_length_ends_with_its_connection(self) -> None:
         async def old_fashioned(connection: Connection) -> None:
