@@ -265,6 +265,7 @@ def job_to_json(job: Job, prefix: str = "") -> dict[str, Any]:
             "self": path,
             "status": f"{path}/status",
             "operation": f"{path}/operation",
+            "events": f"{path}/events",
         },
     }
 

@@ -33,6 +33,7 @@ from statusjob.server.settings import SETTINGS, BadSetting, Settings, resolve
 from statusjob.server.store import StoreUnusable, Tx, outbox
 from statusjob.server.store.lanes import Lane, ThreadLane
 from statusjob.server.store.sqlite import SQLiteStore
+from statusjob.server.watchers import Watchers
 from statusjob.server.web import Api, Door
 from statusjob.server.web.access import Access
 
@@ -122,10 +123,16 @@ class Server(Service):
             error_rate=settings.error_rate,
             prefix=settings.prefix,
         )
+        self.watchers = Watchers(
+            reactor,
+            limit=settings.max_watchers,
+            topic_limit=settings.max_job_watchers,
+        )
         self.api = Api(
             lifecycle=self.lifecycle,
             registrations=Registrations(self.store, prefix=settings.prefix),
             store=self.store,
+            watchers=self.watchers,
             access=Access(
                 tokens=settings.token,
                 private=settings.private,
@@ -142,7 +149,7 @@ class Server(Service):
         self._delivery = Delivery(
             reactor, self.store, Sender(reactor, agent), schedule=settings.retry_schedule
         )
-        self._unsubscribe: Callable[[], None] | None = None
+        self._unsubscribe: list[Callable[[], None]] = []
         self.ports: list[IListeningPort] = []
 
     def startService(self) -> None:
@@ -161,7 +168,10 @@ class Server(Service):
         except CannotListen as error:
             self.store.abandon()
             _stop_at_once(str(error))
-        self._unsubscribe = follow(self.feed, self._alarm)
+        self._unsubscribe = [
+            follow(self.feed, self._alarm),
+            self.feed.subscribe(self.watchers.heard),
+        ]
         self._alarm.start()
         self._retention.start()
         self._delivery.start(self.feed)
@@ -173,17 +183,20 @@ class Server(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        if self._unsubscribe is None:
+        if not self._unsubscribe:
             return
         self.api.draining = True
         stop_at = self._reactor.seconds() + self.settings.drain
         for port in self.ports:
             await maybeDeferred(port.stopListening)
+        self.watchers.stop()
         aborted = await self.site.drain(self.settings.drain)
         if aborted:
             self._log.warn("aborted {aborted} connections", aborted=aborted)
         await self._delivery.stop(max(0.0, stop_at - self._reactor.seconds()))
-        self._unsubscribe()
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()
+        self.watchers.close()
         await self._alarm.stop()
         await self._retention.stop()
         await self.store.close()

@@ -19,6 +19,7 @@ from statusjob import wire
 from statusjob.server.lifecycle import JobFinished, KeyReused, VersionMismatch
 from statusjob.server.registrations import UnknownJob, WebhookConflict
 from statusjob.server.store import StoreUnavailable
+from statusjob.server.watchers import TooManyWatchers
 
 _log = Logger()
 
@@ -117,6 +118,10 @@ def problem_for(failure: Failure, prefix: str = "") -> Problem:
         case KeyReused():
             return Problem(
                 "idempotency-key-reused", "this Idempotency-Key came before with another body"
+            )
+        case TooManyWatchers():
+            return Problem(
+                "unavailable", "too many are watching already", headers={"retry-after": "10"}
             )
         case StoreUnavailable():
             return Problem("unavailable", str(error), headers={"retry-after": "1"})
