@@ -58,13 +58,11 @@ class TooManyWatchers(Exception):
 
 
 class Watcher(Protocol):
-    """
-    Somebody who waits. All but L{turn} only take note, because thousands are told in a row.
+    """Somebody who waits. All but L{turn} only takes note: thousands are told in a row."""
 
-    @ivar topics: what it watches.
-    """
-
-    topics: Sequence[Topic]
+    @property
+    def topics(self) -> Sequence[Topic]:
+        """What it watches."""
 
     def tell(self, job: Job) -> bool:
         """A job has a new state; say whether that calls for a turn."""
@@ -270,7 +268,7 @@ class Wait:
         self._watchers = watchers
         self._seconds = seconds
         self._newest: Job | None = None
-        self._over = watchers.stopping
+        self._over = watchers.stopping or seconds <= 0
         self._done: Callable[[Job], bool] | None = None
         self._woken: Deferred[None] | None = None
 

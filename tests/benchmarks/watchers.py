@@ -112,11 +112,10 @@ def all_read(connections: list[socket.socket], word: bytes) -> float:
     with selectors.DefaultSelector() as selector:
         received = dict.fromkeys(connections, b"")
         for connection in connections:
-            selector.register(connection, selectors.EVENT_READ)
+            selector.register(connection, selectors.EVENT_READ, connection)
         while received:
             for key, _ in selector.select(timeout=20):
-                connection = key.fileobj
-                assert isinstance(connection, socket.socket)
+                connection = key.data
                 received[connection] += connection.recv(65536)
                 if word in received[connection]:
                     del received[connection]
