@@ -278,6 +278,9 @@ class Stream:
             if self._last is not None:
                 self._finish()
             return
+        if self._behind is None:
+            # The client has left meanwhile.
+            return
         if self._paused:
             self._behind[job_id] = None
         else:
