@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import fail, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 
 from statusjob.jobs import job_id
 from statusjob.server.store import StoreBusy
@@ -46,6 +46,12 @@ class NamedTests(FollowTestCase):
         followed = self.follow_jobs(*self.jobs)
         self.report(self.jobs[0], progress=0.5)
         self.assertEqual({event.id for event in followed.events()}, {None})
+
+    def test_a_heartbeat_is_no_event(self) -> None:
+        followed = self.follow_jobs(*self.jobs)
+        followed.events()
+        self.report(self.jobs[0])
+        self.assertEqual(followed.events(), [])
 
     def test_ends_are_told_and_the_stream_goes_on(self) -> None:
         followed = self.follow_jobs(*self.jobs)
@@ -194,6 +200,14 @@ class WideTests(FollowTestCase):
         self.assertEqual((followed.events(), followed.ended), ([], True))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assert_nobody_follows()
+
+    def test_a_job_that_is_new_while_the_others_are_looked_up_is_told(self) -> None:
+        ids: Deferred[list[str]] = Deferred()
+        self.patch(self.fake.server.lifecycle, "ids", lambda **_: ids)
+        followed = self.follow("/events")
+        new = self.new_job()
+        ids.callback([self.other, self.old])
+        self.assertEqual(seen(followed), [(self.other, 1), (self.old, 1), (new, 1)])
 
     def test_a_job_that_is_deleted_meanwhile_is_left_out(self) -> None:
         lifecycle = self.fake.server.lifecycle

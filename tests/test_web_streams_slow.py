@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statusjob.jobs import Job, Status
+from statusjob.jobs import Job
 from statusjob.server.store import Update
 from statusjob.server.store.lanes import HeldLane
 from statusjob.server.watchers import GRAIN
@@ -58,6 +58,23 @@ class OneJobTests(SlowTestCase):
         self.assertEqual(self.followed.versions(), [])
         self.resume(self.followed)
         self.assertEqual(self.followed.versions(), [2])
+
+    def test_while_what_it_is_behind_with_is_written_it_may_stop_reading(self) -> None:
+        self.pause(self.followed)
+        self.report(self.job, progress=0.1)
+        transport = self.followed.connection.transport
+        write = transport.writeSequence
+
+        def write_and_fill(data: list[bytes]) -> None:
+            write(data)
+            self.pause(self.followed)
+
+        self.patch(transport, "writeSequence", write_and_fill)
+        self.resume(self.followed)
+        self.report(self.job, progress=0.2)
+        self.assertEqual(self.followed.versions(), [2])
+        self.resume(self.followed)
+        self.assertEqual(self.followed.versions(), [3])
 
     def test_who_reads_again_in_time_is_kept(self) -> None:
         self.pause(self.followed)
@@ -136,18 +153,30 @@ class ManyJobsTests(SlowTestCase):
         self.fake.clock.advance(0)
         self.assertEqual(counts, [TURN_EVENTS, TURN_EVENTS, 1])
 
-    def test_what_is_too_much_for_its_next_turn_is_read_again(self) -> None:
-        create = self.fake.server.lifecycle.create
-        jobs = [self.successResultOf(create(NewJob())).job for _ in range(FRESH_LIMIT + 10)]
+    def test_what_is_too_much_for_its_next_turn_is_read_again_instead_of_kept(self) -> None:
         followed = self.follow("/events")
         followed.events()
-        ended = [Update(job=job, changed=True) for job in jobs]
-        for job in jobs:
-            self.fake.server.lifecycle.report(job.id, Report(result=Status.COMPLETED))
-        self.fake.server.feed.committed(ended)
+        self.announce(FRESH_LIMIT)
         self.fake.clock.advance(0)
-        told = self.told(followed)
-        self.assertEqual((len(told), set(told)), (len(jobs), {(job.id, 2) for job in jobs}))
+        self.assertEqual(len(followed.events()), FRESH_LIMIT)
+        known = self.new_job()
+        self.fake.clock.advance(0)
+        followed.events()
+        self.fake.server.lifecycle.report(known, Report(progress=0.5))
+        self.announce(FRESH_LIMIT)
+        self.fake.clock.advance(0)
+        # Only what is in the store can be read again.
+        self.assertEqual(self.told(followed), [(known, 2)])
+        self.report(known, progress=0.6)
+        self.assertEqual(self.told(followed), [(known, 3)])
+
+    def test_of_updates_that_come_in_the_wrong_order_the_newest_counts(self) -> None:
+        followed = self.follow("/events")
+        (old,) = self.announce(1)
+        new = Job(id=old.id, version=3, created_at=EPOCH, updated_at=EPOCH)
+        self.fake.server.feed.committed([Update(job=each, changed=True) for each in (new, old)])
+        self.fake.clock.advance(0)
+        self.assertEqual(self.told(followed), [(old.id, 3)])
 
 
 class HeldTests(ServerTestCase):
