@@ -25,9 +25,9 @@ from statusjob.exchange import BoundedPool
 from statusjob.server.alarms import Alarm, follow
 from statusjob.server.delivery import WIRE_LIMIT, Delivery, Sender
 from statusjob.server.feed import Feed
-from statusjob.server.front import FrontSite
+from statusjob.server.front import CONNECTION_LIMIT, FrontSite
 from statusjob.server.lifecycle import Lifecycle
-from statusjob.server.ports import CannotListen, describe, listen
+from statusjob.server.ports import CannotListen, allow_files, describe, listen
 from statusjob.server.registrations import Registrations
 from statusjob.server.settings import SETTINGS, BadSetting, Settings, resolve
 from statusjob.server.store import StoreUnusable, Tx, outbox
@@ -39,6 +39,8 @@ from statusjob.server.web.access import Access
 
 #: Seconds between two batches of old jobs, so that writers hardly notice.
 EXPIRY_PAUSE = 0.1
+#: Files that are needed beside one a connection: deliveries, the database, the log.
+OTHER_FILES = 1_000
 
 
 class Options(usage.Options):
@@ -163,6 +165,7 @@ class Server(Service):
             self.store.open(self._prepare)
         except StoreUnusable as error:
             _stop_at_once(str(error))
+        allow_files(CONNECTION_LIMIT + OTHER_FILES)
         try:
             self.ports = listen(self._reactor, self.site, self.settings)
         except CannotListen as error:
