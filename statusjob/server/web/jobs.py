@@ -122,7 +122,8 @@ class JobRoutes(WatchRoutes):
         validators(request, job)
         if not wanted:
             return not_modified(request)
-        return json_answer(request, wire.operation_to_json(job))
+        location = self.absolute(request, f"/jobs/{job.id}")
+        return json_answer(request, wire.operation_to_json(job, location))
 
     @app.route("/jobs/<job_id>", methods=["PATCH"])
     async def report(self, request: Request, job_id: str) -> bytes:
