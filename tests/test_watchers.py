@@ -33,7 +33,6 @@ class Recorder:
         self.wants = wants
         self.told: list[tuple[str, int]] = []
         self.rung = self.turns = 0
-        self.ended = False
         self.then: Callable[[], object] = lambda: None
 
     def tell(self, job: Job) -> bool:
@@ -42,9 +41,6 @@ class Recorder:
 
     def ring(self) -> None:
         self.rung += 1
-
-    def end(self) -> None:
-        self.ended = True
 
     def turn(self) -> None:
         self.turns += 1
@@ -266,7 +262,8 @@ class StopTests(WatchersTestCase):
         self.watchers.stop()
         self.assertEqual([watcher.turns for watcher in crowd], [0, 0])
         self.clock.advance(0)
-        self.assertEqual([(each.ended, each.turns) for each in crowd], [(True, 1)] * 2)
+        self.assertTrue(self.watchers.stopping)
+        self.assertEqual([each.turns for each in crowd], [1, 1])
 
     def test_closing_leaves_nothing_on_the_clock_whoever_is_still_there(self) -> None:
         watcher = self.enter(ALL)

@@ -7,7 +7,7 @@ from typing import ClassVar
 from statusjob.jobs import job_id
 from statusjob.server.store.lanes import HeldLane
 from statusjob.server.watchers import GRAIN
-from statusjob.server.web.streams import BEAT_SECONDS
+from statusjob.server.web.streams import BEAT_SECONDS, BEATS_PER_LOOK
 from statusjob.wire import NewJob, Report
 from tests.connections import Connection, Following
 from tests.following import FollowTestCase
@@ -183,6 +183,30 @@ class HeartbeatTests(FollowTestCase):
         for count in (1, 2, 3):
             self.fake.clock.advance(BEAT_SECONDS + GRAIN)
             self.assertEqual((followed.events(), followed.comments), ([], count))
+
+    def test_a_job_that_was_deleted_is_noticed_and_ends_it(self) -> None:
+        gone, there = self.new_job(), self.new_job()
+        followed, other = self.follow_job(gone), self.follow_job(there)
+        self.fake.server.store.write(
+            lambda tx: tx.execute("DELETE FROM jobs WHERE id = :id", id=gone)
+        )
+        self.fake.clock.pump([BEAT_SECONDS + GRAIN] * BEATS_PER_LOOK)
+        self.assertEqual((followed.versions(), followed.ended), ([1], True))
+        self.assertEqual((other.versions(), other.open), ([1], True))
+        self.report(there, progress=0.5)
+        self.assertEqual(other.versions(), [2])
+        again = self.follow_job(gone)
+        self.assertEqual((again.events(), again.refusal and again.refusal.code), ([], 404))
+
+    def test_an_update_of_which_the_feed_did_not_tell_is_noticed(self) -> None:
+        job = self.new_job()
+        followed = self.follow_job(job)
+        followed.events()
+        self.patch(self.fake.server.store, "committed", lambda _: None)
+        self.report(job, result="completed")
+        self.assertEqual(followed.events(), [])
+        self.fake.clock.pump([BEAT_SECONDS + GRAIN] * BEATS_PER_LOOK)
+        self.assertEqual((followed.versions(), followed.ended), ([2], True))
 
     def test_all_streams_share_one_delayed_call(self) -> None:
         job = self.new_job()

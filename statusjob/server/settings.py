@@ -217,7 +217,7 @@ SETTINGS: Sequence[Setting] = (
         "STATUSJOB_MAX_JOB_WATCHERS",
         "1000",
         _count(20_000, "watchers"),
-        "most of them for one job",
+        "most of them for one job, or one kind, or all jobs",
     ),
     Setting(
         "drain",

@@ -70,11 +70,8 @@ class Watcher(Protocol):
     def ring(self) -> None:
         """The time that L{Watchers.remind} was told has come; a turn follows."""
 
-    def end(self) -> None:
-        """The server is stopping; a turn follows."""
-
     def turn(self) -> None:
-        """Do what is to be done."""
+        """Do what is to be done; it may also be that the server is stopping."""
 
 
 class Watchers:
@@ -158,11 +155,11 @@ class Watchers:
                         self.want_turn(watcher)
 
     def stop(self) -> None:
-        """Let nobody wait any longer; each is told so in a turn of its own, soon."""
+        """Let nobody wait any longer; each ends in a turn of its own, soon."""
         self.stopping = True
-        for watcher in {each: None for there in self._topics.values() for each in there}:
-            watcher.end()
-            self.want_turn(watcher)
+        for there in self._topics.values():
+            for watcher in there:
+                self.want_turn(watcher)
 
     def close(self) -> None:
         """Leave nothing on the reactor; whoever still waits is abandoned."""
@@ -268,7 +265,7 @@ class Wait:
         self._watchers = watchers
         self._seconds = seconds
         self._newest: Job | None = None
-        self._over = watchers.stopping or seconds <= 0
+        self._over = seconds <= 0
         self._done: Callable[[Job], bool] | None = None
         self._woken: Deferred[None] | None = None
 
@@ -296,7 +293,7 @@ class Wait:
         @return: the newest such; C{None} if time is up or the server is stopping.
         """
         self._done = done
-        if not (self._over or self._hoped_for()):
+        if not (self._over or self._watchers.stopping or self._hoped_for()):
             self._woken = Deferred()
             await self._woken
         return self._newest if self._hoped_for() else None
@@ -309,9 +306,6 @@ class Wait:
         return self._done is not None and self._hoped_for()
 
     def ring(self) -> None:
-        self._over = True
-
-    def end(self) -> None:
         self._over = True
 
     def turn(self) -> None:

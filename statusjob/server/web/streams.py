@@ -33,6 +33,8 @@ from statusjob.server.watchers import Topic, Watchers
 #: nothing for between one and two of them is too slow.
 BEAT_SECONDS = 15.0
 BEAT = b":\n\n"
+#: Every so many comments a stream of one job reads that anew: it may be there no more.
+BEATS_PER_LOOK = 4
 #: Milliseconds after which clients reconnect: not all at the same moment.
 RETRY = (1_000, 3_000)
 #: Most jobs that a stream is behind with, that are kept for its next turn, and that it writes in
@@ -91,6 +93,7 @@ class Stream:
 
     __slots__ = (
         "_beat",
+        "_beats",
         "_behind",
         "_encode",
         "_fresh",
@@ -132,6 +135,7 @@ class Stream:
         self._opened = False
         self._paused = False
         self._beat = False
+        self._beats = 0
         self._missed = 0
 
     def __enter__(self) -> Stream:
@@ -182,10 +186,8 @@ class Stream:
             self._catch_up()
 
     def tell(self, job: Job) -> bool:
-        if self._behind is None and len(self._fresh) >= FRESH_LIMIT:
-            self._fall_behind()
-        if self._behind is not None:
-            self._behind[job.id] = None
+        if self._behind is not None or len(self._fresh) >= FRESH_LIMIT:
+            self._fall_behind(job.id)
             return True
         known = self._fresh.get(job.id)
         if known is None or known.version < job.version:
@@ -194,9 +196,6 @@ class Stream:
 
     def ring(self) -> None:
         self._beat = True
-
-    def end(self) -> None:
-        """L{turn} and L{begin} ask C{stopping}."""
 
     def turn(self) -> None:
         if not self._opened:
@@ -224,13 +223,16 @@ class Stream:
         """The connection is gone; L{_leave} is called for that, too."""
 
     def _keep_alive(self) -> bool:
-        """Write a comment, unless the last is still to be read; whether the client is kept."""
+        """Write a comment, unless the client takes nothing at present; whether it is kept."""
         self._beat = False
+        self._beats += 1
         self._watchers.remind(self, BEAT_SECONDS)
         if self._paused:
             self._missed += 1
         else:
             self._request.write(BEAT)
+            if self._last is not None and self._beats % BEATS_PER_LOOK == 0:
+                self._fall_behind(self.topics[0][1])
         return self._missed < 2
 
     def _write_fresh(self) -> None:
@@ -243,10 +245,12 @@ class Stream:
         if self._fresh:
             self._watchers.want_turn(self)
 
-    def _fall_behind(self) -> None:
+    def _fall_behind(self, *job_ids: str) -> None:
+        """Read again what came instead of writing it, and these jobs."""
         if self._behind is None:
             self._behind = dict.fromkeys(self._fresh)
             self._fresh.clear()
+        self._behind.update(dict.fromkeys(job_ids))
 
     def _catch_up(self) -> None:
         if not self._reading and not self._paused:
