@@ -276,17 +276,25 @@ def job_to_json(job: Job, prefix: str = "") -> dict[str, Any]:
             "self": path,
             "status": f"{path}/status",
             "operation": f"{path}/operation",
+            "events": f"{path}/events",
         },
     }
 
 
-def operation_to_json(job: Job) -> dict[str, Any]:
-    """A job in the shape of Azure's asynchronous operations."""
+def operation_to_json(job: Job, location: str | None = None) -> dict[str, Any]:
+    """
+    A job in the shape of Azure's asynchronous operations.
+
+    @param location: the job's absolute URL, if it is known: when all is done, clients look there
+        (and cannot make use of a path).
+    """
     if job.error is None:
         status = "Running" if job.result is Status.PENDING else "Succeeded"
     else:
         status = "Canceled" if job.error.code == CANCELLED else "Failed"
     operation: dict[str, Any] = {"id": job.id, "status": status}
+    if location is not None:
+        operation["resourceLocation"] = location
     if job.progress is not None:
         operation["percentComplete"] = round(100 * job.progress, 1)
     if job.error is not None:

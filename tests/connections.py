@@ -48,6 +48,15 @@ class _Transport(StringTransportWithDisconnection):
         self.producer = None
 
 
+@dataclass(frozen=True)
+class Event:
+    """One event of a stream."""
+
+    type: str
+    data: Any
+    id: str | None = None
+
+
 class Connection:
     """A client's connection."""
 
@@ -108,3 +117,77 @@ class Connection:
         """The one answer that came."""
         (answer,) = self.answers()
         return answer
+
+
+class Following:
+    """
+    A client that follows a stream.
+
+    @ivar head: what came before the first byte of the stream; C{None} if it was refused.
+    @ivar refusal: the answer, if it was.
+    @ivar comments: how many heartbeats came.
+    @ivar retry: after how many milliseconds it is to reconnect.
+    @ivar ended: whether the answer has ended properly.
+    """
+
+    def __init__(self, site: Site, path: str, *headers: str) -> None:
+        self.connection = Connection(site)
+        self.head: Raw | None = None
+        self.refusal: Raw | None = None
+        self.comments = 0
+        self.retry = 0
+        self.ended = False
+        self._received = b""
+        self._text = b""
+        self.connection.ask(f"GET {path}", *headers)
+
+    @property
+    def open(self) -> bool:
+        """Whether more may come."""
+        self._read()
+        return self.connection.open and not self.ended
+
+    def events(self) -> list[Event]:
+        """What came since this was last asked."""
+        self._read()
+        *blocks, self._text = self._text.split(b"\n\n")
+        return [event for block in blocks if (event := self._event(block.decode())) is not None]
+
+    def versions(self) -> list[int]:
+        """The versions that came since this was last asked."""
+        return [event.data["version"] for event in self.events()]
+
+    def _event(self, block: str) -> Event | None:
+        if block == ":":
+            self.comments += 1
+            return None
+        fields = dict(line.split(": ", 1) for line in block.split("\n"))
+        if fields.keys() == {"retry"}:
+            self.retry = int(fields["retry"])
+            return None
+        assert fields.keys() - {"id"} == {"event", "data"}, block
+        return Event(fields["event"], json.loads(fields["data"]), fields.get("id"))
+
+    def _read(self) -> None:
+        self._received += self.connection.received()
+        if self.head is None and self.refusal is None and self._received:
+            self._read_head()
+        while self.head is not None and not self.ended and b"\r\n" in self._received:
+            size, _, rest = self._received.partition(b"\r\n")
+            length = int(size, 16)
+            if len(rest) < length + 2:
+                return
+            self._text += rest[:length]
+            self._received = rest[length + 2 :]
+            self.ended = length == 0
+
+    def _read_head(self) -> None:
+        head, _, rest = self._received.partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+        raw = Raw(int(first.split()[1]), headers, b"")
+        if headers.get("content-type") == "text/event-stream":
+            assert headers["transfer-encoding"] == "chunked"
+            self.head, self._received = raw, rest
+        else:
+            self.refusal = Raw(raw.code, headers, rest)

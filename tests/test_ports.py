@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from statusjob.server import ports
-from statusjob.server.ports import BACKLOG, CannotListen, describe, listen
+from statusjob.server.ports import BACKLOG, CannotListen, allow_files, describe, listen
 from statusjob.server.settings import Settings, resolve
 from tests.support import directory
 
@@ -214,3 +215,26 @@ class SocketTests(TestCase):
 
         self.patch(ports, "serverFromString", lambda *_: Later())
         self.assertIn("at once", await self.refused(settings("later:")))
+
+
+class FilesTests(SynchronousTestCase):
+    """How many files the process may have open."""
+
+    def allowed(self, soft: int, hard: int) -> tuple[int, int]:
+        """The limits after 26,000 were wanted."""
+        limits = [(soft, hard)]
+        self.patch(resource, "getrlimit", lambda _: (soft, hard))
+        self.patch(resource, "setrlimit", lambda _, given: limits.append(given))
+        allow_files(26_000)
+        return limits[-1]
+
+    def test_as_many_as_are_wanted(self) -> None:
+        self.assertEqual(self.allowed(1_024, 1_000_000), (26_000, 1_000_000))
+        self.assertEqual(self.allowed(1_024, resource.RLIM_INFINITY)[0], 26_000)
+
+    def test_or_as_many_as_it_is_allowed_to(self) -> None:
+        self.assertEqual(self.allowed(1_024, 4_096), (4_096, 4_096))
+
+    def test_never_fewer_than_before(self) -> None:
+        for limits in ((30_000, 40_000), (resource.RLIM_INFINITY, resource.RLIM_INFINITY)):
+            self.assertEqual(self.allowed(*limits), limits)

@@ -27,6 +27,8 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "allow-net": ("10.0.0.0/8", (ip_network("10.0.0.0/8"),)),
     "retry-schedule": ("0,1.5, 60", (0.0, 1.5, 60.0)),
     "retention": ("60", 60.0),
+    "max-watchers": ("500", 500),
+    "max-job-watchers": ("0", 0),
     "drain": ("2.5", 2.5),
 }
 #: The one setting that cannot be alone.
@@ -52,6 +54,8 @@ class SourceTests(SynchronousTestCase):
                 allow_net=(),
                 retry_schedule=(0, 5, 30, 120, 600, 3600, 21600, 86400),
                 retention=604800.0,
+                max_watchers=20_000,
+                max_job_watchers=1_000,
                 drain=10.0,
             ),
         )
@@ -153,6 +157,7 @@ class RefusalTests(SynchronousTestCase):
         ("allow-net", ("10.0.0.1/8", "everywhere", "10.0.0.0/33")),
         ("retry-schedule", ("5,30", "0,soon", "0,-1", "0,,5", "0,1e9", ",")),
         ("retention", ("-1", "for ever", "inf")),
+        ("max-watchers", ("-1", "1.5", "20001", "9" * 5000, "\u0663")),
         ("drain", ("-1", "3601", "nan")),
     )
 

@@ -12,7 +12,7 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 #: What needs no token: every other route does.
 OPEN = {"/status", "/healthz", "/readyz"}
 #: What does not need one either, unless the server is private.
-WATCHED = {"/jobs/<job_id>", "/jobs/<job_id>/status", "/jobs/<job_id>/operation"}
+WATCHED = {f"/jobs/<job_id>{what}" for what in ("", "/status", "/operation", "/events")}
 
 
 def basic(password: str) -> dict[str, str]:
@@ -29,6 +29,8 @@ class AccessTestCase(ServerTestCase):
     def needing_a_token(self, fake: FakeServer) -> set[str]:
         """The routes, with their method, that answer 401 to whoever shows no token."""
         job = self.ask(fake, "POST", "/jobs", body={}, headers=BEARER).json["id"]
+        # A stream then ends at once.
+        self.ask(fake, "DELETE", f"/jobs/{job}", headers=BEARER)
         refused = set()
         for rule in fake.server.api.app.url_map.iter_rules():
             for method in rule.methods or ():
@@ -69,7 +71,8 @@ class TokenTests(AccessTestCase):
         fake = self.serve(STATUSJOB_TOKEN=TOKEN, STATUSJOB_PRIVATE="on")
         self.assertEqual(self.needing_a_token(fake), self.all_but(fake, OPEN))
         job = self.ask(fake, "POST", "/jobs", body={}, headers=BEARER).json["id"]
-        for path in (f"/jobs/{job}", f"/jobs/{job}/status", f"/jobs/{job}/operation"):
+        self.ask(fake, "DELETE", f"/jobs/{job}", headers=BEARER)
+        for path in (each.replace("<job_id>", job) for each in WATCHED):
             self.assertEqual(self.ask(fake, "GET", path, headers=BEARER).code, 200)
 
     def test_each_token_opens(self) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from tests.following import FollowTestCase
 from tests.support import FakeServer, Reply, ServerTestCase
 
 TOKEN = "correct-horse"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
+BEARER_LINE = f"Authorization: Bearer {TOKEN}"
+STREAMS = ("/jobs/{job}/events", "/events?job={job}", "/events?kind=default", "/events")
 FOREIGN = "https://pages.example"
 NEAR = "http://localhost:3000"
 EXPOSED = "ETag, Link, Location, Operation-Location, Preference-Applied, Retry-After"
@@ -70,7 +75,9 @@ class TokenSharingTests(SharingTestCase):
 
     def test_a_preflight_needs_no_token_and_names_what_may_be_sent(self) -> None:
         for fake in (self.fake, self.serve(STATUSJOB_TOKEN=TOKEN, STATUSJOB_PRIVATE="on")):
-            for path in ("/status", self.path, f"{self.path}/status", f"{self.path}/operation"):
+            paths = ["/status", "/events", self.path]
+            paths += [f"{self.path}/{what}" for what in ("status", "operation", "events")]
+            for path in paths:
                 reply = self.preflight(fake, path, FOREIGN)
                 self.assertEqual(reply.header("Access-Control-Allow-Origin"), "*")
                 self.assertEqual(reply.header("Access-Control-Allow-Methods"), "GET, HEAD")
@@ -83,6 +90,35 @@ class TokenSharingTests(SharingTestCase):
             reply = self.preflight(self.fake, path, FOREIGN, "POST")
             for name in ("Origin", "Methods", "Headers"):
                 self.assertIsNone(reply.header(f"Access-Control-Allow-{name}"), path)
+
+
+class StreamSharingTests(FollowTestCase):
+    """Streams are shared as what they show is."""
+
+    def allowed(self, path: str, origin: str, **variables: Any) -> tuple[int, str | None]:
+        """The code, and which origin may read it."""
+        fake = self.serve(**variables)
+        job = self.ask(fake, "POST", "/jobs", body={}, headers=BEARER).json["id"]
+        path = path.format(job=job)
+        followed = self.follow(path, f"Origin: {origin}", BEARER_LINE, fake=fake)
+        followed.events()
+        answer = followed.head or followed.refusal
+        assert answer is not None
+        self.assertNotIn("access-control-allow-credentials", answer.headers)
+        return answer.code, answer.headers.get("access-control-allow-origin")
+
+    def test_with_a_token_any_page_may_read_what_it_gets(self) -> None:
+        for path in STREAMS:
+            allowed = self.allowed(path, FOREIGN, STATUSJOB_TOKEN=TOKEN)
+            self.assertEqual(allowed, (200, "*"), path)
+
+    def test_without_one_pages_of_this_machine_may(self) -> None:
+        for path in STREAMS:
+            self.assertEqual(self.allowed(path, NEAR), (200, NEAR), path)
+
+    def test_without_one_foreign_pages_may_not(self) -> None:
+        for path, code in zip(STREAMS, (200, 200, 403, 403), strict=True):
+            self.assertEqual(self.allowed(path, FOREIGN), (code, None), path)
 
 
 class LocalSharingTests(SharingTestCase):
@@ -131,6 +167,7 @@ class OptionsTests(SharingTestCase):
         for path, allowed in (
             ("/status", "GET, HEAD"),
             ("/jobs", "GET, HEAD, POST"),
+            ("/events", "GET, HEAD"),
             ("/jobs/1", "DELETE, GET, HEAD, PATCH"),
             ("/webhooks/register", "POST"),
             ("/jobs/1/webhooks/unregister", "DELETE"),

@@ -48,6 +48,7 @@ class CreationTests(ServerTestCase):
                     "self": path,
                     "status": f"{path}/status",
                     "operation": f"{path}/operation",
+                    "events": f"{path}/events",
                 },
             },
         )

@@ -234,7 +234,9 @@ class OperationTests(JobTestCase):
 
     def test_it_runs_then_ends_in_each_way(self) -> None:
         job = self.path.removeprefix("/jobs/")
-        self.assertEqual(self.operation(), {"id": job, "status": "Running"})
+        location = f"http://localhost{self.path}"
+        running = {"id": job, "status": "Running", "resourceLocation": location}
+        self.assertEqual(self.operation(), running)
         self.report({"progress": 0.5})
         self.assertEqual(self.operation()["percentComplete"], 50)
         self.report({"result": "completed"})

@@ -129,6 +129,7 @@ class JobTests(SynchronousTestCase):
             replace(JOB, result=Status.ERROR, error=JobError("disk"), progress=1 / 3)
         )
         self.assertEqual(operation["percentComplete"], 33.3)
+        self.assertNotIn("resourceLocation", operation)
         self.assertEqual(operation["error"], {"code": "disk", "message": ""})
 
 

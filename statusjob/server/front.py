@@ -74,6 +74,12 @@ class FrontRequest(Request):
             self.channel.persistent = False
         super().write(data)
 
+    def finish(self) -> None:
+        if self._site.draining and self.channel is not None:
+            # The answer may have begun before, as streams do.
+            self.channel.persistent = False
+        super().finish()
+
 
 class FrontChannel(HTTPChannel):
     """

@@ -9,7 +9,7 @@ change is announced in its transaction. Knows nothing of HTTP.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from random import SystemRandom
@@ -77,13 +77,12 @@ class Created:
 
 
 class Poll(NamedTuple):
-    """What the answer to a poll is made of; C{now} is when that was so."""
+    """What the answer to a poll is made of; each as in L{Job}."""
 
-    job_id: str
+    id: str
     result: Status
     created_at: float
     finished_at: float | None
-    now: float
 
 
 class Lifecycle:
@@ -163,8 +162,8 @@ class Lifecycle:
 
         return self._store.write(work)
 
-    def get(self, job_id: str) -> Deferred[Job]:
-        """The job; fails with L{UnknownJob}."""
+    def get(self, job_id: str | None) -> Deferred[Job]:
+        """The job, or the demo job for C{None}; fails with L{UnknownJob}."""
         return self._store.read(lambda tx: registrations.find(tx, job_id))
 
     def poll(self, job_id: str | None) -> Deferred[Poll]:
@@ -179,7 +178,7 @@ class Lifecycle:
             if row is None:
                 raise UnknownJob
             found_id, result, created_at, finished_at = row
-            return Poll(found_id, Status(result), created_at, finished_at, tx.now)
+            return Poll(found_id, Status(result), created_at, finished_at)
 
         return self._store.read(work)
 
@@ -194,6 +193,14 @@ class Lifecycle:
         return self._store.read(
             lambda tx: ledger.newest(tx, limit=limit, before=before, result=result, kind=kind)
         )
+
+    def missing(self, job_ids: Collection[str]) -> Deferred[Sequence[str]]:
+        """Those ids of which there is no job."""
+        return self._store.read(lambda tx: ledger.missing(tx, job_ids))
+
+    def ids(self, *, limit: int, kind: str | None) -> Deferred[Sequence[str]]:
+        """The ids of jobs, of one kind or all, the newest first."""
+        return self._store.read(lambda tx: ledger.newest_ids(tx, limit=limit, kind=kind))
 
     def begin_demo(self, tx: Tx) -> None:
         """Begin the demo job anew; one that an earlier start left pending is forgotten."""

@@ -5,6 +5,7 @@ Ports: where the server listens, and whether that is allowed without a token.
 from __future__ import annotations
 
 import errno
+import resource
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,6 +59,18 @@ def listen(reactor: Any, factory: IProtocolFactory, settings: Settings) -> list[
             raise CannotListen(f"cannot listen on {where}: {_reason(error)}") from error
         raise
     return ports
+
+
+def allow_files(wanted: int) -> None:
+    """
+    Let this process have so many files open, or as many as it is allowed to: every watcher needs
+    a connection, and systems begin with some 1,000.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def describe(port: IListeningPort) -> str:

@@ -62,6 +62,16 @@ def _number(low: float, high: float, unit: str) -> Callable[[str], float]:
     return read
 
 
+def _count(most: int, things: str) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        # An absurd number of digits is not even converted.
+        if not text.isascii() or not text.isdigit() or int(text[:9]) > most or len(text) > 9:
+            raise ValueError(f"wants a number of {things} from 0 to {most}")
+        return int(text)
+
+    return read
+
+
 def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 65535:
         raise ValueError("wants a port from 0 to 65535")
@@ -198,6 +208,20 @@ SETTINGS: Sequence[Setting] = (
         "seconds for which finished jobs are kept",
     ),
     Setting(
+        "max-watchers",
+        "STATUSJOB_MAX_WATCHERS",
+        "20000",
+        _count(20_000, "watchers"),
+        "most requests that wait and streams, at the same time",
+    ),
+    Setting(
+        "max-job-watchers",
+        "STATUSJOB_MAX_JOB_WATCHERS",
+        "1000",
+        _count(20_000, "watchers"),
+        "most of them for one job, or one kind, or all jobs",
+    ),
+    Setting(
         "drain",
         "STATUSJOB_DRAIN",
         "10",
@@ -227,6 +251,8 @@ class Settings:
     allow_net: tuple[Network, ...]
     retry_schedule: tuple[float, ...]
     retention: float
+    max_watchers: int
+    max_job_watchers: int
     drain: float
 
     def __repr__(self) -> str:

@@ -25,10 +25,10 @@ from statusjob.server.alarms import Alarm, follow
 from statusjob.server.deliveries import Deliveries
 from statusjob.server.delivery import Delivery
 from statusjob.server.feed import Feed
-from statusjob.server.front import FrontSite
+from statusjob.server.front import CONNECTION_LIMIT, FrontSite
 from statusjob.server.guard import Guard, GuardedEndpoints
 from statusjob.server.lifecycle import Lifecycle
-from statusjob.server.ports import CannotListen, describe, listen
+from statusjob.server.ports import CannotListen, allow_files, describe, listen
 from statusjob.server.posting import Poster
 from statusjob.server.registrations import Registrations
 from statusjob.server.resolving import LookUp, LookupThreads, Resolver
@@ -37,11 +37,14 @@ from statusjob.server.settings import SETTINGS, BadSetting, Settings, resolve
 from statusjob.server.store import StoreUnusable, Tx, outbox
 from statusjob.server.store.lanes import Lane, ThreadLane
 from statusjob.server.store.sqlite import SQLiteStore
+from statusjob.server.watchers import Watchers
 from statusjob.server.web import Api, Door
 from statusjob.server.web.access import Access
 
 #: Seconds between two batches of old jobs, so that writers hardly notice.
 EXPIRY_PAUSE = 0.1
+#: Files that are needed beside one a connection: deliveries, the database, the log.
+OTHER_FILES = 1_000
 
 
 class Options(usage.Options):
@@ -135,6 +138,11 @@ class Server(Service):
             prefix=settings.prefix,
             check_address=guard.check,
         )
+        self.watchers = Watchers(
+            reactor,
+            limit=settings.max_watchers,
+            topic_limit=settings.max_job_watchers,
+        )
         self.api = Api(
             lifecycle=self.lifecycle,
             registrations=Registrations(
@@ -142,6 +150,7 @@ class Server(Service):
             ),
             deliveries=Deliveries(self.store),
             store=self.store,
+            watchers=self.watchers,
             access=Access(
                 tokens=settings.token,
                 private=settings.private,
@@ -166,7 +175,7 @@ class Server(Service):
             schedule=settings.retry_schedule,
             now=now,
         )
-        self._unsubscribe: Callable[[], None] | None = None
+        self._unsubscribe: list[Callable[[], None]] = []
         self.ports: list[IListeningPort] = []
 
     def startService(self) -> None:
@@ -180,12 +189,16 @@ class Server(Service):
             self.store.open(self._prepare)
         except StoreUnusable as error:
             _stop_at_once(str(error))
+        allow_files(CONNECTION_LIMIT + OTHER_FILES)
         try:
             self.ports = listen(self._reactor, self.site, self.settings)
         except CannotListen as error:
             self.store.abandon()
             _stop_at_once(str(error))
-        self._unsubscribe = follow(self.feed, self._alarm)
+        self._unsubscribe = [
+            follow(self.feed, self._alarm),
+            self.feed.subscribe(self.watchers.heard),
+        ]
         self._alarm.start()
         self._retention.start()
         self._delivery.start(self.feed)
@@ -197,19 +210,22 @@ class Server(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        if self._unsubscribe is None:
+        if not self._unsubscribe:
             return
         self.api.draining = True
         stop_at = self._reactor.seconds() + self.settings.drain
         for port in self.ports:
             await maybeDeferred(port.stopListening)
+        self.watchers.stop()
         aborted = await self.site.drain(self.settings.drain)
         if aborted:
             self._log.warn("aborted {aborted} connections", aborted=aborted)
         await self._delivery.stop(max(0.0, stop_at - self._reactor.seconds()))
         await self._poster.close()
         self._lookups.stop()
-        self._unsubscribe()
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()
+        self.watchers.close()
         await self._alarm.stop()
         await self._retention.stop()
         await self.store.close()

@@ -45,11 +45,13 @@ class Update(Struct, frozen=True, kw_only=True):
     that listeners know already.
 
     @ivar job: the job's full state; C{None} if no job changed and only deliveries were written.
+    @ivar changed: whether its version is new.
     @ivar due_at: when the job's next alarm rings, in seconds since the epoch, or C{None}.
     @ivar deliveries: how many deliveries the change wrote.
     """
 
     job: Job | None = None
+    changed: bool = False
     due_at: float | None = None
     deliveries: int = 0
 

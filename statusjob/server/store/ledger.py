@@ -9,7 +9,7 @@ that changes it, never by reading first.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 
 from msgspec import json
@@ -154,7 +154,7 @@ def record(tx: Tx, update: Update, prefix: str) -> None:
                 version=job.version - EVENTS_LIMIT,
             )
         deliveries = fan_out(tx, job, prefix)
-    tx.announce(Update(job=job, due_at=update.due_at, deliveries=deliveries))
+    tx.announce(Update(job=job, changed=bool(new), due_at=update.due_at, deliveries=deliveries))
 
 
 def change(
@@ -293,6 +293,24 @@ def newest(
         if len(rows) < _PAGE_STEP:
             return jobs, False
         before = jobs[-1].id
+
+
+def missing(tx: Tx, job_ids: Iterable[str]) -> list[str]:
+    """Those ids of which there is no job."""
+    sql = "SELECT 1 AS one FROM jobs WHERE id = :id"
+    return [each for each in job_ids if tx.one(sql, id=each) is None]
+
+
+def newest_ids(tx: Tx, *, limit: int, kind: str | None) -> list[str]:
+    """The ids of jobs, the newest first and the demo job left out."""
+    of_kind = "" if kind is None else " AND kind = :kind"
+    rows = tx.all(
+        f"SELECT id FROM jobs WHERE kind <> :demo{of_kind} ORDER BY id DESC LIMIT :limit",
+        demo=DEMO_KIND,
+        kind=kind,
+        limit=limit,
+    )
+    return [row["id"] for row in rows]
 
 
 def due(tx: Tx, limit: int) -> list[Row]:

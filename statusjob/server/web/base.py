@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Collection
 from email.utils import formatdate
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from klein import Klein
 from msgspec import ValidationError, convert
@@ -19,14 +19,16 @@ from twisted.python.failure import Failure
 from twisted.web.http import Request
 
 from statusjob import wire
-from statusjob.jobs import Job
+from statusjob.jobs import Job, Status
 from statusjob.pace import retry_after
 from statusjob.server.deliveries import Deliveries
 from statusjob.server.lifecycle import Lifecycle
 from statusjob.server.registrations import Registrations, UnknownJob
 from statusjob.server.store import Store
+from statusjob.server.watchers import Watchers
 from statusjob.server.web.access import Access, host_of
 from statusjob.server.web.problems import Problem, problem_for
+from statusjob.server.web.streams import Events
 
 T = TypeVar("T")
 
@@ -42,7 +44,23 @@ _ITEM_ID = re.compile(r"\A[a-z]{2,4}_[0-9a-f]{32}\Z")
 
 BAD_CURSOR = wire.BadInput("the query's `cursor` is not one that was given out")
 
+#: What L{known_tags} says of C{If-None-Match: *}: whatever there is, it is known.
+ANY = frozenset({b"*"})
+
 app = Klein()
+
+
+class State(Protocol):
+    """What is asked of a job's state, whether all of it was read or only what a poll needs."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def result(self) -> Status: ...
+
+    @property
+    def created_at(self) -> float: ...
 
 
 class Routes:
@@ -57,6 +75,7 @@ class Routes:
         registrations: Registrations,
         deliveries: Deliveries,
         store: Store,
+        watchers: Watchers,
         access: Access,
         seconds: Callable[[], float],
         public_url: str | None = None,
@@ -71,10 +90,12 @@ class Routes:
         self.registrations = registrations
         self.deliveries = deliveries
         self.store = store
+        self.watchers = watchers
         self.access = access
         self.now = seconds
         self.public_url = public_url
         self.prefix = prefix
+        self.events = Events(prefix)
         self.draining = False
 
     @app.handle_errors(Exception)
@@ -84,14 +105,14 @@ class Routes:
 
     def job_answer(self, request: Request, job: Job) -> bytes:
         """A job as the body of an answer, with its validators."""
-        request.setHeader(b"etag", job_tag(job))
-        request.setHeader(b"last-modified", http_date(job.updated_at))
+        validators(request, job)
         return json_answer(request, wire.job_to_json(job, self.prefix))
 
-    def hint(self, request: Request, job: Job) -> None:
+    def hint(self, request: Request, state: State) -> None:
         """While a job is pending, say when asking again is worth it."""
-        if not job.result.terminal:
-            hint(request, self.now() - job.created_at)
+        if not state.result.terminal:
+            age = self.now() - state.created_at
+            request.setHeader(b"retry-after", b"%d" % retry_after(age))
 
     def absolute(self, request: Request, path: str) -> str | None:
         """An absolute URL for a path; C{None} if nothing tells how clients reach the server."""
@@ -120,14 +141,21 @@ def not_modified(request: Request) -> bytes:
     return b""
 
 
-def hint(request: Request, age: float) -> None:
-    """Say when asking again about a pending job of this age (seconds) is worth it."""
-    request.setHeader(b"retry-after", b"%d" % retry_after(age))
-
-
 def job_tag(job: Job) -> bytes:
     """The entity tag of a job: its version."""
     return b'"%d"' % job.version
+
+
+def tag_version(tag: bytes) -> int:
+    """The version that a strong entity tag is of; 0, which no job has, if it is of none."""
+    digits = tag[1:-1]
+    return int(digits) if digits.isdigit() and len(digits) < 16 else 0
+
+
+def validators(request: Request, job: Job) -> None:
+    """Say at which version a job is, and since when."""
+    request.setHeader(b"etag", job_tag(job))
+    request.setHeader(b"last-modified", http_date(job.updated_at))
 
 
 def http_date(seconds: float) -> bytes:
@@ -140,14 +168,17 @@ def _http_date(seconds: int) -> bytes:
     return formatdate(seconds, usegmt=True).encode()
 
 
-def none_match(request: Request, tag: bytes) -> bool:
-    """Whether C{If-None-Match} allows a full answer: none of its tags is C{tag} (weakly)."""
-    for value in request.requestHeaders.getRawHeaders(b"if-none-match") or []:
-        if value.strip() == b"*":
-            return False
-        if any(b'"%b"' % opaque == tag for _, opaque in _TAG.findall(value)):
-            return False
-    return True
+def known_tags(request: Request) -> frozenset[bytes] | None:
+    """
+    The entity tags that C{If-None-Match} lists, weak ones as if they were strong; L{ANY} if it
+    is C{*}, C{None} if there is none.
+    """
+    values = request.requestHeaders.getRawHeaders(b"if-none-match")
+    if values is None:
+        return None
+    if any(value.strip() == b"*" for value in values):
+        return ANY
+    return frozenset(b'"%b"' % opaque for _, opaque in _TAG.findall(b",".join(values)))
 
 
 def wanted_versions(request: Request) -> Collection[int]:
@@ -162,8 +193,7 @@ def wanted_versions(request: Request) -> Collection[int]:
     tags = _TAG.findall(b",".join(values))
     if len(tags) > TAGS_LIMIT:
         raise Problem("invalid-request", f"If-Match lists more than {TAGS_LIMIT} entity tags")
-    # No job has version 0: it stands for tags that cannot match.
-    return {int(t) if not weak and t.isdigit() and len(t) < 16 else 0 for weak, t in tags} or {0}
+    return {0 if weak else tag_version(b'"%b"' % opaque) for weak, opaque in tags} or {0}
 
 
 def idempotency_key(request: Request) -> str | None:

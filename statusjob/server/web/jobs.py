@@ -4,30 +4,32 @@ Routes of jobs: create, list, look, report, cancel; and the original contract's 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated
 
 from msgspec import Meta, Struct
 from twisted.web.http import Request
 
 from statusjob import wire
-from statusjob.jobs import Status
+from statusjob.jobs import Job, Status
 from statusjob.server.web.base import (
     BAD_CURSOR,
-    Routes,
+    State,
     app,
     body_answer,
-    hint,
     http_date,
     idempotency_key,
     job_tag,
     json_answer,
     json_body,
-    none_match,
     not_modified,
     path_job,
     read_query,
+    tag_version,
+    validators,
     wanted_versions,
 )
+from statusjob.server.web.watch import WatchRoutes
 
 
 class _Query(Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,7 +41,7 @@ class _Query(Struct, frozen=True, forbid_unknown_fields=True):
     cursor: str | None = None
 
 
-class JobRoutes(Routes):
+class JobRoutes(WatchRoutes):
     """Jobs over HTTP."""
 
     @app.route("/status", methods=["GET"])
@@ -49,20 +51,16 @@ class JobRoutes(Routes):
         if job_id is not None:
             self.access.watches(request)
             job_id = path_job(job_id)
-        poll = await self.lifecycle.poll(job_id)
-        # The result, not the version: progress wakes nobody here.
-        tag = f'"{poll.job_id}.{poll.result}"'.encode()
+        poll, wanted = await self.seen(
+            request, job_id, read=self.lifecycle.poll, tag=_status_tag, newer=_is_other
+        )
         set_header = request.responseHeaders.setRawHeaders
         changed_at = poll.created_at if poll.finished_at is None else poll.finished_at
-        set_header(b"etag", [tag])
+        set_header(b"etag", [_status_tag(poll)])
         set_header(b"last-modified", [http_date(changed_at)])
-        set_header(b"cache-control", [b"private, no-cache"])
-        request.responseHeaders.addRawHeader(b"vary", b"Prefer")
-        link = f'<{self.prefix}/jobs/{poll.job_id}>; rel="monitor"'
+        link = f'<{self.prefix}/jobs/{poll.id}>; rel="monitor"'
         set_header(b"link", [link.encode()])
-        if poll.finished_at is None:
-            hint(request, poll.now - poll.created_at)
-        if not none_match(request, tag):
+        if not wanted:
             return not_modified(request)
         return body_answer(request, wire.status_body(poll.result))
 
@@ -112,24 +110,24 @@ class JobRoutes(Routes):
     async def look(self, request: Request, job_id: str) -> bytes:
         """Show a job."""
         self.access.watches(request)
-        job = await self.lifecycle.get(path_job(job_id))
-        request.setHeader(b"cache-control", b"private, no-cache")
-        request.responseHeaders.addRawHeader(b"vary", b"Prefer")
-        self.hint(request, job)
-        answer = self.job_answer(request, job)
-        if not none_match(request, job_tag(job)):
-            request.responseHeaders.removeHeader(b"content-length")
-            return not_modified(request)
-        return answer
+        job, wanted = await self.seen(
+            request, path_job(job_id), read=self.lifecycle.get, tag=job_tag, newer=_is_later
+        )
+        validators(request, job)
+        return self.job_answer(request, job) if wanted else not_modified(request)
 
     @app.route("/jobs/<job_id>/operation", methods=["GET"])
     async def operation(self, request: Request, job_id: str) -> bytes:
         """Show a job in the shape of Azure's asynchronous operations."""
         self.access.watches(request)
-        job = await self.lifecycle.get(path_job(job_id))
-        request.setHeader(b"cache-control", b"private, no-cache")
-        self.hint(request, job)
-        return json_answer(request, wire.operation_to_json(job))
+        job, wanted = await self.seen(
+            request, path_job(job_id), read=self.lifecycle.get, tag=job_tag, newer=_is_later
+        )
+        validators(request, job)
+        if not wanted:
+            return not_modified(request)
+        location = self.absolute(request, f"/jobs/{job.id}")
+        return json_answer(request, wire.operation_to_json(job, location))
 
     @app.route("/jobs/<job_id>", methods=["PATCH"])
     async def report(self, request: Request, job_id: str) -> bytes:
@@ -147,3 +145,18 @@ class JobRoutes(Routes):
         versions = wanted_versions(request)
         job = await self.lifecycle.cancel(path_job(job_id), versions=versions)
         return self.job_answer(request, job)
+
+
+def _status_tag(state: State) -> bytes:
+    """The entity tag of a status. The result, not the version: progress wakes nobody here."""
+    return f'"{state.id}.{state.result}"'.encode()
+
+
+def _is_other(state: State, tags: Collection[bytes]) -> bool:
+    """Whether a status is another entity than those."""
+    return _status_tag(state) not in tags
+
+
+def _is_later(job: Job, tags: Collection[bytes]) -> bool:
+    """Whether a job is at a later version than those."""
+    return job.version > max(map(tag_version, tags), default=0)

@@ -20,6 +20,7 @@ from statusjob.server.deliveries import UnknownDelivery
 from statusjob.server.lifecycle import JobFinished, KeyReused, VersionMismatch
 from statusjob.server.registrations import UnknownJob, UnknownWebhook, WebhookConflict
 from statusjob.server.store import StoreUnavailable
+from statusjob.server.watchers import TooManyWatchers
 
 _log = Logger()
 
@@ -124,6 +125,10 @@ def problem_for(failure: Failure, prefix: str = "") -> Problem:
         case KeyReused():
             return Problem(
                 "idempotency-key-reused", "this Idempotency-Key came before with another body"
+            )
+        case TooManyWatchers():
+            return Problem(
+                "unavailable", "too many are watching already", headers={"retry-after": "10"}
             )
         case StoreUnavailable():
             return Problem("unavailable", str(error), headers={"retry-after": "1"})

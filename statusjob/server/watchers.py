@@ -1,0 +1,318 @@
+"""
+Watchers: who waits for which job, and how all of them come to know.
+
+Whoever watches enters first, then reads, then waits, so that no change is lost
+in between. What the feed brings is noted at once and dealt with in turns: a few
+watchers in each turn of the reactor, however many there are, and each with the
+newest state only. All that they wait for by time shares one delayed call. Knows
+nothing of HTTP: what a turn sends is the watcher's own business.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import islice
+from types import TracebackType
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from statusjob.jobs import DEMO_KIND, Job
+from statusjob.server.store import Update
+
+#: Most watchers at the same time, and most of one topic.
+WATCHERS_LIMIT = 20_000
+TOPIC_LIMIT = 1_000
+#: How many watchers have their turn in one turn of the reactor.
+TURNS = 32
+#: Seconds to which times are rounded up: those that then fall together share a call.
+GRAIN = 0.1
+
+#: What can be watched: a job by its id, the demo job, the jobs of a kind, all jobs.
+Topic = tuple[str, str]
+DEMO: Topic = ("demo", "")
+ALL: Topic = ("all", "")
+
+
+def job_topic(job_id: str | None) -> Topic:
+    """A job's topic; of the demo job for C{None}."""
+    return DEMO if job_id is None else ("job", job_id)
+
+
+def kind_topic(kind: str) -> Topic:
+    """The topic of all jobs of a kind."""
+    return ("kind", kind)
+
+
+def _topics(job: Job) -> Iterable[Topic]:
+    if job.kind == DEMO_KIND:
+        return (job_topic(job.id), DEMO)
+    return (job_topic(job.id), kind_topic(job.kind), ALL)
+
+
+class TooManyWatchers(Exception):
+    """There is no room for another watcher."""
+
+
+class Watcher(Protocol):
+    """Somebody who waits. All but L{turn} only takes note: thousands are told in a row."""
+
+    @property
+    def topics(self) -> Sequence[Topic]:
+        """What it watches."""
+
+    def tell(self, job: Job) -> bool:
+        """A job has a new state; say whether that calls for a turn."""
+
+    def ring(self) -> None:
+        """The time that L{Watchers.remind} was told has come; a turn follows."""
+
+    def turn(self) -> None:
+        """Do what is to be done; it may also be that the server is stopping."""
+
+
+class Watchers:
+    """
+    All watchers of one server.
+
+    @ivar stopping: whether nobody is to wait any longer.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        *,
+        limit: int = WATCHERS_LIMIT,
+        topic_limit: int = TOPIC_LIMIT,
+    ) -> None:
+        """
+        @param limit: most watchers at the same time, and
+        @param topic_limit: most of one topic.
+        """
+        self._reactor = reactor
+        self._limit = limit
+        self._topic_limit = topic_limit
+        self._topics: dict[Topic, dict[Watcher, None]] = {}
+        self._count = 0
+        self._times = _Times(reactor, self._rung)
+        # In the order in which they asked, each once.
+        self._turns: dict[Watcher, None] = {}
+        self._turning: IDelayedCall | None = None
+        self.stopping = False
+
+    def __len__(self) -> int:
+        return self._count
+
+    def enter(self, watcher: Watcher) -> None:
+        """
+        Tell C{watcher} from now on, until it leaves.
+
+        @raise TooManyWatchers: if there is no room.
+        """
+        crowded = any(
+            len(self._topics.get(topic, ())) >= self._topic_limit for topic in watcher.topics
+        )
+        if crowded or self._count >= self._limit:
+            raise TooManyWatchers
+        self._count += 1
+        for topic in watcher.topics:
+            self._topics.setdefault(topic, {})[watcher] = None
+
+    def leave(self, watcher: Watcher) -> None:
+        """Tell it no more; one that has entered leaves once."""
+        self._count -= 1
+        for topic in watcher.topics:
+            there = self._topics[topic]
+            del there[watcher]
+            if not there:
+                del self._topics[topic]
+        self._times.forget(watcher)
+        self._turns.pop(watcher, None)
+
+    def remind(self, watcher: Watcher, seconds: float) -> None:
+        """Let it ring after so many seconds, instead of whenever it was to ring before."""
+        self._times.set(watcher, seconds)
+
+    def want_turn(self, watcher: Watcher) -> None:
+        """Give it a turn, soon."""
+        self._turns[watcher] = None
+        if self._turning is None:
+            self._turning = self._reactor.callLater(0, self._take_turns)
+
+    def heard(self, updates: Sequence[Update]) -> None:
+        """What the feed tells."""
+        for update in updates:
+            job = update.job
+            if job is None or not update.changed:
+                continue
+            for topic in _topics(job):
+                for watcher in self._topics.get(topic, ()):
+                    if watcher.tell(job):
+                        self.want_turn(watcher)
+
+    def stop(self) -> None:
+        """Let nobody wait any longer; each ends in a turn of its own, soon."""
+        self.stopping = True
+        for there in self._topics.values():
+            for watcher in there:
+                self.want_turn(watcher)
+
+    def close(self) -> None:
+        """Leave nothing on the reactor; whoever still waits is abandoned."""
+        self._times.clear()
+        self._turns.clear()
+        if self._turning is not None:
+            self._turning.cancel()
+            self._turning = None
+
+    def _rung(self, watchers: Collection[Watcher]) -> None:
+        for watcher in watchers:
+            watcher.ring()
+            self.want_turn(watcher)
+
+    def _take_turns(self) -> None:
+        self._turning = None
+        for watcher in tuple(islice(self._turns, TURNS)):
+            # One turn may have made another watcher leave.
+            if watcher in self._turns:
+                del self._turns[watcher]
+                try:
+                    watcher.turn()
+                except Exception:
+                    self._log.failure("a watcher failed")
+        if self._turns and self._turning is None:
+            self._turning = self._reactor.callLater(0, self._take_turns)
+
+
+class _Times:
+    """When watchers are to ring: many times, one delayed call."""
+
+    def __init__(self, reactor: IReactorTime, rung: Callable[[Collection[Watcher]], None]) -> None:
+        """
+        @param rung: told all those whose time has come.
+        """
+        self._reactor = reactor
+        self._rung = rung
+        # Times are counted in grains; each watcher is in the one that is its own.
+        self._grains: dict[int, set[Watcher]] = {}
+        self._grain_of: dict[Watcher, int] = {}
+        self._call: IDelayedCall | None = None
+
+    def set(self, watcher: Watcher, seconds: float) -> None:
+        self.forget(watcher)
+        grain = math.ceil((self._reactor.seconds() + seconds) / GRAIN)
+        self._grain_of[watcher] = grain
+        self._grains.setdefault(grain, set()).add(watcher)
+        if self._call is None or grain * GRAIN < self._call.getTime():
+            self._sleep(grain)
+
+    def forget(self, watcher: Watcher) -> None:
+        grain = self._grain_of.pop(watcher, None)
+        if grain is None:
+            return
+        self._grains[grain].discard(watcher)
+        if not self._grains[grain]:
+            del self._grains[grain]
+        if not self._grains:
+            self.clear()
+
+    def clear(self) -> None:
+        self._grains.clear()
+        self._grain_of.clear()
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _sleep(self, grain: int) -> None:
+        if self._call is not None:
+            self._call.cancel()
+        wait = max(0.0, grain * GRAIN - self._reactor.seconds())
+        self._call = self._reactor.callLater(wait, self._wake)
+
+    def _wake(self) -> None:
+        self._call = None
+        # A hundredth more: rounding must not make it wake for nothing, over and over.
+        now = self._reactor.seconds() / GRAIN + 0.01
+        for grain in sorted(grain for grain in self._grains if grain <= now):
+            watchers = self._grains.pop(grain)
+            for watcher in watchers:
+                del self._grain_of[watcher]
+            self._rung(watchers)
+        if self._grains:
+            self._sleep(min(self._grains))
+
+
+class Wait:
+    """
+    One wait for one job, no longer than it may take: what a long-poll does.
+
+    Used by C{with}: inside, the job is watched. Read it there, and if that is not what is hoped
+    for, ask for what L{changed} brings.
+    """
+
+    __slots__ = ("_done", "_newest", "_over", "_seconds", "_watchers", "_woken", "topics")
+
+    def __init__(self, watchers: Watchers, job_id: str | None, seconds: float) -> None:
+        """
+        @param job_id: C{None} for the demo job.
+        @param seconds: how long, from now on.
+        """
+        self.topics: Sequence[Topic] = (job_topic(job_id),)
+        self._watchers = watchers
+        self._seconds = seconds
+        self._newest: Job | None = None
+        self._over = seconds <= 0
+        self._done: Callable[[Job], bool] | None = None
+        self._woken: Deferred[None] | None = None
+
+    def __enter__(self) -> Wait:
+        """
+        @raise TooManyWatchers: if there is no room.
+        """
+        self._watchers.enter(self)
+        self._watchers.remind(self, self._seconds)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._watchers.leave(self)
+
+    async def changed(self, done: Callable[[Job], bool]) -> Job | None:
+        """
+        Wait until a state that has come since this was entered is hoped for.
+
+        @param done: whether it is.
+        @return: the newest such; C{None} if time is up or the server is stopping.
+        """
+        self._done = done
+        if not (self._over or self._watchers.stopping or self._hoped_for()):
+            self._woken = Deferred()
+            await self._woken
+        return self._newest if self._hoped_for() else None
+
+    def tell(self, job: Job) -> bool:
+        # Where there are many nodes, updates may come out of order. Ids sort by their making.
+        newest = self._newest
+        if newest is None or (job.id, job.version) > (newest.id, newest.version):
+            self._newest = job
+        return self._done is not None and self._hoped_for()
+
+    def ring(self) -> None:
+        self._over = True
+
+    def turn(self) -> None:
+        if self._woken is not None:
+            woken, self._woken = self._woken, None
+            woken.callback(None)
+
+    def _hoped_for(self) -> bool:
+        return self._newest is not None and self._done is not None and self._done(self._newest)

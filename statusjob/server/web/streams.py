@@ -1,0 +1,331 @@
+"""
+Streams: one answer that never ends until there is nothing more to tell (server-sent events).
+
+An event is the full state of a job. So whoever reads too slowly, or has only
+just come, is not sent what was missed: the stream notes which jobs it is behind
+with and reads their newest state, one at a time, as fast as the client takes
+it. See the HTML standard, 9.2 (Server-sent events).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from random import randint
+from types import TracebackType
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer
+from twisted.logger import Logger
+from twisted.web.http import Request
+from twisted.web.http_headers import Headers
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+from zope.interface import implementer
+
+from statusjob import wire
+from statusjob.jobs import Job
+from statusjob.server.registrations import UnknownJob
+from statusjob.server.store import StoreUnavailable
+from statusjob.server.watchers import Topic, Watchers
+
+#: Seconds between two comments that keep a connection from looking idle. A client that has taken
+#: nothing for between one and two of them is too slow.
+BEAT_SECONDS = 15.0
+BEAT = b":\n\n"
+#: Every so many comments a stream of one job reads that anew: it may be there no more.
+BEATS_PER_LOOK = 4
+#: Milliseconds after which clients reconnect: not all at the same moment.
+RETRY = (1_000, 3_000)
+#: Most jobs that a stream is behind with, that are kept for its next turn, and that it writes in
+#: one turn.
+BEHIND_LIMIT = 2_000
+FRESH_LIMIT = 256
+TURN_EVENTS = 8
+
+_HEADERS = (
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-store, no-transform"),
+    # What it is called by the proxy that buffers unless told not to.
+    (b"x-accel-buffering", b"no"),
+)
+#: For what a stream has no more use for.
+_NO_HEADERS = Headers()
+
+
+def head(request: Request) -> None:
+    """Make the answer's headers those of a stream."""
+    for name, value in _HEADERS:
+        request.setHeader(name, value)
+
+
+class Events:
+    """Makes events. The last one is kept, because one job's watchers have their turns in a row."""
+
+    def __init__(self, prefix: str) -> None:
+        """
+        @param prefix: path of the public URL, for links.
+        """
+        self._prefix = prefix
+        self._last: tuple[Job, bytes] | None = None
+
+    def encode(self, job: Job) -> bytes:
+        """A job's state as an event without an id."""
+        if self._last is None or self._last[0] is not job:
+            data = wire.encode(wire.job_to_json(job, self._prefix))
+            event = b"event: %b\ndata: %b\n\n" % (job.event_type.encode(), data)
+            self._last = (job, event)
+        return self._last[1]
+
+
+@implementer(IPushProducer)
+class Stream:
+    """
+    One stream.
+
+    Used by C{with}: inside, what it watches is noted; it goes on afterwards if it was L{open}ed.
+
+    @ivar _last: of a stream of one job, the version that its client knows; C{None} of many.
+    @ivar _fresh: what came since its last turn, by job.
+    @ivar _behind: jobs whose newest state is to be read, in order; C{None} if there are none, and
+        what comes may be written as it is.
+    """
+
+    __slots__ = (
+        "_beat",
+        "_beats",
+        "_behind",
+        "_encode",
+        "_fresh",
+        "_last",
+        "_look",
+        "_missed",
+        "_opened",
+        "_paused",
+        "_reading",
+        "_request",
+        "_watchers",
+        "topics",
+    )
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        request: Request,
+        topics: Sequence[Topic],
+        *,
+        watchers: Watchers,
+        look: Callable[[str], Deferred[Job]],
+        encode: Callable[[Job], bytes],
+    ) -> None:
+        """
+        @param look: reads a job, and
+        @param encode: makes an event of it.
+        """
+        self.topics = topics
+        self._request: Any = request
+        self._watchers = watchers
+        self._look = look
+        self._encode = encode
+        self._last: int | None = None
+        self._fresh: dict[str, Job] = {}
+        self._behind: dict[str, None] | None = {}
+        self._reading = False
+        self._opened = False
+        self._paused = False
+        self._beat = False
+        self._beats = 0
+        self._missed = 0
+
+    def __enter__(self) -> Stream:
+        """
+        @raise statusjob.server.watchers.TooManyWatchers: if there is no room.
+        """
+        self._watchers.enter(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not self._opened:
+            self._leave()
+
+    def open(self, job_ids: Iterable[str], last: int | None = None) -> Resource:
+        """
+        Go on, and show these jobs first.
+
+        @param last: of a stream of one job, which ends with it: the version that the client knows,
+            0 for none.
+        @return: what the route returns.
+        """
+        self._opened = True
+        self._last = last
+        self._behind = {**dict.fromkeys(job_ids), **(self._behind or {})}
+        return _Beginning(self)
+
+    def begin(self) -> None:
+        """Write the first bytes."""
+        request = self._request
+        request.notifyFinish().addErrback(lambda _: self._leave())
+        request.registerProducer(self, True)
+        head(request)
+        request.write(b"retry: %d\n\n" % randint(*RETRY))
+        # It is held for long, and by thousands.
+        request.content.close()
+        request.content = None
+        request.requestHeaders = request.responseHeaders = _NO_HEADERS
+        request.args = {}
+        self._watchers.remind(self, BEAT_SECONDS)
+        if self._watchers.stopping:
+            self._finish()
+        else:
+            self._catch_up()
+
+    def tell(self, job: Job) -> bool:
+        if self._behind is not None or len(self._fresh) >= FRESH_LIMIT:
+            self._fall_behind(job.id)
+            return True
+        known = self._fresh.get(job.id)
+        if known is None or known.version < job.version:
+            self._fresh[job.id] = job
+        return True
+
+    def ring(self) -> None:
+        self._beat = True
+
+    def turn(self) -> None:
+        if not self._opened:
+            return
+        if self._watchers.stopping:
+            self._finish()
+        elif len(self._behind or ()) > BEHIND_LIMIT or (self._beat and not self._keep_alive()):
+            # It would not even read the end.
+            self._request.transport.abortConnection()
+        elif self._behind is not None:
+            self._catch_up()
+        else:
+            self._write_fresh()
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+        self._fall_behind()
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        self._missed = 0
+        self._catch_up()
+
+    def stopProducing(self) -> None:
+        """The connection is gone; L{_leave} is called for that, too."""
+
+    def _keep_alive(self) -> bool:
+        """Write a comment, unless the client takes nothing at present; whether it is kept."""
+        self._beat = False
+        self._beats += 1
+        self._watchers.remind(self, BEAT_SECONDS)
+        if self._paused:
+            self._missed += 1
+        else:
+            self._request.write(BEAT)
+            if self._last is not None and self._beats % BEATS_PER_LOOK == 0:
+                self._fall_behind(self.topics[0][1])
+        return self._missed < 2
+
+    def _write_fresh(self) -> None:
+        for job_id in tuple(self._fresh)[:TURN_EVENTS]:
+            job = self._fresh.pop(job_id, None)
+            if job is None:
+                # What was written made it fall behind, or was the end.
+                return
+            self._show(job)
+        if self._fresh:
+            self._watchers.want_turn(self)
+
+    def _fall_behind(self, *job_ids: str) -> None:
+        """Read again what came instead of writing it, and these jobs."""
+        if self._behind is None:
+            self._behind = dict.fromkeys(self._fresh)
+            self._fresh.clear()
+        self._behind.update(dict.fromkeys(job_ids))
+
+    def _catch_up(self) -> None:
+        if not self._reading and not self._paused:
+            Deferred.fromCoroutine(self._read())
+
+    async def _read(self) -> None:
+        self._reading = True
+        try:
+            while self._behind and not self._paused:
+                await self._read_one(next(iter(self._behind)))
+        except StoreUnavailable as error:
+            # Its client reconnects, and is then told what is wrong.
+            self._log.warn("a stream ends early: {error}", error=error)
+            self._finish()
+        except Exception:
+            self._log.failure("a stream failed")
+            self._finish()
+        self._reading = False
+        if not self._behind and not self._paused:
+            self._behind = None
+
+    async def _read_one(self, job_id: str) -> None:
+        assert self._behind is not None
+        del self._behind[job_id]
+        try:
+            job = await self._look(job_id)
+        except UnknownJob:
+            # It was deleted. Whoever asks for it again learns that; of many, it is one less.
+            if self._last is not None:
+                self._finish()
+            return
+        if self._behind is None:
+            # The client has left meanwhile.
+            return
+        if self._paused:
+            self._behind[job_id] = None
+        else:
+            self._show(job)
+
+    def _show(self, job: Job) -> None:
+        if self._last is None:
+            self._request.write(self._encode(job))
+        elif job.version > self._last:
+            self._last = job.version
+            self._request.write(b"id: %d\n%b" % (job.version, self._encode(job)))
+            if job.result.terminal:
+                self._finish()
+
+    def _finish(self) -> None:
+        """End the answer."""
+        request = self._request
+        if self._leave():
+            request.unregisterProducer()
+            request.finish()
+
+    def _leave(self) -> bool:
+        """Watch no longer; whether it did until now."""
+        if self._request is None:
+            return False
+        self._watchers.leave(self)
+        self._request = None
+        self._fresh.clear()
+        self._behind = None
+        return True
+
+
+class _Beginning(Resource):
+    """Takes the answer over from Klein: what a route returns to say that it does not end there."""
+
+    isLeaf = True
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def render(self, request: Request) -> int:
+        self._stream.begin()
+        return NOT_DONE_YET

@@ -1,0 +1,213 @@
+"""
+Routes of those who wait: how a request is held until there is news, and the streams.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from typing import Annotated, Any, TypeVar, cast
+
+from msgspec import Meta, Struct, ValidationError, convert
+from twisted.internet.defer import Deferred
+from twisted.web.http import Request
+from twisted.web.resource import Resource
+
+from statusjob import wire
+from statusjob.server.watchers import ALL, TooManyWatchers, Topic, Wait, job_topic, kind_topic
+from statusjob.server.web.base import ANY, Routes, State, app, known_tags, path_job
+from statusjob.server.web.problems import Problem
+from statusjob.server.web.streams import Stream, head
+
+S = TypeVar("S", bound=State)
+
+#: Longest wait in seconds: many proxies give up at 60.
+WAIT_LIMIT = 50
+#: Most jobs that one stream names, and most that one that names none begins with.
+JOBS_LIMIT = 100
+SNAPSHOT_LIMIT = 1_000
+
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
+_QUOTED = rb'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t\x20-\x7e\x80-\xff])*+"'
+#: A preference or one of its parameters, or nothing, and what ends it (RFC 7240 2).
+_PREFERENCE = re.compile(
+    rb"[ \t]*+(?:(%b)[ \t]*+(?:=[ \t]*+(%b|%b)?+[ \t]*+)?+)?+([,;]|\Z)" % (_TOKEN, _TOKEN, _QUOTED)
+)
+_EVENT_ID = re.compile(rb"\A[0-9]{1,15}\Z")
+
+
+def preferred_wait(request: Request) -> int | None:
+    """
+    The seconds that C{Prefer: wait} asks for (RFC 7240 4.3), at most L{WAIT_LIMIT}; C{None} if it
+    does not, or is malformed.
+    """
+    values = request.requestHeaders.getRawHeaders(b"prefer")
+    if values is None:
+        return None
+    text = b",".join(values)
+    wait: bytes | None = None
+    position, parameter = 0, False
+    while position < len(text):
+        found = _PREFERENCE.match(text, position)
+        if found is None:
+            return None
+        name, value, end = found.groups()
+        # Of two the first counts.
+        if name is not None and name.lower() == b"wait" and not parameter and wait is None:
+            wait = value or b""
+        position, parameter = found.end(), end == b";"
+    if wait is None:
+        return None
+    digits = re.sub(rb"\\(.)", rb"\1", wait[1:-1]) if wait.startswith(b'"') else wait
+    if not digits.isdigit():
+        return None
+    # However many digits there are, the first few tell.
+    return min(WAIT_LIMIT, int(digits.lstrip(b"0")[:4] or b"0"))
+
+
+class _Query(Struct, frozen=True, forbid_unknown_fields=True):
+    """What C{GET /events} can be asked."""
+
+    job: Annotated[Sequence[str], Meta(max_length=JOBS_LIMIT)] = ()
+    kind: Annotated[Sequence[wire.Kind], Meta(max_length=1)] = ()
+
+
+class WatchRoutes(Routes):
+    """Waiting over HTTP."""
+
+    async def seen(
+        self,
+        request: Request,
+        job_id: str | None,
+        *,
+        read: Callable[[str | None], Deferred[S]],
+        tag: Callable[[Any], bytes],
+        newer: Callable[[Any, Collection[bytes]], bool],
+    ) -> tuple[S, bool]:
+        """
+        A job as it is now or, if the request prefers to wait, once it is newer than what the
+        client knows; without C{If-None-Match}, once it is terminal.
+
+        Sets those headers of the answer that depend on it.
+
+        @param job_id: C{None} for the demo job.
+        @param read: reads what is wanted of it.
+        @param tag: a state's entity tag.
+        @param newer: whether a state is newer than those with these tags.
+        @return: its state, and whether to send it: the client does not have just that.
+        """
+        state: S | None = None
+        known = known_tags(request)
+        seconds = preferred_wait(request) if request.method == b"GET" else None
+        if seconds is not None:
+            try:
+                with Wait(self.watchers, job_id, seconds) as wait:
+                    state = await read(job_id)
+                    if known is ANY:
+                        # Whatever there is now, the client knows it.
+                        known = frozenset({tag(state)})
+
+                    def done(state: State) -> bool:
+                        return state.result.terminal or (known is not None and newer(state, known))
+
+                    if not done(state):
+                        # A job has all that may be read of it. When time is up it is read again:
+                        # it may be there no more.
+                        changed = cast(S | None, await wait.changed(done))
+                        state = changed or await read(job_id)
+            except TooManyWatchers:
+                seconds = None
+        if state is None:
+            state = await read(job_id)
+        request.responseHeaders.addRawHeader(b"vary", b"Prefer")
+        if seconds is None:
+            request.setHeader(b"cache-control", b"private, no-cache")
+            self.hint(request, state)
+        else:
+            request.setHeader(b"cache-control", b"no-store")
+            request.setHeader(b"preference-applied", b"wait=%d" % seconds)
+        return state, known is None or (known is not ANY and tag(state) not in known)
+
+    @app.route("/jobs/<job_id>/events", methods=["GET"])
+    async def follow(self, request: Request, job_id: str) -> bytes | Resource:
+        """A stream of one job, which ends with it."""
+        self.access.watches(request)
+        job_id = path_job(job_id)
+        with self._stream(request, [job_topic(job_id)]) as stream:
+            job = await self.lifecycle.get(job_id)
+            last = _last_event_id(request)
+            if last == job.version and job.result.terminal:
+                # After anything else a browser would connect again.
+                request.setResponseCode(204)
+                request.setHeader(b"cache-control", b"no-store")
+                return b""
+            return _opened(request, stream, [job_id], last if last <= job.version else 0)
+
+    @app.route("/events", methods=["GET"])
+    async def follow_many(self, request: Request) -> bytes | Resource:
+        """A stream of many jobs: those named, those of a kind, or all."""
+        job_ids, kind = _wanted(request)
+        if job_ids:
+            self.access.watches(request)
+            topics = [job_topic(each) for each in job_ids]
+        else:
+            self.access.changes(request)
+            topics = [ALL if kind is None else kind_topic(kind)]
+        with self._stream(request, topics) as stream:
+            if not job_ids:
+                job_ids = await self.lifecycle.ids(limit=SNAPSHOT_LIMIT, kind=kind)
+            elif missing := await self.lifecycle.missing(job_ids):
+                raise Problem("unknown-job", f"there is no job {missing[0]}")
+            return _opened(request, stream, job_ids)
+
+    def _stream(self, request: Request, topics: Sequence[Topic]) -> Stream:
+        """
+        A stream that is not open yet.
+
+        @raise Problem: 503 if the server is stopping.
+        """
+        if self.draining:
+            raise Problem("unavailable", "the server is stopping", headers={"retry-after": "1"})
+        return Stream(
+            request,
+            topics,
+            watchers=self.watchers,
+            look=self.lifecycle.get,
+            encode=self.events.encode,
+        )
+
+
+def _opened(
+    request: Request, stream: Stream, job_ids: Sequence[str], last: int | None = None
+) -> bytes | Resource:
+    """What a route of streams returns; HEAD is answered with what a stream would begin with."""
+    if request.method == b"HEAD":
+        head(request)
+        return b""
+    return stream.open(job_ids, last)
+
+
+def _last_event_id(request: Request) -> int:
+    """The version that the client of a stream knows; 0 for none."""
+    given = request.getHeader(b"last-event-id") or b""
+    return int(given) if _EVENT_ID.match(given) else 0
+
+
+def _wanted(request: Request) -> tuple[Sequence[str], str | None]:
+    """
+    What C{GET /events} is asked for: the ids of jobs, or else a kind, or else all.
+
+    @raise wire.BadInput: if it cannot be understood.
+    @raise UnknownJob: if no job can have such an id.
+    """
+    given = {
+        name.decode("latin-1"): [value.decode("latin-1") for value in dict.fromkeys(values)]
+        for name, values in request.args.items()
+    }
+    try:
+        query = convert(given, _Query)
+    except ValidationError as error:
+        raise wire.BadInput(f"in the query: {error}") from None
+    if query.job and query.kind:
+        raise wire.BadInput("the query takes jobs or a kind")
+    return [path_job(each) for each in query.job], query.kind[0] if query.kind else None

@@ -1,0 +1,119 @@
+"""C{Prefer: wait} (RFC 7240): what of it is understood."""
+
+from __future__ import annotations
+
+import time
+from typing import cast
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http import Request
+from twisted.web.test.requesthelper import DummyRequest
+
+from statusjob.server.web.watch import WAIT_LIMIT, preferred_wait
+
+
+def wait(*values: bytes) -> int | None:
+    """What these headers ask for."""
+    request = DummyRequest([b""])
+    for value in values:
+        request.requestHeaders.addRawHeader(b"prefer", value)
+    return preferred_wait(cast(Request, request))
+
+
+class PreferTests(SynchronousTestCase):
+    """The seconds that a client would wait."""
+
+    def test_seconds_as_they_are(self) -> None:
+        for value, seconds in ((b"wait=10", 10), (b"wait=0", 0), (b"wait=1", 1), (b"wait=50", 50)):
+            self.assertEqual(wait(value), seconds)
+
+    def test_no_more_than_proxies_bear(self) -> None:
+        for digits in (b"51", b"60", b"1000", b"9" * 10_000):
+            self.assertEqual(wait(b"wait=" + digits), WAIT_LIMIT)
+
+    def test_zeros_in_front_change_nothing(self) -> None:
+        self.assertEqual(wait(b"wait=" + b"0" * 100 + b"7"), 7)
+        self.assertEqual(wait(b"wait=000"), 0)
+
+    def test_in_any_case_with_space_or_quotes(self) -> None:
+        for value in (
+            b"Wait=10",
+            b"WAIT=10",
+            b" wait=10 ",
+            b"wait = 10",
+            b"wait\t=\t10\t",
+            b'wait="10"',
+            b'wait = "10"',
+            rb'wait="1\0"',
+        ):
+            self.assertEqual(wait(value), 10, value)
+
+    def test_among_others(self) -> None:
+        for value in (
+            b"respond-async, wait=10",
+            b"respond-async,wait=10",
+            b"wait=10, respond-async",
+            b"handling=lenient, wait=10, foo; some-parameter",
+            b"wait=10;unit=s",
+            b"wait=10 ; a ; b=c; d=",
+            b'foo="x, wait=1"; bar="\\"; wait=2", wait=10',
+            b"foo;wait=1, wait=10",
+            b", ,wait=10,,",
+            b'foo="", wait=10',
+            b"foo=, wait=10",
+        ):
+            self.assertEqual(wait(value), 10, value)
+
+    def test_in_several_headers(self) -> None:
+        self.assertEqual(wait(b"respond-async", b"wait=10"), 10)
+        self.assertEqual(wait(b"wait=10", b"return=minimal"), 10)
+
+    def test_the_first_of_two_counts(self) -> None:
+        self.assertEqual(wait(b"wait=10, wait=20"), 10)
+        self.assertEqual(wait(b"wait=10", b"wait=20"), 10)
+        self.assertIsNone(wait(b"wait=x, wait=20"))
+
+    def test_something_else_is_no_wish_to_wait(self) -> None:
+        for value in (b"", b" ", b"respond-async", b"waiting=10", b"await=10", b"foo=wait", b","):
+            self.assertIsNone(wait(value), value)
+        self.assertIsNone(wait())
+
+    def test_what_is_malformed_is_ignored(self) -> None:
+        for value in (
+            b"wait",
+            b"wait=",
+            b'wait=""',
+            b"wait=ten",
+            b"wait=-1",
+            b"wait=+1",
+            b"wait=1.5",
+            b"wait=1e3",
+            b"wait=10s",
+            b"wait==10",
+            b"wait:10",
+            b"wait=10 20",
+            b'wait="10',
+            b'wait="10"x',
+            b"wait=10/",
+            b"(wait=10)",
+            b"wait=10\x00",
+            b"\xffwait=10",
+            "wait=\u0661".encode(),
+            b"foo bar, wait=10",
+            b"f@o, wait=10",
+        ):
+            self.assertIsNone(wait(value), value)
+
+    @given(st.lists(st.binary(max_size=30), max_size=4))
+    def test_whatever_comes_is_a_wait_or_none(self, values: list[bytes]) -> None:
+        seconds = wait(*(value.replace(b"\r", b"").replace(b"\n", b"") for value in values))
+        self.assertTrue(seconds is None or 0 <= seconds <= WAIT_LIMIT)
+
+    def test_no_header_takes_long_to_read(self) -> None:
+        began = time.perf_counter()
+        for unit in (b";  ", b"; ", b"a ;", b"a = ", b'"', b'a="\\', b"\\", b" ", b",", b"a=b;"):
+            for last in (b"", b"@", b'"'):
+                wait(unit * (16_000 // len(unit)) + last)
+        self.assertLess(time.perf_counter() - began, 1)
