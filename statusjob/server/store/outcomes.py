@@ -135,7 +135,9 @@ def _next_state(tx: Tx, claim: Claim, outcome: Outcome, retry: Retry) -> tuple[s
         return "dead", "the receiver is gone"
     if retry.exhausted:
         return "dead", "every attempt failed"
-    return "pending", None
+    # What was being sent when its webhook was disabled was not there to be stopped.
+    disabled = webhooks.disabled(tx, claim.webhook_id)
+    return ("pending", None) if disabled is None else ("dead", disabled)
 
 
 def _judge(tx: Tx, claim: Claim, outcome: Outcome, retry: Retry) -> None:

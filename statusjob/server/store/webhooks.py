@@ -170,9 +170,19 @@ def disable(tx: Tx, webhook_id: str, reason: str) -> None:
         "UPDATE deliveries SET state = 'dead', finished_at = :now, reason = :reason"
         " WHERE webhook_id = :id AND state = 'pending' AND job_id IS NOT NULL",
         now=tx.now,
-        reason=f"the webhook was disabled: {reason}",
+        reason=_disabled(reason),
         id=webhook_id,
     )
+
+
+def disabled(tx: Tx, webhook_id: str) -> str | None:
+    """Why nothing waits for a webhook; C{None} if it is enabled."""
+    row = tx.one("SELECT reason FROM webhooks WHERE id = :id AND enabled = 0", id=webhook_id)
+    return None if row is None else _disabled(row["reason"])
+
+
+def _disabled(reason: str) -> str:
+    return f"the webhook was disabled: {reason}"
 
 
 def judge(tx: Tx, webhook_id: str, *, delivered: bool) -> bool:
