@@ -75,25 +75,36 @@ def state_of(tx: Tx, webhook_id: str, delivery_id: str) -> str | None:
 
 def redeliver(tx: Tx, delivery_id: str) -> bool:
     """
-    Let a delivery that is over be due again, with the same id and a new schedule.
+    Let a delivery that is over, or waits for its next attempt, be due now, with the same id and
+    a new schedule.
 
-    @return: whether it is; not if a newer update for the same webhook and job is under way.
+    @return: whether it is; not while it is being sent, nor, if it is over, while another update
+        for the same webhook and job is under way.
     """
-    return tx.execute(f"{_AGAIN} WHERE id = :id AND {_FREE}", id=delivery_id, now=tx.now) > 0
+    return (
+        tx.execute(
+            f"{_AGAIN} WHERE id = :id AND (state = 'pending' OR {_FREE})",
+            id=delivery_id,
+            now=tx.now,
+        )
+        > 0
+    )
 
 
-def redeliver_dead(tx: Tx, webhook_id: str, since: float, limit: int) -> int:
+def redeliver_dead(tx: Tx, webhook_id: str, since: float, until: float, limit: int) -> int:
     """
-    Let deliveries that died since a time be due again, of each job the newest; how many.
+    Let deliveries that died in a span of time be due again, of each job the newest; how many.
     """
     return tx.execute(
         f"{_AGAIN} WHERE id IN (SELECT id FROM deliveries WHERE webhook_id = :webhook_id"
-        f" AND state = 'dead' AND finished_at >= :since AND job_id IS NOT NULL AND {_FREE}"
+        " AND state = 'dead' AND finished_at BETWEEN :since AND :until AND job_id IS NOT NULL"
+        f" AND {_FREE}"
         " AND NOT EXISTS (SELECT 1 FROM deliveries n WHERE n.webhook_id = deliveries.webhook_id"
         " AND n.job_id = deliveries.job_id AND n.version > deliveries.version)"
         " ORDER BY finished_at LIMIT :limit)",
         webhook_id=webhook_id,
         since=since,
+        until=until,
         now=tx.now,
         limit=limit,
     )
