@@ -258,7 +258,7 @@ class Registrations:
             known(tx, webhook_id)
             valid = webhooks.valid_secrets(tx, webhook_id)
             if secret != valid[0]:
-                if len(valid) >= SECRETS_LIMIT:
+                if secret not in valid and len(valid) >= SECRETS_LIMIT:
                     raise WebhookConflict(
                         f"{SECRETS_LIMIT} secrets sign already: wait until the overlap of the"
                         " oldest is over"
