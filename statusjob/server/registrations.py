@@ -11,6 +11,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import hyperlink
 from msgspec import UNSET
@@ -28,6 +29,8 @@ ORIGIN_LIMIT = 1_000
 TOTAL_LIMIT = 10_000
 #: Most secrets that sign at the same time: the present one and those of recent rotations.
 SECRETS_LIMIT = 4
+
+T = TypeVar("T")
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -177,17 +180,20 @@ class Registrations:
         """
         return self._store.write(lambda tx: webhooks.remove(tx, url, job_id=find(tx, job_id).id))
 
-    def add(self, webhook: NewScopedWebhook) -> Deferred[Registered]:
+    def add(self, webhook: NewScopedWebhook) -> Deferred[tuple[Row, str | None]]:
         """
         Register a webhook for its scope. Fails as L{register} does.
 
+        @return: fires with the registration, and its secret unless it was there already.
         @raise BadInput: from L{check}.
         """
 
-        def work(tx: Tx) -> Registered:
+        def work(tx: Tx) -> tuple[Row, str | None]:
             if webhook.job is not None:
-                return self._for_job(tx, find(tx, webhook.job), webhook)
-            return register(tx, webhook, kind=webhook.kind)
+                registered = self._for_job(tx, find(tx, webhook.job), webhook)
+            else:
+                registered = register(tx, webhook, kind=webhook.kind)
+            return known(tx, registered.id), registered.secret
 
         return self._checked(webhook, work)
 
@@ -269,9 +275,7 @@ class Registrations:
         made = _new_secret()
         return self._store.write(work)
 
-    def _checked(
-        self, webhook: NewWebhook, work: Callable[[Tx], Registered]
-    ) -> Deferred[Registered]:
+    def _checked(self, webhook: NewWebhook, work: Callable[[Tx], T]) -> Deferred[T]:
         check(webhook)
         checked = self._check_address(webhook.url)
         return checked.addCallback(lambda _: self._store.write(work))

@@ -77,12 +77,12 @@ class WebhookRoutes(Routes):
         _, asked = json_body(request, webhooks.NewScopedWebhook)
         if asked.job is not None:
             path_job(asked.job)
-        registered = await self.registrations.add(asked)
-        answer = {"id": registered.id}
-        if registered.secret is not None:
+        row, secret = await self.registrations.add(asked)
+        answer = webhooks.webhook_to_json(row)
+        if secret is not None:
             request.setResponseCode(201)
-            answer["secret"] = registered.secret
-        request.setHeader(b"location", f"{self.prefix}/webhooks/{registered.id}".encode())
+            answer["secret"] = secret
+        request.setHeader(b"location", f"{self.prefix}/webhooks/{answer['id']}".encode())
         return _confidential(request, answer)
 
     @app.route("/webhooks", methods=["GET"])
