@@ -14,7 +14,7 @@ from typing import Annotated, Any, Protocol
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from statusjob.jobs import DEMO_KIND, TEST_EVENT, EventType
-from statusjob.wire import Kind, Name, NewWebhook, encode, event_types, rfc3339
+from statusjob.wire import Confidential, Kind, Name, NewWebhook, encode, event_types, rfc3339
 
 
 class Record(Protocol):
@@ -58,7 +58,7 @@ class WebhookChange(Struct, frozen=True, forbid_unknown_fields=True):
         return () if self.events is UNSET else event_types(self.events)
 
 
-class Rotation(Struct, frozen=True, forbid_unknown_fields=True):
+class Rotation(Confidential, frozen=True, forbid_unknown_fields=True):
     """A secret to sign with from now on; C{None} asks the server to make one."""
 
     secret: str | None = None
