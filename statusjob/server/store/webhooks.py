@@ -18,7 +18,8 @@ OVERLAP = 86_400.0
 FAILING_LIMIT = 5 * 86_400.0
 
 _SHOWN = (
-    "webhooks.id, name, origin, job_id, kind, events, enabled, reason, failing_since, created_at"
+    "webhooks.id, origin_id, name, origin, job_id, kind, events, enabled, reason, failing_since,"
+    " created_at"
 )
 _LISTED = f"SELECT {_SHOWN} FROM webhooks JOIN origins ON origins.id = origin_id"
 
