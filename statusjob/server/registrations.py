@@ -121,7 +121,8 @@ def register(
     found = webhooks.find(tx, webhook.url, job_id=job_id, kind=kind)
     events = webhook.event_types
     if found is not None:
-        if webhook.secret is not None and webhook.secret != found["secret"]:
+        # After a rotation the old secret is as good as the new one, for as long as it signs.
+        if webhook.secret not in (None, *webhooks.valid_secrets(tx, found["id"])):
             raise WebhookConflict("this URL is registered with another secret")
         if webhook.events is not None and found["events"] != " ".join(events):
             raise WebhookConflict("this URL is registered with other events")
