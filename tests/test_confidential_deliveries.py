@@ -167,3 +167,4 @@ class DeliveryTests(ConfidentialTestCase):
         self.ask(self.fake, "DELETE", f"/webhooks/{hook}")
         wire.answer(ECHO.encode())
         self.receive()
+        self.assertEqual(self.logged("answered 500); it is not ours any more"), 1)

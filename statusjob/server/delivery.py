@@ -165,7 +165,7 @@ class Delivery:
                     id=claim.id,
                     kind=outcome.kind,
                     detail=outcome.detail,
-                    state=state,
+                    state=state or "not ours any more",
                 )
         return claims, next_due
 
