@@ -67,6 +67,18 @@ class RotationTests(ReceiverTestCase):
         self.fake.clock.advance(1)
         self.assert_signed_by(OTHER_SECRET)
 
+    def test_one_that_signs_no_more_is_forgotten(self) -> None:
+        self.rotated(secret=OTHER_SECRET)
+
+        def kept() -> list[Any]:
+            rows: Any = self.fake.server.store.read(lambda tx: tx.all("SELECT * FROM old_secrets"))
+            return list(self.successResultOf(rows))
+
+        self.fake.clock.pump([OVERLAP - 60, 30])
+        self.assertEqual(len(kept()), 1)
+        self.fake.clock.pump([30, 30])
+        self.assertEqual(kept(), [])
+
     def test_what_was_written_before_is_signed_by_both_when_it_is_attempted(self) -> None:
         self.finish()
         self.receive(status(500))
