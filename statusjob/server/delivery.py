@@ -34,7 +34,7 @@ _system_random = SystemRandom().random
 #: none under way; and how many begin in one turn of the reactor, which must not be held up.
 CONCURRENCY = 256
 RESERVED = 64
-BATCH = 32
+BATCH = 16
 #: The clock is taken to have been set when it moved by more than so many seconds of its own.
 CLOCK_STEP = 2.0
 #: A step of the schedule is lengthened by at most this part of itself.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeVar
 
 import hyperlink
@@ -60,6 +61,7 @@ class Registered:
     secret: str | None = field(default=None, repr=False)
 
 
+@lru_cache(maxsize=64)
 def parse_url(url: str) -> hyperlink.URL:
     """
     A webhook's URL as it goes over the wire, in ASCII.
