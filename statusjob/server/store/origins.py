@@ -36,10 +36,10 @@ _WAITING = (
 def ready(tx: Tx, node: str) -> list[Row]:
     """
     Origins for which something is due and that C{node} may serve, the longest unserved first:
-    C{id}, C{slots}, C{busy} (attempts under way), C{lease} (who had it before).
+    C{id}, C{slots}, C{busy} (attempts under way).
     """
     return tx.all(
-        f"{_WAITING} SELECT o.id, o.slots, o.lease, (SELECT COUNT(*) FROM deliveries"
+        f"{_WAITING} SELECT o.id, o.slots, (SELECT COUNT(*) FROM deliveries"
         " WHERE origin_id = o.id AND state = 'sending') AS busy"
         " FROM waiting JOIN origins o ON o.id = waiting.id"
         " WHERE o.paused_until <= :now AND (o.leased_until <= :now OR o.lease = :node)"
@@ -50,14 +50,33 @@ def ready(tx: Tx, node: str) -> list[Row]:
     )
 
 
-def lease(tx: Tx, origin_id: int, node: str, seconds: float) -> None:
-    """Only C{node} may serve this origin for so many seconds from now."""
-    tx.execute(
-        "UPDATE origins SET lease = :node, leased_until = :until, served_at = :now WHERE id = :id",
-        id=origin_id,
-        node=node,
-        until=tx.now + seconds,
+def lapsed(tx: Tx, node: str) -> list[int]:
+    """Origins at which something is being sent by a node other than C{node} whose lease is over."""
+    rows = tx.all(
+        "SELECT DISTINCT o.id FROM deliveries d JOIN origins o ON o.id = d.origin_id"
+        " WHERE d.state = 'sending' AND o.lease <> :node AND o.leased_until <= :now",
         now=tx.now,
+        node=node,
+    )
+    return [row["id"] for row in rows]
+
+
+def lease(tx: Tx, origin_id: int, node: str, seconds: float) -> bool:
+    """
+    Only C{node} may serve this origin for so many seconds from now.
+
+    @return: whether that is so; not if another node was faster.
+    """
+    return (
+        tx.execute(
+            "UPDATE origins SET lease = :node, leased_until = :until, served_at = :now"
+            " WHERE id = :id AND (leased_until <= :now OR lease = :node)",
+            id=origin_id,
+            node=node,
+            until=tx.now + seconds,
+            now=tx.now,
+        )
+        > 0
     )
 
 

@@ -140,19 +140,18 @@ def claim(tx: Tx, node: str, room: int, shared: int) -> list[Claim]:
     @param shared: how many of them may go to origins that have attempts under way already. The
         others are for those that have none, so that no slow origin keeps them waiting.
     """
+    for origin_id in origins.lapsed(tx, node):
+        # Whoever was sending there is gone, or too late.
+        _take_back(tx, "origin_id = :origin_id", origin_id=origin_id)
     taken: list[Claim] = []
     for origin in origins.ready(tx, node):
         if len(taken) == room:
             break
-        if origin["lease"] not in (None, node):
-            # Its lease is over: whoever had it is gone, or too late.
-            _take_back(tx, "origin_id = :origin_id", origin_id=origin["id"])
         free = min(origin["slots"], origins.CONCURRENCY) - origin["busy"]
         first = 0 if origin["busy"] else 1
         limit = min(free, room - len(taken), max(first, shared))
-        if limit <= 0:
+        if limit <= 0 or not origins.lease(tx, origin["id"], node, LEASE):
             continue
-        origins.lease(tx, origin["id"], node, LEASE)
         claims = _claim_at(tx, origin["id"], limit)
         shared -= max(0, len(claims) - first)
         taken += claims
