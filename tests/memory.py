@@ -110,7 +110,6 @@ def a_claim(url: str = URL, *secrets: str, **members: Any) -> Claim:
         "origin_id": 1,
         "job_id": None,
         "type": EventType.COMPLETED,
-        "begun_at": EPOCH,
         "url": url,
         "secrets": secrets or (SECRET,),
         "body": b'{"result":"completed"}',

@@ -122,21 +122,26 @@ def failed(tx: Tx, origin_id: int, begun_at: float, u: float, asked: float | Non
     """
     It does not work: let it have half as many, and pause it if that goes on.
 
-    @param begun_at: when the attempt began. Of those that began before the last failure was
-        noted nothing new is learned, and only what they ask for is heeded.
+    @param begun_at: when the attempt began, which still counts as being sent. From those that
+        were under way when a failure was noted nothing new is learned, and only what they ask
+        for is heeded.
     @param u: a random number from 0 to 1.
     @param asked: seconds of pause that the receiver asked for, if it did.
     @return: whether it is failing for so long that it is paused.
     """
     row = tx.one(
-        "SELECT slots, failures, failed_at, paused_until FROM origins WHERE id = :id", id=origin_id
+        "SELECT slots, failures, failed_at, paused_until, (SELECT MAX(begun_at) FROM deliveries"
+        " WHERE origin_id = origins.id AND state = 'sending') AS newest"
+        " FROM origins WHERE id = :id",
+        id=origin_id,
     )
     if row is None:
         return False
     slots, failures, failed_at = row["slots"], row["failures"], row["failed_at"]
     pause = 0.0 if asked is None else min(max(0.0, asked), LONGEST_RETRY_AFTER)
     if begun_at > failed_at:
-        slots, failures, failed_at = max(1, slots // 2), failures + 1, tx.now
+        # Not the present: what is begun in this very transaction does teach something.
+        slots, failures, failed_at = max(1, slots // 2), failures + 1, row["newest"]
         if failures >= OPEN_AFTER:
             doubled = FIRST_PAUSE * 2.0 ** min(failures - OPEN_AFTER, 16)
             pause = max(pause, min(doubled, LONGEST_PAUSE) * (1 + JITTER * u))

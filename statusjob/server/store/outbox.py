@@ -29,7 +29,6 @@ class Claim:
     A delivery that is ours to attempt.
 
     @ivar attempt: counts from 1.
-    @ivar begun_at: when the attempt began, in seconds since the epoch.
     """
 
     id: str
@@ -38,7 +37,6 @@ class Claim:
     origin_id: int
     job_id: str | None
     type: str
-    begun_at: float
     url: str = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
     body: bytes = field(repr=False)
@@ -188,7 +186,6 @@ def _begin(tx: Tx, origin_id: int, row: Row) -> Claim:
         origin_id=origin_id,
         job_id=row["job_id"],
         type=row["type"],
-        begun_at=tx.now,
         url=row["url"],
         secrets=webhooks.valid_secrets(tx, row["webhook_id"]) if row["rotated"] else keys,
         body=row["body"].encode(),
