@@ -95,7 +95,11 @@ def next_unpaused(tx: Tx) -> float | None:
 
 
 def answered(tx: Tx, origin_id: int) -> None:
-    """It works: let it have one more at a time. What failed while it was paused is due now."""
+    """
+    It works: let it have one more at a time. If it was paused, what failed because of it is due
+    now; what failed more often than it did in a row did so for other reasons as well, and goes on
+    waiting, or an origin that works for a moment now and then would soon use up all attempts.
+    """
     row = tx.one(
         "SELECT failures FROM origins WHERE id = :id AND (failures > 0 OR slots < :most)",
         id=origin_id,
@@ -112,9 +116,10 @@ def answered(tx: Tx, origin_id: int) -> None:
     if row["failures"] >= OPEN_AFTER:
         tx.execute(
             "UPDATE deliveries SET due_at = :now WHERE origin_id = :id AND state = 'pending'"
-            " AND attempts > 0 AND due_at > :now",
+            " AND attempts BETWEEN 1 AND :failures AND due_at > :now",
             id=origin_id,
             now=tx.now,
+            failures=row["failures"],
         )
 
 
