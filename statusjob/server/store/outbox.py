@@ -123,7 +123,8 @@ def _next_progress(tx: Tx, webhook_id: str, job_id: str) -> float:
     )
     if row is None or row["begun_at"] is None:
         return tx.now
-    return max(tx.now, float(row["begun_at"]) + PROGRESS_INTERVAL)
+    # The clock may have been set back meanwhile.
+    return min(max(tx.now, row["begun_at"] + PROGRESS_INTERVAL), tx.now + PROGRESS_INTERVAL)
 
 
 def claim(tx: Tx, node: str, room: int, shared: int) -> list[Claim]:

@@ -119,7 +119,7 @@ def _next_state(tx: Tx, claim: Claim, outcome: Outcome, retry: Retry) -> tuple[s
         # A newer update waits in the pending slot: it replaces this one, and a progress report
         # also carries on with this one's schedule, at the last step if that is exhausted.
         newer = tx.one(
-            "SELECT id, type FROM deliveries"
+            "SELECT id, type, due_at FROM deliveries"
             " WHERE webhook_id = :webhook_id AND job_id = :job_id AND state = 'pending'",
             webhook_id=claim.webhook_id,
             job_id=claim.job_id,
@@ -129,7 +129,7 @@ def _next_state(tx: Tx, claim: Claim, outcome: Outcome, retry: Retry) -> tuple[s
                 tx.execute(
                     "UPDATE deliveries SET attempts = :attempts, due_at = :due_at WHERE id = :id",
                     attempts=claim.attempt - 1 if retry.exhausted else claim.attempt,
-                    due_at=tx.now + retry.wait,
+                    due_at=max(tx.now + retry.wait, newer["due_at"]),
                     id=newer["id"],
                 )
             return "superseded", None
