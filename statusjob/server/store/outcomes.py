@@ -10,6 +10,9 @@ from statusjob.jobs import TEST_EVENT, EventType
 from statusjob.server.store import Tx, origins, webhooks
 from statusjob.server.store.outbox import Claim, forget_bodies
 
+#: Deliveries that are given up in one transaction.
+EXPIRY_BATCH = 5_000
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -159,14 +162,17 @@ def _judge(tx: Tx, claim: Claim, outcome: Outcome, retry: Retry, begun_at: float
 def _expire(tx: Tx, origin_id: int, lifetime: float) -> None:
     """
     Give up what an origin that is down has held up for longer than its attempts would have
-    taken: not attempted, it would otherwise wait for ever.
+    taken: not attempted, it would otherwise wait for ever. At most L{EXPIRY_BATCH}; the rest
+    after the next attempt.
     """
     tx.execute(
         "UPDATE deliveries SET state = 'dead', finished_at = :now, reason = :reason"
-        " WHERE origin_id = :origin_id AND state = 'pending' AND due_at < :overdue",
+        " WHERE id IN (SELECT id FROM deliveries WHERE origin_id = :origin_id"
+        " AND state = 'pending' AND due_at < :overdue ORDER BY due_at LIMIT :limit)",
         origin_id=origin_id,
         now=tx.now,
         overdue=tx.now - lifetime,
+        limit=EXPIRY_BATCH,
         reason="its origin was down for too long",
     )
 
