@@ -211,9 +211,19 @@ def release(tx: Tx) -> None:
 
 def _take_back(tx: Tx, which: str, **values: object) -> None:
     """
-    Let what is being sent be due again at once, unless a newer update waits in its place. The
-    attempt does not count: crashes must not use up the schedule.
+    Let what is being sent be due again at once, unless a newer update waits in its place or its
+    webhook was disabled meanwhile. The attempt does not count: crashes must not use up the
+    schedule.
     """
+    tx.execute(
+        "UPDATE deliveries SET state = 'dead', finished_at = :now, reason = :was_disabled ||"
+        " (SELECT reason FROM webhooks WHERE webhooks.id = webhook_id)"
+        f" WHERE {which} AND state = 'sending' AND job_id IS NOT NULL AND EXISTS"
+        " (SELECT 1 FROM webhooks WHERE webhooks.id = webhook_id AND enabled = 0)",
+        now=tx.now,
+        was_disabled=webhooks.WAS_DISABLED,
+        **values,
+    )
     tx.execute(
         "UPDATE deliveries SET state = 'superseded', finished_at = :now"
         f" WHERE {which} AND state = 'sending' AND EXISTS (SELECT 1 FROM deliveries n"
