@@ -51,7 +51,7 @@ def ready(tx: Tx, node: str) -> list[Row]:
 
 
 def lapsed(tx: Tx, node: str) -> list[int]:
-    """Origins at which something is being sent by a node other than C{node} whose lease is over."""
+    """Origins at which a node other than C{node} was sending something when its lease ended."""
     rows = tx.all(
         "SELECT DISTINCT o.id FROM deliveries d JOIN origins o ON o.id = d.origin_id"
         " WHERE d.state = 'sending' AND o.lease <> :node AND o.leased_until <= :now",

@@ -124,7 +124,8 @@ def _next_progress(tx: Tx, webhook_id: str, job_id: str) -> float:
     if row is None or row["begun_at"] is None:
         return tx.now
     # The clock may have been set back meanwhile.
-    return min(max(tx.now, row["begun_at"] + PROGRESS_INTERVAL), tx.now + PROGRESS_INTERVAL)
+    since = max(0.0, tx.now - float(row["begun_at"]))
+    return tx.now + max(0.0, PROGRESS_INTERVAL - since)
 
 
 def claim(tx: Tx, node: str, room: int, shared: int) -> list[Claim]:

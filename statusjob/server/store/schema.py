@@ -213,8 +213,8 @@ MIGRATIONS = (
         version=2,
         compatible=2,
         statements=(
-            # How many attempts an origin may have under way; and of those that were under way when
-            # it last failed, when the newest began: the failures of others of them tell nothing new.
+            # How many attempts an origin may have under way. And of those that were under way when
+            # it last failed, when the newest began: that others of them fail tells nothing new.
             "ALTER TABLE origins ADD COLUMN slots {big} NOT NULL DEFAULT 16",
             "ALTER TABLE origins ADD COLUMN failed_at {real} NOT NULL DEFAULT 0",
             "CREATE INDEX origins_paused ON origins (paused_until)",
