@@ -20,7 +20,8 @@ FAILING_LIMIT = 5 * 86_400.0
 WAS_DISABLED = "the webhook was disabled: "
 
 _SHOWN = (
-    "webhooks.id, name, origin, job_id, kind, events, enabled, reason, failing_since, created_at"
+    "webhooks.id, origin_id, name, origin, job_id, kind, events, enabled, reason, failing_since,"
+    " created_at"
 )
 _LISTED = f"SELECT {_SHOWN} FROM webhooks JOIN origins ON origins.id = origin_id"
 
