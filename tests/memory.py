@@ -108,6 +108,7 @@ def a_claim(url: str = URL, *secrets: str, **members: Any) -> Claim:
         "attempt": 1,
         "webhook_id": "wh_1",
         "origin_id": 1,
+        "round": 0,
         "job_id": None,
         "type": EventType.COMPLETED,
         "url": url,

@@ -29,12 +29,14 @@ class Claim:
     A delivery that is ours to attempt.
 
     @ivar attempt: counts from 1.
+    @ivar round: of its origin, see L{origins.failed}.
     """
 
     id: str
     attempt: int
     webhook_id: str
     origin_id: int
+    round: int
     job_id: str | None
     type: str
     url: str = field(repr=False)
@@ -152,13 +154,13 @@ def claim(tx: Tx, node: str, room: int, shared: int) -> list[Claim]:
         limit = min(free, room - len(taken), max(first, shared))
         if limit <= 0 or not origins.lease(tx, origin["id"], node, LEASE):
             continue
-        claims = _claim_at(tx, origin["id"], limit)
+        claims = _claim_at(tx, origin["id"], origin["round"], limit)
         shared -= max(0, len(claims) - first)
         taken += claims
     return taken
 
 
-def _claim_at(tx: Tx, origin_id: int, limit: int) -> list[Claim]:
+def _claim_at(tx: Tx, origin_id: int, round_: int, limit: int) -> list[Claim]:
     due = tx.all(
         "SELECT d.id, d.attempts, d.webhook_id, d.job_id, d.type, w.url, w.secret, b.body,"
         " EXISTS (SELECT 1 FROM old_secrets WHERE webhook_id = w.id) AS rotated"
@@ -170,10 +172,10 @@ def _claim_at(tx: Tx, origin_id: int, limit: int) -> list[Claim]:
         now=tx.now,
         limit=limit,
     )
-    return [_begin(tx, origin_id, row) for row in due]
+    return [_begin(tx, origin_id, round_, row) for row in due]
 
 
-def _begin(tx: Tx, origin_id: int, row: Row) -> Claim:
+def _begin(tx: Tx, origin_id: int, round_: int, row: Row) -> Claim:
     tx.execute(
         "UPDATE deliveries SET state = 'sending', attempts = attempts + 1, begun_at = :now"
         " WHERE id = :id",
@@ -186,6 +188,7 @@ def _begin(tx: Tx, origin_id: int, row: Row) -> Claim:
         attempt=row["attempts"] + 1,
         webhook_id=row["webhook_id"],
         origin_id=origin_id,
+        round=round_,
         job_id=row["job_id"],
         type=row["type"],
         url=row["url"],
@@ -256,8 +259,7 @@ def shift(tx: Tx, seconds: float) -> None:
         now=tx.now,
     )
     tx.execute(
-        "UPDATE origins SET paused_until = paused_until + :by, failed_at = failed_at + :by,"
-        " leased_until = leased_until + :by",
+        "UPDATE origins SET paused_until = paused_until + :by, leased_until = leased_until + :by",
         by=seconds,
     )
     tx.execute(

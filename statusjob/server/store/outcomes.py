@@ -78,20 +78,19 @@ def settle(tx: Tx, node: str, claim: Claim, outcome: Outcome, retry: Retry) -> s
     )
     if ours is None:
         return None
-    begun_at = ours["begun_at"]
     tx.execute(
         "INSERT INTO attempts (delivery_id, attempt, started_at, ended_at, class, status, detail)"
         " VALUES (:id, :attempt, :begun_at, :now, :kind, :status, :detail)",
         id=claim.id,
         attempt=claim.attempt,
-        begun_at=begun_at,
+        begun_at=ours["begun_at"],
         now=tx.now,
         kind=outcome.kind,
         status=outcome.status,
         detail=outcome.detail,
     )
     # First, while it counts as being sent: what follows for others does not concern it.
-    _judge(tx, claim, outcome, retry, begun_at)
+    _judge(tx, claim, outcome, retry)
     state, reason = _next_state(tx, claim, outcome, retry)
     if state == "pending":
         tx.execute(
@@ -145,10 +144,10 @@ def _next_state(tx: Tx, claim: Claim, outcome: Outcome, retry: Retry) -> tuple[s
     return ("pending", None) if disabled is None else ("dead", disabled)
 
 
-def _judge(tx: Tx, claim: Claim, outcome: Outcome, retry: Retry, begun_at: float) -> None:
+def _judge(tx: Tx, claim: Claim, outcome: Outcome, retry: Retry) -> None:
     """What an attempt tells of the webhook and of the origin."""
     if outcome.blames_origin:
-        down = origins.failed(tx, claim.origin_id, begun_at, retry.u, outcome.retry_after)
+        down = origins.failed(tx, claim.origin_id, claim.round, retry.u, outcome.retry_after)
         if down:
             _expire(tx, claim.origin_id, retry.lifetime)
     else:
