@@ -16,6 +16,8 @@ from statusjob.server.store import Row, Tx
 OVERLAP = 86_400.0
 #: A webhook that failed on every delivery for so many seconds is disabled.
 FAILING_LIMIT = 5 * 86_400.0
+#: Why a delivery is dead whose webhook was disabled; that one's own reason follows.
+WAS_DISABLED = "the webhook was disabled: "
 
 _SHOWN = (
     "webhooks.id, origin_id, name, origin, job_id, kind, events, enabled, reason, failing_since,"
@@ -171,7 +173,7 @@ def disable(tx: Tx, webhook_id: str, reason: str) -> None:
         "UPDATE deliveries SET state = 'dead', finished_at = :now, reason = :reason"
         " WHERE webhook_id = :id AND state = 'pending' AND job_id IS NOT NULL",
         now=tx.now,
-        reason=_disabled(reason),
+        reason=WAS_DISABLED + reason,
         id=webhook_id,
     )
 
@@ -179,11 +181,7 @@ def disable(tx: Tx, webhook_id: str, reason: str) -> None:
 def disabled(tx: Tx, webhook_id: str) -> str | None:
     """Why nothing waits for a webhook; C{None} if it is enabled."""
     row = tx.one("SELECT reason FROM webhooks WHERE id = :id AND enabled = 0", id=webhook_id)
-    return None if row is None else _disabled(row["reason"])
-
-
-def _disabled(reason: str) -> str:
-    return f"the webhook was disabled: {reason}"
+    return None if row is None else WAS_DISABLED + row["reason"]
 
 
 def judge(tx: Tx, webhook_id: str, *, delivered: bool) -> bool:
