@@ -15,7 +15,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from functools import partial
-from random import SystemRandom
+from random import random as _random
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
@@ -28,8 +28,6 @@ from statusjob.server.sender import Sender
 from statusjob.server.store import Store, StoreUnavailable, Tx, Update, outbox, outcomes
 from statusjob.server.store.outbox import Claim
 from statusjob.server.store.outcomes import Outcome, Retry
-
-_system_random = SystemRandom().random
 
 #: Attempts under way at the same time, at most; how many of them are only for origins that have
 #: none under way; and how many begin in one turn of the reactor, which must not be held up.
@@ -65,7 +63,7 @@ class Delivery:
         *,
         schedule: Sequence[float],
         now: Callable[[], float] | None = None,
-        random: Callable[[], float] = _system_random,
+        random: Callable[[], float] = _random,
     ) -> None:
         """
         @param now: the store's clock, in seconds since the epoch; the reactor's if not given. Only
