@@ -121,6 +121,8 @@ class SnippetTests(TestCase):
         self.assertIn('"result":"completed"', said)
         self.assertIn("Preference-Applied: wait=50", said)
         self.assertIn("event: job.completed\n", said)
+        self.assertIn('"type":"webhook.test"', said)
+        self.assertIn('{"redelivered":0}', said)
 
     async def test_basic_polling_follows_the_demo_job(self) -> None:
         said = await self.run_example("basic_polling.py", self.server.url)

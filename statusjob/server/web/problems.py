@@ -22,6 +22,9 @@ from statusjob.server.registrations import UnknownJob, UnknownWebhook, WebhookCo
 from statusjob.server.store import StoreUnavailable
 from statusjob.server.watchers import TooManyWatchers
 
+#: Longest words about bad input, in characters: they may repeat what was sent.
+DETAIL_LIMIT = 300
+
 _log = Logger()
 
 #: Slug: status and title.
@@ -107,7 +110,7 @@ def problem_for(failure: Failure, prefix: str = "") -> Problem:
         case Problem():
             return error
         case wire.BadInput():
-            return Problem("invalid-request", str(error))
+            return Problem("invalid-request", _short(str(error)))
         case UnknownJob():
             return Problem("unknown-job", "there is no such job")
         case UnknownWebhook():
@@ -141,3 +144,7 @@ def problem_for(failure: Failure, prefix: str = "") -> Problem:
             return Problem("not-found", "there is nothing at this path")
     _log.failure("a request failed", failure)
     return Problem("internal-error", "the server failed to answer; it has logged why")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= DETAIL_LIMIT else text[:DETAIL_LIMIT] + "…"
