@@ -1,4 +1,4 @@
-"""Servers in processes of their own, and who talks to them: clients, workers, a receiver."""
+"""Servers in processes of their own, and who talks to them: clients and workers."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
-from twisted.web.http import Request
 from twisted.web.http_headers import Headers
-from twisted.web.resource import Resource
+from twisted.web.server import Site
 
 from statusjob.exchange import BytesProducer, ExchangeFailed, exchange
 from statusjob.server.settings import SETTINGS
 from statusjob.wire import BODY_LIMIT
+from tests.inbox import Inbox
+from tests.support import directory
 
 reactor: Any = _reactor
 
@@ -148,42 +150,6 @@ class Client:
         return closed
 
 
-class Receiver(Resource):
-    """
-    Receives webhooks.
-
-    @ivar results: by job, the terminal result that came.
-    """
-
-    isLeaf = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.results: dict[str, str] = {}
-        self._wanted: set[str] = set()
-        self._complete: Deferred[None] | None = None
-
-    def render_POST(self, request: Request) -> bytes:
-        assert request.content is not None
-        payload = json.loads(request.content.read())
-        if payload["result"] != "pending":
-            self.results[payload["job"]["id"]] = payload["result"]
-        if self._complete is not None and self._wanted <= set(self.results):
-            complete, self._complete = self._complete, None
-            complete.callback(None)
-        return b""
-
-    def received(self, jobs: set[str]) -> Deferred[None]:
-        """Fires when the end of each of these jobs has come."""
-        self._wanted = jobs
-        complete: Deferred[None] = Deferred()
-        if jobs <= set(self.results):
-            complete.callback(None)
-        else:
-            self._complete = complete
-        return complete
-
-
 class Worker:
     """
     Reports until its server is gone.
@@ -226,3 +192,51 @@ class Worker:
         self.acknowledged[job["id"]] = (job["version"], job["result"])
         self.reports += 1
         return str(job["id"])
+
+
+class ProcessTestCase(TestCase):
+    """Whatever a test starts is gone when it is over."""
+
+    timeout = 60
+
+    def setUp(self) -> None:
+        self.client = Client()
+        self.addCleanup(self.client.close)
+        self.directory = directory(self)
+
+    def watch(self, process: ServerProcess) -> ServerProcess:
+        self.addCleanup(process.kill)
+        return process
+
+    async def start(
+        self, program: tuple[str, ...] = TWIST, where: Path | None = None, **variables: str
+    ) -> ServerProcess:
+        return self.watch(await start(where or self.directory, variables, program))
+
+    async def stop(self, process: ServerProcess) -> None:
+        process.kill(signal.SIGTERM)
+        await self.assert_stopped(process)
+
+    async def assert_stopped(self, process: ServerProcess) -> None:
+        """It ends in good order. Twisted then dies of the very signal that asked for it."""
+        self.assertIn(await process.ended, (0, -signal.SIGTERM), process.output + process.errors)
+        self.assertIn(b"all that was acknowledged is on disk", process.output)
+        self.assertEqual(process.errors, b"")
+
+    def place(self, name: str) -> Path:
+        place = self.directory / name
+        place.mkdir()
+        return place
+
+
+class InboxTestCase(ProcessTestCase):
+    """With a receiver of webhooks on this machine."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.inbox = Inbox()
+        site = Site(self.inbox)
+        site.noisy = False
+        port = reactor.listenTCP(0, site, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        self.webhook = f"http://127.0.0.1:{port.getHost().port}/"

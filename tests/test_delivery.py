@@ -181,7 +181,7 @@ class ScheduleTests(DeliveryTestCase):
         for _ in range(ORIGIN_CONCURRENCY + 2):
             self.finish(self.job())
         self.finish(self.job("http://other.example/"))
-        self.box.clock.advance(0)
+        self.rounds()
         self.assertEqual(len(self.sender.sent), ORIGIN_CONCURRENCY + 1)
         self.sender.under_way[0].callback(OK)
         self.box.clock.advance(0)

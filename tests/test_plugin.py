@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from typing import Any
@@ -42,6 +43,16 @@ class PluginTests(SynchronousTestCase):
         self.assertIsInstance(service, tap.Server)
         self.assertEqual(service.ports, [])
         self.assertFalse(path.exists())
+
+    def test_what_is_imported_by_then_is_no_matter_of_garbage_collection(self) -> None:
+        options = tap.Options()
+        options.settings = resolve({}, {}, {})
+        gc.unfreeze()
+        self.addCleanup(gc.unfreeze)
+        self.plugin.makeService(options)
+        imported = len(gc.get_objects(generation=2))
+        self.assertGreater(gc.get_freeze_count(), 10_000)
+        self.assertLess(imported, 1_000)
 
     def test_finding_it_imports_neither_klein_nor_the_reactor(self) -> None:
         program = (

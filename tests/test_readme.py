@@ -34,6 +34,12 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
+def snippet(word: str) -> str:
+    """The one snippet of Python in which a word stands."""
+    (code,) = (each for each in blocks("python") if word in each)
+    return code
+
+
 class SnippetTests(TestCase):
     """Snippets and examples, each run against a server in a process of its own."""
 
@@ -67,22 +73,22 @@ class SnippetTests(TestCase):
         return await self.run_program(sys.executable, "-W", "error", "-c", code)
 
     async def test_waiting_for_the_demo_job_prints_how_it_ended(self) -> None:
-        said = await self.run_snippet(blocks("python")[0])
+        said = await self.run_snippet(snippet("on_update=print"))
         self.assertEqual(said, "pending\ncompleted\nit ended as completed\n")
 
     async def test_doing_a_job_ends_it(self) -> None:
-        said = await self.run_snippet(blocks("python")[1])
+        said = await self.run_snippet(snippet("half the frames"))
         self.assertRegex(
             said, rf"^watch it at {re.escape(self.server.url)}/jobs/[0-9a-f-]{{36}}\n$"
         )
 
     async def test_being_told_by_webhook_ends_the_waiting(self) -> None:
-        said = await self.run_snippet(on_a_free_port(blocks("python")[2]))
+        said = await self.run_snippet(on_a_free_port(snippet("webhook_url=")))
         self.assertEqual(said, "it ended as completed\n")
 
     async def test_a_memory_of_ones_own_remembers_what_a_webhook_told(self) -> None:
         file = str(self.directory / "handled.sqlite")
-        code = on_a_free_port(blocks("python")[3]).replace('"handled.sqlite"', repr(file))
+        code = on_a_free_port(snippet("StoredMemory")).replace('"handled.sqlite"', repr(file))
         self.assertEqual(await self.run_snippet(code), "told that it is completed\n")
         with closing(sqlite3.connect(file)) as database:
             [(id, rank)] = database.execute("SELECT id, rank FROM handled")
@@ -90,7 +96,7 @@ class SnippetTests(TestCase):
         self.assertGreater(rank, 2**62)
 
     async def test_a_hostile_receiver_is_left_in_the_end(self) -> None:
-        said = await self.run_snippet(blocks("python")[3])
+        said = await self.run_snippet(snippet("HostileReceiver"))
         self.assertEqual(said, "[503, 204]\n[b'hello', b'hello']\n")
 
     async def test_a_hostile_receiver_runs_from_the_shell(self) -> None:
@@ -113,6 +119,8 @@ class SnippetTests(TestCase):
         self.assertIn('{"result":"pending"}', said)
         self.assertIn('"progress":0.5,"message":"half the rows"', said)
         self.assertIn('"result":"completed"', said)
+        self.assertIn('"type":"webhook.test"', said)
+        self.assertIn('{"redelivered":0}', said)
 
     async def test_basic_polling_follows_the_demo_job(self) -> None:
         said = await self.run_example("basic_polling.py", self.server.url)

@@ -6,68 +6,30 @@ import signal
 import socket
 import sqlite3
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.trial.unittest import TestCase
-from twisted.web.server import Site
 
 from statusjob.exchange import ExchangeFailed
+from tests.inbox import disordered
 from tests.process import (
     MODULE,
     TWIST,
     TWISTD,
     Client,
-    Receiver,
+    InboxTestCase,
+    ProcessTestCase,
     ServerEnded,
     ServerProcess,
     Worker,
     reactor,
     spawn,
-    start,
 )
-from tests.support import directory
 
 
 def together(*jobs: Coroutine[Deferred[Any], Any, Any]) -> Deferred[list[Any]]:
     """Do all of it at the same time."""
     return gatherResults([Deferred.fromCoroutine(job) for job in jobs], consumeErrors=True)
-
-
-class ProcessTestCase(TestCase):
-    """Whatever a test starts is gone when it is over."""
-
-    timeout = 60
-
-    def setUp(self) -> None:
-        self.client = Client()
-        self.addCleanup(self.client.close)
-        self.directory = directory(self)
-
-    def watch(self, process: ServerProcess) -> ServerProcess:
-        self.addCleanup(process.kill)
-        return process
-
-    async def start(
-        self, program: tuple[str, ...] = TWIST, where: Path | None = None, **variables: str
-    ) -> ServerProcess:
-        return self.watch(await start(where or self.directory, variables, program))
-
-    async def stop(self, process: ServerProcess) -> None:
-        process.kill(signal.SIGTERM)
-        await self.assert_stopped(process)
-
-    async def assert_stopped(self, process: ServerProcess) -> None:
-        """It ends in good order. Twisted then dies of the very signal that asked for it."""
-        self.assertIn(await process.ended, (0, -signal.SIGTERM), process.output + process.errors)
-        self.assertIn(b"all that was acknowledged is on disk", process.output)
-        self.assertEqual(process.errors, b"")
-
-    def place(self, name: str) -> Path:
-        place = self.directory / name
-        place.mkdir()
-        return place
 
 
 class ServeTests(ProcessTestCase):
@@ -141,20 +103,7 @@ class RefusalTests(ProcessTestCase):
         )
 
 
-class ReceiverTestCase(ProcessTestCase):
-    """With a receiver of webhooks on this machine."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.receiver = Receiver()
-        site = Site(self.receiver)
-        site.noisy = False
-        port = reactor.listenTCP(0, site, interface="127.0.0.1")
-        self.addCleanup(port.stopListening)
-        self.webhook = f"http://127.0.0.1:{port.getHost().port}/"
-
-
-class GuardTests(ReceiverTestCase):
+class GuardTests(InboxTestCase):
     """Webhooks of a server that is open to the network."""
 
     async def test_they_go_to_a_host_of_an_allowed_network_and_to_no_other(self) -> None:
@@ -172,12 +121,12 @@ class GuardTests(ReceiverTestCase):
             codes.append(code)
             created = answer.get("id", "")
         self.assertEqual(codes, [400, 201])
-        await self.receiver.received({created}).addTimeout(30, reactor)
+        await self.inbox.received({created}).addTimeout(30, reactor)
         await self.client.close()
         await self.stop(process)
 
 
-class EndTests(ReceiverTestCase):
+class EndTests(InboxTestCase):
     """Ended while workers report; started again on the same file."""
 
     def workers(self, number: int) -> list[Worker]:
@@ -222,7 +171,8 @@ class EndTests(ReceiverTestCase):
             self.assertEqual({job["result"] for job in page["jobs"]}, {"completed"})
             cursor = page["next"]
         self.assertEqual(len(jobs), sum(len(worker.keys) for worker in workers))
-        await self.receiver.received(jobs).addTimeout(30, reactor)
+        await self.inbox.received(jobs).addTimeout(30, reactor)
+        self.assertEqual(disordered(self.inbox.arrivals), [])
 
     async def test_a_kill_in_the_middle_of_reports_loses_none(self) -> None:
         workers = self.workers(8)

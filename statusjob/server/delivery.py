@@ -15,7 +15,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from functools import partial
-from random import SystemRandom
+from random import random as _random
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
@@ -29,13 +29,11 @@ from statusjob.server.store import Store, StoreUnavailable, Tx, Update, outbox, 
 from statusjob.server.store.outbox import Claim
 from statusjob.server.store.outcomes import Outcome, Retry
 
-_system_random = SystemRandom().random
-
 #: Attempts under way at the same time, at most; how many of them are only for origins that have
 #: none under way; and how many begin in one turn of the reactor, which must not be held up.
 CONCURRENCY = 256
 RESERVED = 64
-BATCH = 32
+BATCH = 16
 #: The clock is taken to have been set when it moved by more than so many seconds of its own.
 CLOCK_STEP = 2.0
 #: A step of the schedule is lengthened by at most this part of itself.
@@ -65,7 +63,7 @@ class Delivery:
         *,
         schedule: Sequence[float],
         now: Callable[[], float] | None = None,
-        random: Callable[[], float] = _system_random,
+        random: Callable[[], float] = _random,
     ) -> None:
         """
         @param now: the store's clock, in seconds since the epoch; the reactor's if not given. Only
@@ -173,7 +171,7 @@ class Delivery:
                     id=claim.id,
                     kind=outcome.kind,
                     detail=outcome.detail,
-                    state=state,
+                    state=state or "not ours any more",
                 )
         return claims, next_due
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeVar
 
 import hyperlink
@@ -60,6 +61,7 @@ class Registered:
     secret: str | None = field(default=None, repr=False)
 
 
+@lru_cache(maxsize=64)
 def parse_url(url: str) -> hyperlink.URL:
     """
     A webhook's URL as it goes over the wire, in ASCII.
@@ -121,7 +123,8 @@ def register(
     found = webhooks.find(tx, webhook.url, job_id=job_id, kind=kind)
     events = webhook.event_types
     if found is not None:
-        if webhook.secret is not None and webhook.secret != found["secret"]:
+        # After a rotation the old secret is as good as the new one, for as long as it signs.
+        if webhook.secret not in (None, *webhooks.valid_secrets(tx, found["id"])):
             raise WebhookConflict("this URL is registered with another secret")
         if webhook.events is not None and found["events"] != " ".join(events):
             raise WebhookConflict("this URL is registered with other events")

@@ -235,6 +235,11 @@ def rotate(tx: Tx, webhook_id: str, secret: str) -> None:
     tx.execute("UPDATE webhooks SET secret = :secret WHERE id = :id", id=webhook_id, secret=secret)
 
 
+def forget_secrets(tx: Tx) -> None:
+    """Delete secrets that sign no more."""
+    tx.execute("DELETE FROM old_secrets WHERE until <= :now", now=tx.now)
+
+
 def remove(tx: Tx, url: str, *, job_id: str) -> None:
     """Tell a job's webhook no more updates; what is written for it already still goes."""
     tx.execute(
