@@ -107,6 +107,27 @@ class RoomTests(RoundsTestCase):
             begun.append(len(self.sender.sent))
         self.assertEqual(begun, [8, 16, 20, 20])
 
+    def test_only_so_many_are_settled_in_one_turn(self) -> None:
+        self.patch(delivery, "SETTLED", 12)
+        self.due("a", ORIGIN_CONCURRENCY)
+        self.due("b", ORIGIN_CONCURRENCY)
+        self.rounds(20)
+        self.end_all()
+        settled = []
+        for _ in range(4):
+            self.box.clock.advance(0.003)
+            settled.append(self.states().count("delivered"))
+        self.assertEqual(settled, [12, 24, 30, 30])
+
+    def test_stopping_settles_all_of_them(self) -> None:
+        self.patch(delivery, "SETTLED", 3)
+        self.due("a", 8)
+        self.rounds()
+        stopping = self.stop(10)
+        self.end_all()
+        self.successResultOf(stopping)
+        self.assertEqual(set(self.states()), {"delivered"})
+
     def test_rounds_follow_each_other_while_there_is_work(self) -> None:
         self.sender.answers = lambda claim: OK
         self.due("busy", 100)
