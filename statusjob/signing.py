@@ -16,6 +16,7 @@ import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 #: How many bytes a secret has: those that we make, and the bounds for those brought along.
 SECRET_BYTES = 32
@@ -181,6 +182,7 @@ def _only(name: bytes, get_headers: GetHeaders) -> bytes:
     return values[0].strip()
 
 
+@lru_cache(maxsize=1024)
 def _key(secret: str) -> bytes:
     if not secret.startswith(_PREFIX):
         raise BadSecret(f"a webhook secret must begin with {_PREFIX}")

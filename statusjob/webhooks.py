@@ -13,8 +13,8 @@ from typing import Annotated, Any, Protocol
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from statusjob.jobs import TEST_EVENT, EventType
-from statusjob.wire import Kind, Name, NewWebhook, encode, event_types, rfc3339
+from statusjob.jobs import DEMO_KIND, TEST_EVENT, EventType
+from statusjob.wire import Confidential, Kind, Name, NewWebhook, encode, event_types, rfc3339
 
 
 class Record(Protocol):
@@ -33,6 +33,8 @@ class NewScopedWebhook(NewWebhook, frozen=True, forbid_unknown_fields=True):
         super().__post_init__()
         if self.job is not None and self.kind is not None:
             raise ValueError("a webhook is for a `job` or for a `kind`, not for both")
+        if self.kind == DEMO_KIND:
+            raise ValueError(f"of the kind `{DEMO_KIND}` only webhooks for one job are told")
 
 
 class WebhookChange(Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,7 +58,7 @@ class WebhookChange(Struct, frozen=True, forbid_unknown_fields=True):
         return () if self.events is UNSET else event_types(self.events)
 
 
-class Rotation(Struct, frozen=True, forbid_unknown_fields=True):
+class Rotation(Confidential, frozen=True, forbid_unknown_fields=True):
     """A secret to sign with from now on; C{None} asks the server to make one."""
 
     secret: str | None = None

@@ -119,7 +119,14 @@ def event_types(asked: Collection[EventType]) -> tuple[EventType, ...]:
     return tuple(each for each in EventType if each in asked)
 
 
-class NewWebhook(Struct, frozen=True, forbid_unknown_fields=True):
+class Confidential(Struct, frozen=True):
+    """What is not shown where it is merely mentioned, such as a traceback: it holds secrets."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+class NewWebhook(Confidential, frozen=True, forbid_unknown_fields=True):
     """A webhook to register; C{secret} C{None} asks the server to make one."""
 
     url: Url
@@ -154,7 +161,7 @@ class NewJob(Struct, frozen=True, forbid_unknown_fields=True):
             _contained("metadata", self.metadata, METADATA_LIMIT)
 
 
-class Registration(Struct, frozen=True):
+class Registration(Confidential, frozen=True):
     """C{webhooks/register} and C{webhooks/unregister}; old clients may send more, unheeded."""
 
     url: str | None = None

@@ -45,11 +45,25 @@ class OutboxTestCase(CoreTestCase):
     def progress(self, value: float) -> None:
         self.say(b'{"progress":%f}' % value)
 
-    def claim(self, limit: int = 100) -> list[Claim]:
-        return self.write(self.box, lambda tx: outbox.claim(tx, NODE, limit, limit))
+    def due(self, origin: str, jobs: int = 1, **members: Any) -> None:
+        """Let so many terminal updates be due at an origin."""
+        for _ in range(jobs):
+            job = self.create(self.box)
+            self.register(f"http://{origin}/", job, **members)
+            self.say(COMPLETED, job)
+
+    def claim(self, limit: int = 100, node: str = NODE) -> list[Claim]:
+        return self.write(self.box, lambda tx: outbox.claim(tx, node, limit, limit))
 
     def settle(
-        self, claim: Claim, outcome: str | int = "ok", wait: float | None = None, **more: Any
+        self,
+        claim: Claim,
+        outcome: str | int = "ok",
+        wait: float | None = None,
+        *,
+        node: str = NODE,
+        u: float = 0.0,
+        **more: Any,
     ) -> str | None:
         """
         Settle an attempt.
@@ -61,8 +75,8 @@ class OutboxTestCase(CoreTestCase):
             what = Outcome("http", outcome, **more)
         else:
             what = Outcome(outcome, 200 if outcome == "ok" else None, **more)
-        retry = Retry(wait=wait or 0, exhausted=wait is None, lifetime=LIFETIME, u=0.0)
-        return self.write(self.box, lambda tx: outcomes.settle(tx, NODE, claim, what, retry))
+        retry = Retry(wait=wait or 0, exhausted=wait is None, lifetime=LIFETIME, u=u)
+        return self.write(self.box, lambda tx: outcomes.settle(tx, node, claim, what, retry))
 
     def slots(self, core: Core | None = None) -> list[Slot]:
         """The deliveries, the oldest version first; due times are seconds since the start."""

@@ -12,12 +12,6 @@ from tests.test_outbox import ALL, COMPLETED, OutboxTestCase, Slot
 class ClaimTests(OutboxTestCase):
     """Who is served, and in which order."""
 
-    def due(self, origin: str, jobs: int) -> None:
-        for _ in range(jobs):
-            job = self.create(self.box)
-            self.register(f"http://{origin}/", job)
-            self.say(COMPLETED, job)
-
     def test_a_claim_has_all_that_an_attempt_needs(self) -> None:
         self.register(secret=SECRET)
         self.say(COMPLETED)

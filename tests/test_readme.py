@@ -119,6 +119,8 @@ class SnippetTests(TestCase):
         self.assertIn('{"result":"pending"}', said)
         self.assertIn('"progress":0.5,"message":"half the rows"', said)
         self.assertIn('"result":"completed"', said)
+        self.assertIn('"type":"webhook.test"', said)
+        self.assertIn('{"redelivered":0}', said)
 
     async def test_basic_polling_follows_the_demo_job(self) -> None:
         said = await self.run_example("basic_polling.py", self.server.url)

@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet.defer import fail
 
 from statusjob.server.store import StoreBusy, StoreFull
+from statusjob.server.web.problems import DETAIL_LIMIT
 from statusjob.wire import DEPTH_LIMIT
 from tests.support import Reply, ServerTestCase
 
@@ -107,6 +108,14 @@ class BodyTests(ServerTestCase):
             b'{"version":7}',
             b'{"result":"error","error":{"code":"x","trace":"..."}}',
         )
+
+    def test_what_is_absurdly_long_is_not_repeated(self) -> None:
+        for body in (b'{"%b":1}', b'{"result":"%b"}'):
+            problem = self.assert_problem(
+                self.report(body % (b"x" * 100_000)), 400, "invalid-request"
+            )
+            self.assertIn("x" * 100, problem["detail"])
+            self.assertLess(len(problem["detail"]), 2 * DETAIL_LIMIT)
 
     def test_members_that_do_not_go_together(self) -> None:
         self.assert_refused(

@@ -73,10 +73,11 @@ class Deliveries:
 
     def redeliver(self, webhook_id: str, delivery_id: str) -> Deferred[int]:
         """
-        Make one delivery once more, whatever became of it, with the same id: C{1}.
+        Make one delivery once more, whatever became of it, with the same id: C{1}. One that waits
+        for its next attempt waits no longer.
 
         The Deferred fails with L{UnknownWebhook}, L{UnknownDelivery}, or L{WebhookConflict} while
-        it or a newer update is under way or the webhook is disabled.
+        it is being sent, another update of its job is under way or the webhook is disabled.
         """
 
         def work(tx: Tx) -> int:
@@ -86,7 +87,9 @@ class Deliveries:
                 raise UnknownDelivery
             if not deliveries.redeliver(tx, delivery_id):
                 raise WebhookConflict(
-                    f"this delivery is {state}, or a newer update of its job is on its way"
+                    "this delivery is being sent"
+                    if state == "sending"
+                    else "another update of its job is on its way"
                 )
             tx.announce(Update(deliveries=1))
             return 1
@@ -95,23 +98,25 @@ class Deliveries:
 
     def redeliver_failed(self, webhook_id: str, since: float) -> Deferred[int]:
         """
-        Make all that is dead since a time (seconds since the epoch) once more, of each job the
-        newest, with the same ids: how many.
+        Make all that died since a time (seconds since the epoch) once more, of each job the
+        newest, with the same ids: how many. What dies meanwhile is left out: it is no reason to
+        go on for ever. Whoever hangs up before the answer may have had only a part of it made.
 
         The Deferred fails with L{UnknownWebhook}, or L{WebhookConflict} if it is disabled.
         """
         return Deferred.fromCoroutine(self._redeliver_failed(webhook_id, since))
 
     async def _redeliver_failed(self, webhook_id: str, since: float) -> int:
-        def work(tx: Tx) -> int:
+        def work(tx: Tx) -> tuple[int, float]:
             _enabled(tx, webhook_id)
-            count = deliveries.redeliver_dead(tx, webhook_id, since, REDELIVERY_BATCH)
+            last = tx.now if until is None else until
+            count = deliveries.redeliver_dead(tx, webhook_id, since, last, REDELIVERY_BATCH)
             tx.announce(Update(deliveries=count))
-            return count
+            return count, last
 
-        total = 0
+        total, until = 0, None
         while True:
-            count = await self._store.write(work)
+            count, until = await self._store.write(work)
             total += count
             if count < REDELIVERY_BATCH:
                 return total

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from random import SystemRandom
+from functools import partial
+from random import random as _random
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
@@ -28,8 +29,6 @@ from statusjob.server.store import Store, StoreUnavailable, Tx, Update, outbox, 
 from statusjob.server.store.outbox import Claim
 from statusjob.server.store.outcomes import Outcome, Retry
 
-_system_random = SystemRandom().random
-
 #: Attempts under way at the same time, at most; how many of them are only for origins that have
 #: none under way; and how many begin in one turn of the reactor, which must not be held up.
 CONCURRENCY = 256
@@ -39,6 +38,8 @@ BATCH = 16
 CLOCK_STEP = 2.0
 #: A step of the schedule is lengthened by at most this part of itself.
 JITTER = 0.25
+#: What became of an attempt whose outcome nobody foresaw, or could not be written down.
+WRONG = Outcome(kind="connect", detail="it went wrong; the log has more")
 #: A paused origin holds a delivery up for as long as its attempts would have taken, but for no
 #: fewer seconds than this.
 SHORTEST_LIFETIME = 86_400.0
@@ -62,7 +63,7 @@ class Delivery:
         *,
         schedule: Sequence[float],
         now: Callable[[], float] | None = None,
-        random: Callable[[], float] = _system_random,
+        random: Callable[[], float] = _random,
     ) -> None:
         """
         @param now: the store's clock, in seconds since the epoch; the reactor's if not given. Only
@@ -151,9 +152,14 @@ class Delivery:
         judged = [(claim, outcome, self._retry(claim)) for claim, outcome in over]
         try:
             states, claims, next_due = await self._store.write(work)
-        except BaseException:
+        except StoreUnavailable:
             self._over[:0] = over
             raise
+        except Exception:
+            if not judged:
+                raise
+            await self._settle_singly(judged)
+            return [], self._now()
         if abs(step) > CLOCK_STEP:
             self._ahead += step
             self._log.info("the clock was set by {step:+.0f} s", step=step)
@@ -165,9 +171,33 @@ class Delivery:
                     id=claim.id,
                     kind=outcome.kind,
                     detail=outcome.detail,
-                    state=state,
+                    state=state or "not ours any more",
                 )
         return claims, next_due
+
+    async def _settle_singly(self, judged: Sequence[tuple[Claim, Outcome, Retry]]) -> None:
+        """
+        Settle attempts one by one, since together it failed in a way that nobody foresaw: the one
+        to blame must hold up no other. It counts as failed; if even that cannot be written down,
+        it stays as it is until the next start.
+        """
+        for index, (claim, outcome, retry) in enumerate(judged):
+            for what in (outcome, WRONG):
+                settle = partial(
+                    outcomes.settle, node=self._node, claim=claim, outcome=what, retry=retry
+                )
+                try:
+                    await self._store.write(settle)
+                    break
+                except StoreUnavailable:
+                    self._over[:0] = [each[:2] for each in judged[index:]]
+                    raise
+                except Exception:
+                    self._log.failure(
+                        "an attempt of {id} cannot be settled as {kind}",
+                        id=claim.id,
+                        kind=what.kind,
+                    )
 
     def _retry(self, claim: Claim) -> Retry:
         exhausted = claim.attempt >= len(self._schedule)
@@ -185,7 +215,7 @@ class Delivery:
         except Exception:
             # Not foreseen, but no reason to leave it unsettled: it would block its slot for ever.
             self._log.failure("an attempt of {id} went wrong", id=claim.id)
-            outcome = Outcome(kind="connect", detail="it went wrong; the log has more")
+            outcome = WRONG
         self._over.append((claim, outcome))
 
     def _failed(self, failure: Failure) -> None:

@@ -219,6 +219,7 @@ class Lifecycle:
         gone = ledger.expire(tx, tx.now - retention, EXPIRY_BATCH)
         forgotten = webhooks.forget_removed(tx, EXPIRY_BATCH)
         webhooks.forget_origins(tx, EXPIRY_BATCH)
+        webhooks.forget_secrets(tx)
         return max(gone, forgotten) == EXPIRY_BATCH
 
     async def _create_checked(

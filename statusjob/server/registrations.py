@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import TypeVar
 
 import hyperlink
 from msgspec import UNSET
@@ -29,6 +30,8 @@ ORIGIN_LIMIT = 1_000
 TOTAL_LIMIT = 10_000
 #: Most secrets that sign at the same time: the present one and those of recent rotations.
 SECRETS_LIMIT = 4
+
+T = TypeVar("T")
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -120,7 +123,8 @@ def register(
     found = webhooks.find(tx, webhook.url, job_id=job_id, kind=kind)
     events = webhook.event_types
     if found is not None:
-        if webhook.secret is not None and webhook.secret != found["secret"]:
+        # After a rotation the old secret is as good as the new one, for as long as it signs.
+        if webhook.secret not in (None, *webhooks.valid_secrets(tx, found["id"])):
             raise WebhookConflict("this URL is registered with another secret")
         if webhook.events is not None and found["events"] != " ".join(events):
             raise WebhookConflict("this URL is registered with other events")
@@ -179,17 +183,20 @@ class Registrations:
         """
         return self._store.write(lambda tx: webhooks.remove(tx, url, job_id=find(tx, job_id).id))
 
-    def add(self, webhook: NewScopedWebhook) -> Deferred[Registered]:
+    def add(self, webhook: NewScopedWebhook) -> Deferred[tuple[Row, str | None]]:
         """
         Register a webhook for its scope. Fails as L{register} does.
 
+        @return: fires with the registration, and its secret unless it was there already.
         @raise BadInput: from L{check}.
         """
 
-        def work(tx: Tx) -> Registered:
+        def work(tx: Tx) -> tuple[Row, str | None]:
             if webhook.job is not None:
-                return self._for_job(tx, find(tx, webhook.job), webhook)
-            return register(tx, webhook, kind=webhook.kind)
+                registered = self._for_job(tx, find(tx, webhook.job), webhook)
+            else:
+                registered = register(tx, webhook, kind=webhook.kind)
+            return known(tx, registered.id), registered.secret
 
         return self._checked(webhook, work)
 
@@ -260,7 +267,7 @@ class Registrations:
             known(tx, webhook_id)
             valid = webhooks.valid_secrets(tx, webhook_id)
             if secret != valid[0]:
-                if len(valid) >= SECRETS_LIMIT:
+                if secret not in valid and len(valid) >= SECRETS_LIMIT:
                     raise WebhookConflict(
                         f"{SECRETS_LIMIT} secrets sign already: wait until the overlap of the"
                         " oldest is over"
@@ -271,9 +278,7 @@ class Registrations:
         made = _new_secret()
         return self._store.write(work)
 
-    def _checked(
-        self, webhook: NewWebhook, work: Callable[[Tx], Registered]
-    ) -> Deferred[Registered]:
+    def _checked(self, webhook: NewWebhook, work: Callable[[Tx], T]) -> Deferred[T]:
         check(webhook)
         checked = self._check_address(webhook.url)
         return checked.addCallback(lambda _: self._store.write(work))

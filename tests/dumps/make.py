@@ -75,9 +75,10 @@ def populate(core: Core) -> None:
     fired(core.lifecycle.cancel(cancelled.id))
     fired(core.lifecycle.create(new_job(b'{"kind":"keyed"}'), key="key", key_hash="hash"))
     wide = NewScopedWebhook(url=URL, kind="delivered", name="kind", secret=SECRET)
-    fired(core.registrations.rotate(fired(core.registrations.add(wide)).id, None))
-    gone = fired(core.registrations.add(NewScopedWebhook(url=URL, name="gone", secret=SECRET)))
-    fired(core.registrations.change(gone.id, WebhookChange(enabled=False)))
+    rotated, _ = fired(core.registrations.add(wide))
+    fired(core.registrations.rotate(rotated["id"], None))
+    gone, _ = fired(core.registrations.add(NewScopedWebhook(url=URL, name="gone", secret=SECRET)))
+    fired(core.registrations.change(gone["id"], WebhookChange(enabled=False)))
     # As a crash leaves it: claimed, and nothing settled.
     report(create(told % (b"sending", URL.encode(), SECRET.encode())), b'{"result":"completed"}')
     fired(core.store.write(lambda tx: outbox.claim(tx, NODE, 10, 10)))

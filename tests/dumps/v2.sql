@@ -134,9 +134,9 @@ CREATE TABLE origins (
                 served_at REAL NOT NULL DEFAULT 0,
                 lease TEXT,
                 leased_until REAL NOT NULL DEFAULT 0
-            , slots INTEGER NOT NULL DEFAULT 16, failed_at REAL NOT NULL DEFAULT 0) STRICT
+            , slots INTEGER NOT NULL DEFAULT 16, round INTEGER NOT NULL DEFAULT 0, down_since REAL) STRICT
             ;
-INSERT INTO "origins" VALUES(1,'https://receiver.example:443',0.0,2,1732384813.0,'node',1732384873.0,4,1732384810.0);
+INSERT INTO "origins" VALUES(1,'https://receiver.example:443',0.0,2,1732384813.0,'node',1732384873.0,4,2,1732384808.0);
 CREATE TABLE schema_version (version INTEGER NOT NULL, compatible INTEGER NOT NULL);
 INSERT INTO "schema_version" VALUES(2,2);
 CREATE TABLE webhooks (

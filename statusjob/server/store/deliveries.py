@@ -29,21 +29,25 @@ def page(
     @param before: when the last one of the page before was made, and its id.
     """
     moment, delivery_id = before or (None, None)
+    made = "d.created_at"
     conditions = ["d.webhook_id = :webhook_id"]
-    if before is not None:
-        conditions.append("(d.created_at, d.id) < (:moment, :id)")
     if state is not None:
-        conditions.append("d.state = :state")
+        assert state in STATES, state
+        conditions.append(f"d.state = '{state}'")
+    if state == "dead":
+        # Few are, in an index of their own: it is not worth following the whole log for them.
+        made = "+d.created_at"
+    if before is not None:
+        conditions.append(f"({made}, d.id) < (:moment, :id)")
     return tx.all(
         "SELECT d.id, d.type, d.job_id, d.version, d.state, d.reason, d.created_at,"
         " d.finished_at, CASE WHEN d.state = 'pending' THEN CASE WHEN o.paused_until > d.due_at"
         " THEN o.paused_until ELSE d.due_at END END AS next_at"
         " FROM deliveries d JOIN origins o ON o.id = d.origin_id"
-        f" WHERE {' AND '.join(conditions)} ORDER BY d.created_at DESC, d.id DESC LIMIT :limit",
+        f" WHERE {' AND '.join(conditions)} ORDER BY {made} DESC, d.id DESC LIMIT :limit",
         webhook_id=webhook_id,
         moment=moment,
         id=delivery_id,
-        state=state,
         limit=limit,
     )
 
@@ -71,25 +75,36 @@ def state_of(tx: Tx, webhook_id: str, delivery_id: str) -> str | None:
 
 def redeliver(tx: Tx, delivery_id: str) -> bool:
     """
-    Let a delivery that is over be due again, with the same id and a new schedule.
+    Let a delivery that is over, or waits for its next attempt, be due now, with the same id and
+    a new schedule.
 
-    @return: whether it is; not if a newer update for the same webhook and job is under way.
+    @return: whether it is; not while it is being sent, nor, if it is over, while another update
+        for the same webhook and job is under way.
     """
-    return tx.execute(f"{_AGAIN} WHERE id = :id AND {_FREE}", id=delivery_id, now=tx.now) > 0
+    return (
+        tx.execute(
+            f"{_AGAIN} WHERE id = :id AND (state = 'pending' OR {_FREE})",
+            id=delivery_id,
+            now=tx.now,
+        )
+        > 0
+    )
 
 
-def redeliver_dead(tx: Tx, webhook_id: str, since: float, limit: int) -> int:
+def redeliver_dead(tx: Tx, webhook_id: str, since: float, until: float, limit: int) -> int:
     """
-    Let deliveries that died since a time be due again, of each job the newest; how many.
+    Let deliveries that died in a span of time be due again, of each job the newest; how many.
     """
     return tx.execute(
         f"{_AGAIN} WHERE id IN (SELECT id FROM deliveries WHERE webhook_id = :webhook_id"
-        f" AND state = 'dead' AND finished_at >= :since AND job_id IS NOT NULL AND {_FREE}"
+        " AND state = 'dead' AND finished_at BETWEEN :since AND :until AND job_id IS NOT NULL"
+        f" AND {_FREE}"
         " AND NOT EXISTS (SELECT 1 FROM deliveries n WHERE n.webhook_id = deliveries.webhook_id"
         " AND n.job_id = deliveries.job_id AND n.version > deliveries.version)"
         " ORDER BY finished_at LIMIT :limit)",
         webhook_id=webhook_id,
         since=since,
+        until=until,
         now=tx.now,
         limit=limit,
     )

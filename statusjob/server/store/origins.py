@@ -36,10 +36,10 @@ _WAITING = (
 def ready(tx: Tx, node: str) -> list[Row]:
     """
     Origins for which something is due and that C{node} may serve, the longest unserved first:
-    C{id}, C{slots}, C{busy} (attempts under way), C{lease} (who had it before).
+    C{id}, C{slots}, C{busy} (attempts under way), C{round}.
     """
     return tx.all(
-        f"{_WAITING} SELECT o.id, o.slots, o.lease, (SELECT COUNT(*) FROM deliveries"
+        f"{_WAITING} SELECT o.id, o.slots, o.round, (SELECT COUNT(*) FROM deliveries"
         " WHERE origin_id = o.id AND state = 'sending') AS busy"
         " FROM waiting JOIN origins o ON o.id = waiting.id"
         " WHERE o.paused_until <= :now AND (o.leased_until <= :now OR o.lease = :node)"
@@ -50,14 +50,33 @@ def ready(tx: Tx, node: str) -> list[Row]:
     )
 
 
-def lease(tx: Tx, origin_id: int, node: str, seconds: float) -> None:
-    """Only C{node} may serve this origin for so many seconds from now."""
-    tx.execute(
-        "UPDATE origins SET lease = :node, leased_until = :until, served_at = :now WHERE id = :id",
-        id=origin_id,
-        node=node,
-        until=tx.now + seconds,
+def lapsed(tx: Tx, node: str) -> list[int]:
+    """Origins at which a node other than C{node} was sending something when its lease ended."""
+    rows = tx.all(
+        "SELECT DISTINCT o.id FROM deliveries d JOIN origins o ON o.id = d.origin_id"
+        " WHERE d.state = 'sending' AND o.lease <> :node AND o.leased_until <= :now",
         now=tx.now,
+        node=node,
+    )
+    return [row["id"] for row in rows]
+
+
+def lease(tx: Tx, origin_id: int, node: str, seconds: float) -> bool:
+    """
+    Only C{node} may serve this origin for so many seconds from now.
+
+    @return: whether that is so; not if another node was faster.
+    """
+    return (
+        tx.execute(
+            "UPDATE origins SET lease = :node, leased_until = :until, served_at = :now"
+            " WHERE id = :id AND (leased_until <= :now OR lease = :node)",
+            id=origin_id,
+            node=node,
+            until=tx.now + seconds,
+            now=tx.now,
+        )
+        > 0
     )
 
 
@@ -76,16 +95,21 @@ def next_unpaused(tx: Tx) -> float | None:
 
 
 def answered(tx: Tx, origin_id: int) -> None:
-    """It works: let it have one more at a time. What failed while it was paused is due now."""
+    """
+    It works: let it have one more at a time. If it was paused, what failed since it began to fail
+    is due now. What had failed before goes on waiting: an origin that works for a moment now and
+    then would soon use up all attempts.
+    """
     row = tx.one(
-        "SELECT failures FROM origins WHERE id = :id AND (failures > 0 OR slots < :most)",
+        "SELECT failures, down_since FROM origins"
+        " WHERE id = :id AND (failures > 0 OR slots < :most)",
         id=origin_id,
         most=CONCURRENCY,
     )
     if row is None:
         return
     tx.execute(
-        "UPDATE origins SET failures = 0,"
+        "UPDATE origins SET failures = 0, down_since = NULL,"
         " slots = CASE WHEN slots < :most THEN slots + 1 ELSE slots END WHERE id = :id",
         id=origin_id,
         most=CONCURRENCY,
@@ -93,41 +117,48 @@ def answered(tx: Tx, origin_id: int) -> None:
     if row["failures"] >= OPEN_AFTER:
         tx.execute(
             "UPDATE deliveries SET due_at = :now WHERE origin_id = :id AND state = 'pending'"
-            " AND attempts > 0 AND due_at > :now",
+            " AND attempts > 0 AND due_at > :now AND NOT EXISTS (SELECT 1 FROM attempts a"
+            " WHERE a.delivery_id = deliveries.id AND a.ended_at < :since)",
             id=origin_id,
             now=tx.now,
+            since=row["down_since"],
         )
 
 
-def failed(tx: Tx, origin_id: int, begun_at: float, u: float, asked: float | None) -> bool:
+def failed(tx: Tx, origin_id: int, round_: int, u: float, asked: float | None) -> bool:
     """
     It does not work: let it have half as many, and pause it if that goes on.
 
-    @param begun_at: when the attempt began. Of those that began before the last failure was
-        noted nothing new is learned, and only what they ask for is heeded.
+    @param round_: to which the attempt belongs. Of each round only the first failure counts; of
+        the others only what they ask for is heeded.
     @param u: a random number from 0 to 1.
     @param asked: seconds of pause that the receiver asked for, if it did.
     @return: whether it is failing for so long that it is paused.
     """
     row = tx.one(
-        "SELECT slots, failures, failed_at, paused_until FROM origins WHERE id = :id", id=origin_id
+        "SELECT slots, failures, round, paused_until FROM origins WHERE id = :id", id=origin_id
     )
     if row is None:
         return False
-    slots, failures, failed_at = row["slots"], row["failures"], row["failed_at"]
+    failures = row["failures"]
     pause = 0.0 if asked is None else min(max(0.0, asked), LONGEST_RETRY_AFTER)
-    if begun_at > failed_at:
-        slots, failures, failed_at = max(1, slots // 2), failures + 1, tx.now
+    if round_ == row["round"]:
+        failures += 1
         if failures >= OPEN_AFTER:
             doubled = FIRST_PAUSE * 2.0 ** min(failures - OPEN_AFTER, 16)
             pause = max(pause, min(doubled, LONGEST_PAUSE) * (1 + JITTER * u))
-    tx.execute(
-        "UPDATE origins SET slots = :slots, failures = :failures, failed_at = :failed_at,"
-        " paused_until = :paused_until WHERE id = :id",
-        id=origin_id,
-        slots=slots,
-        failures=failures,
-        failed_at=failed_at,
-        paused_until=max(row["paused_until"], tx.now + pause if pause else 0.0),
-    )
+        tx.execute(
+            "UPDATE origins SET slots = :slots, failures = :failures, round = round + 1,"
+            " down_since = COALESCE(down_since, :now) WHERE id = :id",
+            id=origin_id,
+            slots=max(1, row["slots"] // 2),
+            failures=failures,
+            now=tx.now,
+        )
+    if pause and tx.now + pause > row["paused_until"]:
+        tx.execute(
+            "UPDATE origins SET paused_until = :until WHERE id = :id",
+            id=origin_id,
+            until=tx.now + pause,
+        )
     return bool(failures >= OPEN_AFTER)

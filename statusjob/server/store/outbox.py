@@ -29,16 +29,16 @@ class Claim:
     A delivery that is ours to attempt.
 
     @ivar attempt: counts from 1.
-    @ivar begun_at: when the attempt began, in seconds since the epoch.
+    @ivar round: of its origin, see L{origins.failed}.
     """
 
     id: str
     attempt: int
     webhook_id: str
     origin_id: int
+    round: int
     job_id: str | None
     type: str
-    begun_at: float
     url: str = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
     body: bytes = field(repr=False)
@@ -125,7 +125,9 @@ def _next_progress(tx: Tx, webhook_id: str, job_id: str) -> float:
     )
     if row is None or row["begun_at"] is None:
         return tx.now
-    return max(tx.now, float(row["begun_at"]) + PROGRESS_INTERVAL)
+    # The clock may have been set back meanwhile.
+    since = max(0.0, tx.now - float(row["begun_at"]))
+    return tx.now + max(0.0, PROGRESS_INTERVAL - since)
 
 
 def claim(tx: Tx, node: str, room: int, shared: int) -> list[Claim]:
@@ -140,26 +142,25 @@ def claim(tx: Tx, node: str, room: int, shared: int) -> list[Claim]:
     @param shared: how many of them may go to origins that have attempts under way already. The
         others are for those that have none, so that no slow origin keeps them waiting.
     """
+    for origin_id in origins.lapsed(tx, node):
+        # Whoever was sending there is gone, or too late.
+        _take_back(tx, "origin_id = :origin_id", origin_id=origin_id)
     taken: list[Claim] = []
     for origin in origins.ready(tx, node):
         if len(taken) == room:
             break
-        if origin["lease"] not in (None, node):
-            # Its lease is over: whoever had it is gone, or too late.
-            _take_back(tx, "origin_id = :origin_id", origin_id=origin["id"])
         free = min(origin["slots"], origins.CONCURRENCY) - origin["busy"]
         first = 0 if origin["busy"] else 1
         limit = min(free, room - len(taken), max(first, shared))
-        if limit <= 0:
+        if limit <= 0 or not origins.lease(tx, origin["id"], node, LEASE):
             continue
-        origins.lease(tx, origin["id"], node, LEASE)
-        claims = _claim_at(tx, origin["id"], limit)
+        claims = _claim_at(tx, origin["id"], origin["round"], limit)
         shared -= max(0, len(claims) - first)
         taken += claims
     return taken
 
 
-def _claim_at(tx: Tx, origin_id: int, limit: int) -> list[Claim]:
+def _claim_at(tx: Tx, origin_id: int, round_: int, limit: int) -> list[Claim]:
     due = tx.all(
         "SELECT d.id, d.attempts, d.webhook_id, d.job_id, d.type, w.url, w.secret, b.body,"
         " EXISTS (SELECT 1 FROM old_secrets WHERE webhook_id = w.id) AS rotated"
@@ -171,10 +172,10 @@ def _claim_at(tx: Tx, origin_id: int, limit: int) -> list[Claim]:
         now=tx.now,
         limit=limit,
     )
-    return [_begin(tx, origin_id, row) for row in due]
+    return [_begin(tx, origin_id, round_, row) for row in due]
 
 
-def _begin(tx: Tx, origin_id: int, row: Row) -> Claim:
+def _begin(tx: Tx, origin_id: int, round_: int, row: Row) -> Claim:
     tx.execute(
         "UPDATE deliveries SET state = 'sending', attempts = attempts + 1, begun_at = :now"
         " WHERE id = :id",
@@ -187,9 +188,9 @@ def _begin(tx: Tx, origin_id: int, row: Row) -> Claim:
         attempt=row["attempts"] + 1,
         webhook_id=row["webhook_id"],
         origin_id=origin_id,
+        round=round_,
         job_id=row["job_id"],
         type=row["type"],
-        begun_at=tx.now,
         url=row["url"],
         secrets=webhooks.valid_secrets(tx, row["webhook_id"]) if row["rotated"] else keys,
         body=row["body"].encode(),
@@ -214,9 +215,19 @@ def release(tx: Tx) -> None:
 
 def _take_back(tx: Tx, which: str, **values: object) -> None:
     """
-    Let what is being sent be due again at once, unless a newer update waits in its place. The
-    attempt does not count: crashes must not use up the schedule.
+    Let what is being sent be due again at once, unless a newer update waits in its place or its
+    webhook was disabled meanwhile. The attempt does not count: crashes must not use up the
+    schedule.
     """
+    tx.execute(
+        "UPDATE deliveries SET state = 'dead', finished_at = :now, reason = :was_disabled ||"
+        " (SELECT reason FROM webhooks WHERE webhooks.id = webhook_id)"
+        f" WHERE {which} AND state = 'sending' AND job_id IS NOT NULL AND EXISTS"
+        " (SELECT 1 FROM webhooks WHERE webhooks.id = webhook_id AND enabled = 0)",
+        now=tx.now,
+        was_disabled=webhooks.WAS_DISABLED,
+        **values,
+    )
     tx.execute(
         "UPDATE deliveries SET state = 'superseded', finished_at = :now"
         f" WHERE {which} AND state = 'sending' AND EXISTS (SELECT 1 FROM deliveries n"
@@ -248,8 +259,7 @@ def shift(tx: Tx, seconds: float) -> None:
         now=tx.now,
     )
     tx.execute(
-        "UPDATE origins SET paused_until = paused_until + :by, failed_at = failed_at + :by,"
-        " leased_until = leased_until + :by",
+        "UPDATE origins SET paused_until = paused_until + :by, leased_until = leased_until + :by",
         by=seconds,
     )
     tx.execute(

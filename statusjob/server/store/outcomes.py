@@ -10,6 +10,9 @@ from statusjob.jobs import TEST_EVENT, EventType
 from statusjob.server.store import Tx, origins, webhooks
 from statusjob.server.store.outbox import Claim, forget_bodies
 
+#: Deliveries that are given up in one transaction.
+EXPIRY_BATCH = 5_000
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -67,7 +70,7 @@ def settle(tx: Tx, node: str, claim: Claim, outcome: Outcome, retry: Retry) -> s
     @return: the delivery's state now; C{None} if it was not ours any more.
     """
     ours = tx.one(
-        "SELECT 1 FROM deliveries d JOIN origins o ON o.id = d.origin_id WHERE d.id = :id"
+        "SELECT d.begun_at FROM deliveries d JOIN origins o ON o.id = d.origin_id WHERE d.id = :id"
         " AND d.state = 'sending' AND d.attempts = :attempt AND o.lease = :node",
         id=claim.id,
         attempt=claim.attempt,
@@ -80,12 +83,14 @@ def settle(tx: Tx, node: str, claim: Claim, outcome: Outcome, retry: Retry) -> s
         " VALUES (:id, :attempt, :begun_at, :now, :kind, :status, :detail)",
         id=claim.id,
         attempt=claim.attempt,
-        begun_at=claim.begun_at,
+        begun_at=ours["begun_at"],
         now=tx.now,
         kind=outcome.kind,
         status=outcome.status,
         detail=outcome.detail,
     )
+    # First, while it counts as being sent: what follows for others does not concern it.
+    _judge(tx, claim, outcome, retry)
     state, reason = _next_state(tx, claim, outcome, retry)
     if state == "pending":
         tx.execute(
@@ -103,7 +108,6 @@ def settle(tx: Tx, node: str, claim: Claim, outcome: Outcome, retry: Retry) -> s
             id=claim.id,
         )
         _prune(tx, claim)
-    _judge(tx, claim, outcome, retry)
     return state
 
 
@@ -117,7 +121,7 @@ def _next_state(tx: Tx, claim: Claim, outcome: Outcome, retry: Retry) -> tuple[s
         # A newer update waits in the pending slot: it replaces this one, and a progress report
         # also carries on with this one's schedule, at the last step if that is exhausted.
         newer = tx.one(
-            "SELECT id, type FROM deliveries"
+            "SELECT id, type, due_at FROM deliveries"
             " WHERE webhook_id = :webhook_id AND job_id = :job_id AND state = 'pending'",
             webhook_id=claim.webhook_id,
             job_id=claim.job_id,
@@ -127,7 +131,7 @@ def _next_state(tx: Tx, claim: Claim, outcome: Outcome, retry: Retry) -> tuple[s
                 tx.execute(
                     "UPDATE deliveries SET attempts = :attempts, due_at = :due_at WHERE id = :id",
                     attempts=claim.attempt - 1 if retry.exhausted else claim.attempt,
-                    due_at=tx.now + retry.wait,
+                    due_at=max(tx.now + retry.wait, newer["due_at"]),
                     id=newer["id"],
                 )
             return "superseded", None
@@ -135,13 +139,15 @@ def _next_state(tx: Tx, claim: Claim, outcome: Outcome, retry: Retry) -> tuple[s
         return "dead", "the receiver is gone"
     if retry.exhausted:
         return "dead", "every attempt failed"
-    return "pending", None
+    # What was being sent when its webhook was disabled was not there to be stopped.
+    disabled = webhooks.disabled(tx, claim.webhook_id)
+    return ("pending", None) if disabled is None else ("dead", disabled)
 
 
 def _judge(tx: Tx, claim: Claim, outcome: Outcome, retry: Retry) -> None:
     """What an attempt tells of the webhook and of the origin."""
     if outcome.blames_origin:
-        down = origins.failed(tx, claim.origin_id, claim.begun_at, retry.u, outcome.retry_after)
+        down = origins.failed(tx, claim.origin_id, claim.round, retry.u, outcome.retry_after)
         if down:
             _expire(tx, claim.origin_id, retry.lifetime)
     else:
@@ -155,14 +161,17 @@ def _judge(tx: Tx, claim: Claim, outcome: Outcome, retry: Retry) -> None:
 def _expire(tx: Tx, origin_id: int, lifetime: float) -> None:
     """
     Give up what an origin that is down has held up for longer than its attempts would have
-    taken: not attempted, it would otherwise wait for ever.
+    taken: not attempted, it would otherwise wait for ever. At most L{EXPIRY_BATCH}; the rest
+    after the next attempt.
     """
     tx.execute(
         "UPDATE deliveries SET state = 'dead', finished_at = :now, reason = :reason"
-        " WHERE origin_id = :origin_id AND state = 'pending' AND due_at < :overdue",
+        " WHERE id IN (SELECT id FROM deliveries WHERE origin_id = :origin_id"
+        " AND state = 'pending' AND due_at < :overdue ORDER BY due_at LIMIT :limit)",
         origin_id=origin_id,
         now=tx.now,
         overdue=tx.now - lifetime,
+        limit=EXPIRY_BATCH,
         reason="its origin was down for too long",
     )
 

@@ -213,10 +213,11 @@ MIGRATIONS = (
         version=2,
         compatible=2,
         statements=(
-            # How many attempts an origin may have under way, and when it last failed: a failure of
-            # an attempt that began before that tells nothing new.
+            # How many attempts an origin may have under way; its round, which ends with a failure
+            # (that others of the same round fail as well tells nothing new); since when it fails.
             "ALTER TABLE origins ADD COLUMN slots {big} NOT NULL DEFAULT 16",
-            "ALTER TABLE origins ADD COLUMN failed_at {real} NOT NULL DEFAULT 0",
+            "ALTER TABLE origins ADD COLUMN round {big} NOT NULL DEFAULT 0",
+            "ALTER TABLE origins ADD COLUMN down_since {real}",
             "CREATE INDEX origins_paused ON origins (paused_until)",
             # An attempt is only written down once it is over.
             "DELETE FROM attempts WHERE ended_at IS NULL",

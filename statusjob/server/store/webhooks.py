@@ -16,9 +16,12 @@ from statusjob.server.store import Row, Tx
 OVERLAP = 86_400.0
 #: A webhook that failed on every delivery for so many seconds is disabled.
 FAILING_LIMIT = 5 * 86_400.0
+#: Why a delivery is dead whose webhook was disabled; that one's own reason follows.
+WAS_DISABLED = "the webhook was disabled: "
 
 _SHOWN = (
-    "webhooks.id, name, origin, job_id, kind, events, enabled, reason, failing_since, created_at"
+    "webhooks.id, origin_id, name, origin, job_id, kind, events, enabled, reason, failing_since,"
+    " created_at"
 )
 _LISTED = f"SELECT {_SHOWN} FROM webhooks JOIN origins ON origins.id = origin_id"
 
@@ -170,9 +173,15 @@ def disable(tx: Tx, webhook_id: str, reason: str) -> None:
         "UPDATE deliveries SET state = 'dead', finished_at = :now, reason = :reason"
         " WHERE webhook_id = :id AND state = 'pending' AND job_id IS NOT NULL",
         now=tx.now,
-        reason=f"the webhook was disabled: {reason}",
+        reason=WAS_DISABLED + reason,
         id=webhook_id,
     )
+
+
+def disabled(tx: Tx, webhook_id: str) -> str | None:
+    """Why nothing waits for a webhook; C{None} if it is enabled."""
+    row = tx.one("SELECT reason FROM webhooks WHERE id = :id AND enabled = 0", id=webhook_id)
+    return None if row is None else WAS_DISABLED + row["reason"]
 
 
 def judge(tx: Tx, webhook_id: str, *, delivered: bool) -> bool:
@@ -226,6 +235,11 @@ def rotate(tx: Tx, webhook_id: str, secret: str) -> None:
     tx.execute("UPDATE webhooks SET secret = :secret WHERE id = :id", id=webhook_id, secret=secret)
 
 
+def forget_secrets(tx: Tx) -> None:
+    """Delete secrets that sign no more."""
+    tx.execute("DELETE FROM old_secrets WHERE until <= :now", now=tx.now)
+
+
 def remove(tx: Tx, url: str, *, job_id: str) -> None:
     """Tell a job's webhook no more updates; what is written for it already still goes."""
     tx.execute(
@@ -238,30 +252,49 @@ def remove(tx: Tx, url: str, *, job_id: str) -> None:
 
 
 def purge(tx: Tx, webhook_id: str) -> None:
-    """Delete a webhook with all that waits for it and all that is known of it."""
-    bodies = [
-        row["body_id"]
-        for row in tx.all(
-            "SELECT DISTINCT body_id FROM deliveries WHERE webhook_id = :id", id=webhook_id
-        )
-    ]
-    tx.execute("DELETE FROM webhooks WHERE id = :id", id=webhook_id)
-    for body_id in bodies:
+    """
+    Tell a webhook nothing more, neither what waits for it nor what is being sent and fails; its
+    URL and secrets are gone. Its history, which may be long, goes with L{forget_removed}.
+    """
+    tx.execute(
+        "UPDATE webhooks SET removed_at = :now, url = '', secret = '' WHERE id = :id",
+        id=webhook_id,
+        now=tx.now,
+    )
+    tx.execute("DELETE FROM old_secrets WHERE webhook_id = :id", id=webhook_id)
+    tx.execute(
+        "UPDATE deliveries SET state = 'dead', finished_at = :now"
+        " WHERE webhook_id = :id AND state IN ('pending', 'sending')",
+        id=webhook_id,
+        now=tx.now,
+    )
+
+
+def forget_removed(tx: Tx, limit: int) -> int:
+    """
+    Delete what removed webhooks were told, and those for which nothing is left.
+
+    @param limit: how many of each, at most.
+    @return: how many of one of them: if that is the limit, there may be more.
+    """
+    told = tx.all(
+        "DELETE FROM deliveries WHERE id IN (SELECT d.id FROM webhooks w JOIN deliveries d"
+        " ON d.webhook_id = w.id WHERE w.removed_at IS NOT NULL"
+        " AND d.state IN ('delivered', 'superseded', 'dead') LIMIT :limit) RETURNING body_id",
+        limit=limit,
+    )
+    for body_id in {row["body_id"] for row in told}:
         tx.execute(
             "DELETE FROM bodies WHERE id = :id AND NOT EXISTS"
             " (SELECT 1 FROM deliveries WHERE body_id = bodies.id)",
             id=body_id,
         )
-
-
-def forget_removed(tx: Tx, limit: int) -> int:
-    """Delete removed webhooks for which nothing is left to deliver; how many."""
-    return tx.execute(
+    forgotten = tx.execute(
         "DELETE FROM webhooks WHERE id IN (SELECT id FROM webhooks WHERE removed_at IS NOT NULL"
-        " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE webhook_id = webhooks.id"
-        " AND state IN ('pending', 'sending')) LIMIT :limit)",
+        " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE webhook_id = webhooks.id) LIMIT :limit)",
         limit=limit,
     )
+    return max(len(told), forgotten)
 
 
 def forget_origins(tx: Tx, limit: int) -> None:

@@ -86,6 +86,7 @@ class JobRoutes(Routes):
         self.hint(request, job)
         answer = wire.job_to_json(job, self.prefix)
         if created.webhook is not None:
+            request.setHeader(b"cache-control", b"no-store")
             answer["webhook"] = {"id": created.webhook.id, "secret": created.webhook.secret}
         return json_answer(request, answer)
 

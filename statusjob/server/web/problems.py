@@ -21,6 +21,9 @@ from statusjob.server.lifecycle import JobFinished, KeyReused, VersionMismatch
 from statusjob.server.registrations import UnknownJob, UnknownWebhook, WebhookConflict
 from statusjob.server.store import StoreUnavailable
 
+#: Longest words about bad input, in characters: they may repeat what was sent.
+DETAIL_LIMIT = 300
+
 _log = Logger()
 
 #: Slug: status and title.
@@ -106,7 +109,7 @@ def problem_for(failure: Failure, prefix: str = "") -> Problem:
         case Problem():
             return error
         case wire.BadInput():
-            return Problem("invalid-request", str(error))
+            return Problem("invalid-request", _short(str(error)))
         case UnknownJob():
             return Problem("unknown-job", "there is no such job")
         case UnknownWebhook():
@@ -136,3 +139,7 @@ def problem_for(failure: Failure, prefix: str = "") -> Problem:
             return Problem("not-found", "there is nothing at this path")
     _log.failure("a request failed", failure)
     return Problem("internal-error", "the server failed to answer; it has logged why")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= DETAIL_LIMIT else text[:DETAIL_LIMIT] + "…"

@@ -23,6 +23,9 @@ from statusjob.server.web.base import (
 )
 from statusjob.server.web.problems import Problem
 
+#: One webhook. Its id is longer than `register` and `unregister`, which are none.
+_WEBHOOK = "/webhooks/<string(minlength=11):webhook_id>"
+
 _Limit = Annotated[int, Meta(ge=1, le=100)]
 
 
@@ -77,12 +80,12 @@ class WebhookRoutes(Routes):
         _, asked = json_body(request, webhooks.NewScopedWebhook)
         if asked.job is not None:
             path_job(asked.job)
-        registered = await self.registrations.add(asked)
-        answer = {"id": registered.id}
-        if registered.secret is not None:
+        row, secret = await self.registrations.add(asked)
+        answer = webhooks.webhook_to_json(row)
+        if secret is not None:
             request.setResponseCode(201)
-            answer["secret"] = registered.secret
-        request.setHeader(b"location", f"{self.prefix}/webhooks/{registered.id}".encode())
+            answer["secret"] = secret
+        request.setHeader(b"location", f"{self.prefix}/webhooks/{answer['id']}".encode())
         return _confidential(request, answer)
 
     @app.route("/webhooks", methods=["GET"])
@@ -101,14 +104,14 @@ class WebhookRoutes(Routes):
             },
         )
 
-    @app.route("/webhooks/<string(length=35):webhook_id>", methods=["GET"])
+    @app.route(_WEBHOOK, methods=["GET"])
     async def get_webhook(self, request: Request, webhook_id: str) -> bytes:
         """Show a webhook."""
         self.access.changes(request)
         row = await self.registrations.get(webhook_id)
         return _listing(request, webhooks.webhook_to_json(row))
 
-    @app.route("/webhooks/<string(length=35):webhook_id>", methods=["PATCH"])
+    @app.route(_WEBHOOK, methods=["PATCH"])
     async def change_webhook(self, request: Request, webhook_id: str) -> bytes:
         """Change a webhook's name or events, disable or enable it."""
         self.access.changes(request)
@@ -116,14 +119,14 @@ class WebhookRoutes(Routes):
         row = await self.registrations.change(webhook_id, change)
         return json_answer(request, webhooks.webhook_to_json(row))
 
-    @app.route("/webhooks/<string(length=35):webhook_id>", methods=["DELETE"])
+    @app.route(_WEBHOOK, methods=["DELETE"])
     async def remove_webhook(self, request: Request, webhook_id: str) -> bytes:
         """Delete a webhook with all that waits for it."""
         self.access.changes(request)
         await self.registrations.remove(webhook_id)
         return json_answer(request, {"message": "webhook deleted successfully"})
 
-    @app.route("/webhooks/<string(length=35):webhook_id>/rotate", methods=["POST"])
+    @app.route(f"{_WEBHOOK}/rotate", methods=["POST"])
     async def rotate(self, request: Request, webhook_id: str) -> bytes:
         """Sign with a new secret, and for a day with the old one as well."""
         self.access.changes(request)
@@ -131,7 +134,7 @@ class WebhookRoutes(Routes):
         rotated = await self.registrations.rotate(webhook_id, asked.secret)
         return _confidential(request, {"id": rotated.id, "secret": rotated.secret})
 
-    @app.route("/webhooks/<string(length=35):webhook_id>/test", methods=["POST"])
+    @app.route(f"{_WEBHOOK}/test", methods=["POST"])
     async def test(self, request: Request, webhook_id: str) -> bytes:
         """Send a message that only tests a webhook."""
         self.access.changes(request)
@@ -140,7 +143,7 @@ class WebhookRoutes(Routes):
         request.setResponseCode(202)
         return json_answer(request, {"delivery": delivery})
 
-    @app.route("/webhooks/<string(length=35):webhook_id>/deliveries", methods=["GET"])
+    @app.route(f"{_WEBHOOK}/deliveries", methods=["GET"])
     async def list_deliveries(self, request: Request, webhook_id: str) -> bytes:
         """List a webhook's deliveries with their attempts, a page at a time, the newest first."""
         self.access.changes(request)
@@ -160,7 +163,7 @@ class WebhookRoutes(Routes):
             },
         )
 
-    @app.route("/webhooks/<string(length=35):webhook_id>/redeliver", methods=["POST"])
+    @app.route(f"{_WEBHOOK}/redeliver", methods=["POST"])
     async def redeliver(self, request: Request, webhook_id: str) -> bytes:
         """Deliver once more: one delivery, or all that failed since a time."""
         self.access.changes(request)
