@@ -54,7 +54,12 @@ class FakeSender(Sender):
     @property
     def versions(self) -> list[int]:
         """The versions that they were to bring over."""
-        return [json.decode(claim.body)["job"]["version"] for _, claim in self.sent]
+        return [version_of(claim) for _, claim in self.sent]
+
+
+def version_of(claim: Claim) -> int:
+    """The version that a claim brings over."""
+    return int(json.decode(claim.body)["job"]["version"])
 
 
 class DeliveryTestCase(CoreTestCase):

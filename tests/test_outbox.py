@@ -8,7 +8,7 @@ from msgspec import json
 
 from statusjob.jobs import EventType, Job
 from statusjob.server.store import outbox, outcomes
-from statusjob.server.store.outbox import Claim
+from statusjob.server.store.outbox import PROGRESS_INTERVAL, Claim
 from statusjob.server.store.outcomes import Outcome, Retry
 from tests.memory import URL, Core, CoreTestCase, hook
 from tests.support import EPOCH
@@ -214,6 +214,22 @@ class OneSlotTests(OutboxTestCase):
         self.assertEqual(self.settle(first, "connect", wait=30), "superseded")
         # The newer one carries on with the schedule.
         self.assertEqual(self.slots(), [Slot("superseded", 2, 1, 0), Slot("pending", 3, 1, 30)])
+
+    def test_without_a_wait_in_the_schedule_the_newer_one_keeps_its_pace(self) -> None:
+        self.register(events=ALL)
+        self.progress(0.25)
+        (first,) = self.claim()
+        self.progress(0.5)
+        self.settle(first, "connect", wait=0)
+        self.assertEqual(self.slots()[1], Slot("pending", 3, 1, PROGRESS_INTERVAL))
+
+    def test_a_newer_one_outlives_the_schedule_at_its_last_step(self) -> None:
+        self.register(events=ALL)
+        self.progress(0.25)
+        (first,) = self.claim()
+        self.progress(0.5)
+        self.assertEqual(self.settle(first, "connect"), "superseded")
+        self.assertEqual(self.slots()[1], Slot("pending", 3, 0, PROGRESS_INTERVAL))
 
     def test_progress_that_fails_while_the_end_waits_delays_it_by_nothing(self) -> None:
         self.register(events=ALL)

@@ -6,7 +6,7 @@ from statusjob.server.store import outbox
 from statusjob.server.store.origins import CONCURRENCY as ORIGIN_CONCURRENCY
 from tests.memory import SECRET, URL, a_claim
 from tests.support import EPOCH
-from tests.test_outbox import ALL, COMPLETED, OutboxTestCase, Slot
+from tests.test_outbox import ALL, COMPLETED, NODE, OutboxTestCase, Slot
 
 
 class ClaimTests(OutboxTestCase):
@@ -36,6 +36,15 @@ class ClaimTests(OutboxTestCase):
         self.due("b.example", 3)
         self.assertEqual(len(self.claim(4)), 4)
         self.assertEqual(self.claim(0), [])
+
+    def test_of_what_is_taken_only_so_much_is_for_the_busy(self) -> None:
+        for origin in ("a.example", "b.example", "c.example"):
+            self.due(origin, 5)
+        first = self.write(self.box, lambda tx: outbox.claim(tx, NODE, 100, 4))
+        # One for each that has nothing under way, and four more.
+        self.assertEqual(len(first), 3 + 4)
+        self.assertEqual(len(self.write(self.box, lambda tx: outbox.claim(tx, NODE, 100, 3))), 3)
+        self.assertEqual(self.write(self.box, lambda tx: outbox.claim(tx, NODE, 100, 0)), [])
 
     def test_the_origin_that_waited_longest_comes_first(self) -> None:
         self.due("a.example", 3)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
+    initialize,
     invariant,
     multiple,
     precondition,
@@ -48,7 +49,7 @@ OUTCOMES = st.sampled_from(
         Outcome("http", 410),
     ]
 )
-URLS = st.sampled_from([f"http://{host}.example/{path}" for host in "ab" for path in "xyz"])
+URLS = st.sampled_from([f"http://{host}.example/" for host in "ab"])
 ATTEMPTS = 4
 
 
@@ -85,10 +86,21 @@ class OutboxMachine(RuleBasedStateMachine):
     def write(self, work: Callable[[Tx], T]) -> T:
         return fired(self.core.store.write(work))
 
-    @rule(target=jobs, kind=st.sampled_from(["k", "l"]))
-    def create(self, kind: str) -> Job:
-        body = b'{"kind":"%b"}' % kind.encode()
-        return fired(self.core.lifecycle.create(new_job(body))).job.id
+    @initialize(target=hooks)
+    def register_for_all(self) -> Webhook:
+        webhook = NewScopedWebhook(url="http://a.example/", events=ALL)
+        row, _ = fired(self.core.registrations.add(webhook))
+        return str(row["id"])
+
+    @initialize(target=jobs)
+    def begin(self) -> Any:
+        return self.create("http://b.example/")
+
+    @rule(target=jobs, url=URLS)
+    def create(self, url: str) -> Job:
+        job = fired(self.core.lifecycle.create(new_job())).job
+        fired(self.core.registrations.register(job.id, hook(url, events=ALL)))
+        return job.id
 
     @rule(target=hooks, job=jobs, url=URLS)
     def register(self, job: Job, url: str) -> Any:
@@ -98,16 +110,6 @@ class OutboxMachine(RuleBasedStateMachine):
         if registered.secret is not None and self.job(job)["result"] != "pending":
             self.owe(job, [registered.id])
         return registered.id
-
-    @rule(target=hooks, kind=st.sampled_from(["k", None]), url=URLS)
-    def register_wide(self, kind: str | None, url: str) -> Any:
-        webhook = NewScopedWebhook(url=url, kind=kind, events=ALL)
-        registered = unless_refused(self.core.registrations.add(webhook))
-        return multiple() if registered is None else registered[0]["id"]
-
-    @rule(job=jobs, url=URLS)
-    def unregister(self, job: Job, url: str) -> None:
-        fired(self.core.registrations.unregister(job, url))
 
     @rule(job=jobs, count=st.integers(1, 3))
     def progress(self, job: Job, count: int) -> None:
@@ -138,8 +140,14 @@ class OutboxMachine(RuleBasedStateMachine):
         (row,) = self.rows("SELECT result, version FROM jobs WHERE id = :id", id=job)
         return row
 
-    @rule(node=st.sampled_from("AB"), room=st.integers(1, 6), shared=st.integers(0, 6))
-    def claim(self, node: str, room: int, shared: int) -> None:
+    @rule(
+        node=st.sampled_from("AAAB"),
+        room=st.sampled_from([6, 6, 2, 1]),
+        shared=st.sampled_from([6, 6, 0]),
+        after=st.sampled_from([0.5, 0, 6, 130]),
+    )
+    def claim(self, node: str, room: int, shared: int, after: float) -> None:
+        self.core.clock.advance(after)
         name = f"{node}{self.generation}"
         claims = self.write(lambda tx: outbox.claim(tx, name, room, shared))
         assert len(claims) <= room
@@ -185,7 +193,7 @@ class OutboxMachine(RuleBasedStateMachine):
             )
         )
 
-    @rule(seconds=st.sampled_from([0.1, 0.5, 5, LEASE, 1000, 86_400]))
+    @rule(seconds=st.sampled_from([LEASE, 1000, 86_400]))
     def wait(self, seconds: float) -> None:
         self.core.clock.advance(seconds)
 
@@ -195,10 +203,6 @@ class OutboxMachine(RuleBasedStateMachine):
         self.generation += 1
         self.lost += self.under_way.values()
         self.under_way.clear()
-
-    @rule(webhook=hooks)
-    def send_test(self, webhook: Webhook) -> None:
-        unless_refused(self.deliveries.test(webhook))
 
     @rule(data=st.data())
     def redeliver(self, data: st.DataObject) -> None:
@@ -210,22 +214,24 @@ class OutboxMachine(RuleBasedStateMachine):
                 # Whoever asks for an older one gets it.
                 self.told[row["webhook_id"], row["job_id"]] = row["version"]
 
-    @rule(webhook=hooks)
-    def redeliver_failed(self, webhook: Webhook) -> None:
-        unless_refused(self.deliveries.redeliver_failed(webhook, 0))
-
-    @rule(webhook=hooks, enabled=st.booleans())
-    def enable(self, webhook: Webhook, enabled: bool) -> None:
-        unless_refused(self.core.registrations.change(webhook, WebhookChange(enabled=enabled)))
-
-    @rule(webhook=hooks)
-    def purge(self, webhook: Webhook) -> None:
-        if unless_refused(self.core.registrations.remove(webhook), default=True) is None:
+    @rule(webhook=hooks, what=st.sampled_from(["test", "redeliver", "enable", "disable", "purge"]))
+    def meddle(self, webhook: Webhook, what: str) -> None:
+        registrations = self.core.registrations
+        if what == "test":
+            unless_refused(self.deliveries.test(webhook))
+        elif what == "redeliver":
+            unless_refused(self.deliveries.redeliver_failed(webhook, 0))
+        elif what == "purge":
+            unless_refused(registrations.remove(webhook))
             for pair in [pair for pair in self.owed if pair[0] == webhook]:
                 del self.owed[pair]
+        else:
+            change = WebhookChange(enabled=what == "enable")
+            unless_refused(registrations.change(webhook, change))
 
-    @rule()
-    def forget(self) -> None:
+    @rule(job=jobs, url=URLS)
+    def unregister(self, job: Job, url: str) -> None:
+        fired(self.core.registrations.unregister(job, url))
         self.write(lambda tx: forget_removed(tx, 3))
         self.write(lambda tx: forget_origins(tx, 3))
 
@@ -278,12 +284,16 @@ class OutboxMachine(RuleBasedStateMachine):
         """
         self.generation += 1
         self.under_way.clear()
-        while self.rows("SELECT 1 FROM deliveries WHERE state IN ('pending', 'sending')"):
+        for _ in range(200):
+            if not self.rows("SELECT 1 FROM deliveries WHERE state IN ('pending', 'sending')"):
+                break
             self.core.clock.advance(4000)
-            self.claim("A", 6, 6)
+            self.claim("A", 6, 6, 0)
             for name, claim in self.under_way.values():
                 assert self.settled(name, claim, Outcome("ok", 200), 0) == "delivered"
             self.under_way.clear()
+        else:
+            raise AssertionError("it never ends")
         for (webhook, job), version in self.owed.items():
             rows = self.rows(
                 "SELECT state FROM deliveries WHERE webhook_id = :webhook AND job_id = :job"
@@ -292,8 +302,10 @@ class OutboxMachine(RuleBasedStateMachine):
                 job=job,
                 version=version,
             )
-            removed = not self.rows("SELECT 1 FROM webhooks WHERE id = :id", id=webhook)
-            assert removed or [row["state"] in ("delivered", "dead") for row in rows] == [True]
+            known = "SELECT 1 FROM webhooks WHERE id = :id AND removed_at IS NULL"
+            assert {row["state"] for row in rows} <= {"delivered", "dead"}
+            # The history of a webhook that was removed is forgotten some time.
+            assert rows or not self.rows(known, id=webhook)
 
 
 def fired(answer: Deferred[T]) -> T:
@@ -306,12 +318,12 @@ def fired(answer: Deferred[T]) -> T:
     return value  # type: ignore[no-any-return]
 
 
-def unless_refused(answer: Deferred[T], *, default: Any = None) -> T | None:
-    """The value of a Deferred that has fired; C{default} if what was asked for was refused."""
+def unless_refused(answer: Deferred[T]) -> T | None:
+    """The value of a Deferred that has fired; C{None} if what was asked for was refused."""
     try:
         return fired(answer)
     except REFUSALS:
-        return default  # type: ignore[no-any-return]
+        return None
 
 
 class OutboxStateTests(SynchronousTestCase):

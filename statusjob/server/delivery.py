@@ -30,10 +30,12 @@ from statusjob.server.store.outbox import Claim
 from statusjob.server.store.outcomes import Outcome, Retry
 
 #: Attempts under way at the same time, at most; how many of them are only for origins that have
-#: none under way; and how many begin in one turn of the reactor, which must not be held up.
+#: none under way; and how many begin, and how many are settled, in one turn of the reactor, which
+#: must not be held up.
 CONCURRENCY = 256
 RESERVED = 64
 BATCH = 16
+SETTLED = 64
 #: The clock is taken to have been set when it moved by more than so many seconds of its own.
 CLOCK_STEP = 2.0
 #: A step of the schedule is lengthened by at most this part of itself.
@@ -101,15 +103,15 @@ class Delivery:
         await DeferredList(under_way)
         if timer.active():
             timer.cancel()
-        if self._over:
-            try:
+        try:
+            while self._over:
                 await self._settle(0, 0)
-            except StoreUnavailable as error:
-                self._log.warn(
-                    "{count} attempts will be repeated: {error}",
-                    count=len(self._over),
-                    error=error,
-                )
+        except StoreUnavailable as error:
+            self._log.warn(
+                "{count} attempts will be repeated: {error}",
+                count=len(self._over),
+                error=error,
+            )
 
     def _heard(self, updates: Sequence[Update]) -> None:
         if any(update.deliveries for update in updates):
@@ -128,14 +130,15 @@ class Delivery:
             attempt.addErrback(self._failed)
             attempt.addBoth(self._ended, attempt)
         # A full batch may have left something.
-        return self._now() if room and len(claims) == room else next_due
+        more = self._over or (room and len(claims) == room)
+        return self._now() if more else next_due
 
     async def _settle(self, room: int, shared: int) -> tuple[list[Claim], float | None]:
         """
         Write down what is over and claim anew; until then it counts as being sent, so nobody
         sends it a second time.
         """
-        over, self._over = self._over, []
+        over, self._over = self._over[:SETTLED], self._over[SETTLED:]
         step = self._now() - self._reactor.seconds() - self._ahead
 
         def work(tx: Tx) -> tuple[list[str | None], list[Claim], float | None]:

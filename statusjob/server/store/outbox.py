@@ -151,7 +151,7 @@ def claim(tx: Tx, node: str, room: int, shared: int) -> list[Claim]:
             break
         free = min(origin["slots"], origins.CONCURRENCY) - origin["busy"]
         first = 0 if origin["busy"] else 1
-        limit = min(free, room - len(taken), max(first, shared))
+        limit = min(free, room - len(taken), first + shared)
         if limit <= 0 or not origins.lease(tx, origin["id"], node, LEASE):
             continue
         claims = _claim_at(tx, origin["id"], origin["round"], limit)
