@@ -1,0 +1,127 @@
+"""A server, watched: how it does with a healthy origin, and what it takes meanwhile."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall, deferLater
+
+from tests.inbox import Inbox
+from tests.process import Client, ServerProcess, reactor
+from tests.soak.metered import worst
+
+#: Seconds between two updates for the healthy origin, and between two looks at the server.
+EVERY = 0.05
+LOOK = 0.1
+
+
+@dataclass(frozen=True)
+class Seen:
+    """
+    What was seen of a server for a while.
+
+    @ivar latencies: seconds from the answer to each worker until the healthy origin had it.
+    @ivar sockets: how many were open to the other origins, at most.
+    @ivar resident: its memory in MiB: at the beginning, at most and at the end.
+    """
+
+    latencies: list[float]
+    sockets: int
+    resident: tuple[float, float, float]
+    lag: str
+
+    @property
+    def p99(self) -> float:
+        """Of the latencies."""
+        return statistics.quantiles(self.latencies, n=100)[98]
+
+    def __str__(self) -> str:
+        first, most, last = self.resident
+        return (
+            f"healthy n {len(self.latencies)},"
+            f" p50 {statistics.median(self.latencies) * 1000:.0f}, p99 {self.p99 * 1000:.0f},"
+            f" max {max(self.latencies) * 1000:.0f} ms; sockets to others at most"
+            f" {self.sockets}; memory {first:.0f}, at most {most:.0f}, last {last:.0f} MiB;"
+            f" lag in the worst second {self.lag}"
+        )
+
+
+class Watch:
+    """Works for a healthy origin and watches."""
+
+    def __init__(self, server: ServerProcess, client: Client, inbox: Inbox, port: int) -> None:
+        """
+        @param inbox: of the healthy origin, registered for jobs of the kind C{healthy}.
+        @param port: of the other origins.
+        """
+        self._server = server
+        transport: Any = server.transport
+        self._pid: int = transport.pid
+        self._client = client
+        self._inbox = inbox
+        self._port = port
+        self._answered: dict[str, float] = {}
+        self._looks: list[tuple[int, float]] = []
+        self._said = 0
+        self._looking = LoopingCall(self._look)
+        self._looking.start(LOOK)
+        self._running = True
+        self._work = Deferred.fromCoroutine(self._working())
+
+    async def stop(self) -> None:
+        """End."""
+        self._running = False
+        await self._work
+        self._looking.stop()
+
+    async def seen(self) -> Seen:
+        """What was seen since this was last asked."""
+        answered, self._answered = self._answered, {}
+        looks, self._looks = self._looks, []
+        while len(self._server.errors) == self._said:
+            await deferLater(reactor, LOOK)
+        said, self._said = self._server.errors[self._said :], len(self._server.errors)
+        await self._inbox.received(set(answered)).addTimeout(30, reactor)
+        resident = [mib for _, mib in looks]
+        return Seen(
+            [
+                # It may well have it before the worker has the answer.
+                max(0.0, arrival.at - answered[arrival.job])
+                for arrival in self._inbox.arrivals
+                if arrival.job in answered
+            ],
+            max(sockets for sockets, _ in looks),
+            (resident[0], max(resident), resident[-1]),
+            str(worst(said)),
+        )
+
+    async def _working(self) -> None:
+        url = f"{self._server.url}/jobs"
+        while self._running:
+            _, job = await self._client.ask("POST", url, {"kind": "healthy"})
+            await self._client.ask("PATCH", f"{url}/{job['id']}", {"result": "completed"})
+            self._answered[job["id"]] = time.monotonic()
+            await deferLater(reactor, EVERY)
+
+    def _look(self) -> None:
+        self._looks.append((open_sockets(self._port), resident(self._pid)))
+
+
+def open_sockets(port: int) -> int:
+    """How many connections somebody on this machine has, or is opening, to a port."""
+    wanted = f":{port:04X}"
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    fields = (line.split() for line in lines)
+    # The other end, the state (not TIME_WAIT) and the inode (none once nobody has it open).
+    return sum(each[2].endswith(wanted) and each[3] != "06" and each[9] != "0" for each in fields)
+
+
+def resident(pid: int) -> float:
+    """The memory of a process, in MiB."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages / 256
