@@ -7,13 +7,13 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as _reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
@@ -192,6 +192,11 @@ class Worker:
         self.acknowledged[job["id"]] = (job["version"], job["result"])
         self.reports += 1
         return str(job["id"])
+
+
+def together(*jobs: Coroutine[Deferred[Any], Any, Any]) -> Deferred[list[Any]]:
+    """Do all of it at the same time."""
+    return gatherResults([Deferred.fromCoroutine(job) for job in jobs], consumeErrors=True)
 
 
 class ProcessTestCase(TestCase):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -56,6 +58,37 @@ class SocketTestCase(TestCase):
         number = port.getHost().port
         await port.stopListening()
         return f"http://127.0.0.1:{number}"
+
+
+class Refusing:
+    """
+    An origin that refuses connections, until it is revived.
+
+    @ivar port: where it is.
+    """
+
+    def __init__(self) -> None:
+        # Bound, so that nobody else gets the port, and not listening.
+        self._socket = socket.socket()
+        self._socket.bind(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+
+    async def revive(self, site: Site) -> Any:
+        """Serve properly from now on: the port to stop listening on."""
+        self._socket.listen(128)
+        self._socket.setblocking(False)
+        port = reactor.adoptStreamPort(self._socket.fileno(), socket.AF_INET, site)
+        self._socket.close()
+        return port
+
+
+def open_sockets(port: int) -> int:
+    """How many connections somebody on this machine has, or is opening, to a port (on Linux)."""
+    wanted = f":{port:04X}"
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    fields = (line.split() for line in lines)
+    # The other end, the state (not TIME_WAIT) and the inode (none once nobody has it open).
+    return sum(each[2].endswith(wanted) and each[3] != "06" and each[9] != "0" for each in fields)
 
 
 @implementer(IPolicyForHTTPS)

@@ -7,13 +7,18 @@ import time
 from typing import Any
 
 from twisted.internet.task import deferLater
+from twisted.web.server import Site
 
 from statusjob.exchange import ExchangeFailed
-from tests.inbox import disordered
-from tests.process import InboxTestCase, ServerProcess, reactor
+from statusjob.server.store.origins import CONCURRENCY
+from tests.inbox import Inbox, disordered
+from tests.process import InboxTestCase, ServerProcess, reactor, together
+from tests.sockets import Refusing, open_sockets
 
 #: Seconds that anything here may take.
 SOON = 20
+#: Seconds after which a healthy origin was held up.
+HELD_UP = 3
 
 
 class DeliveryTestCase(InboxTestCase):
@@ -35,9 +40,9 @@ class DeliveryTestCase(InboxTestCase):
         self.secret = answer.get("secret") or self.secret
         return process
 
-    async def finish(self, url: str) -> str:
+    async def finish(self, url: str, kind: str = "work") -> str:
         """A job that has ended, which its worker knows: its id."""
-        _, job = await self.client.ask("POST", f"{url}/jobs", {"kind": "work"})
+        _, job = await self.client.ask("POST", f"{url}/jobs", {"kind": kind})
         code, job = await self.client.ask(
             "PATCH", f"{url}/jobs/{job['id']}", {"result": "completed", "output": job["id"]}
         )
@@ -176,3 +181,35 @@ class TerminationTests(DeliveryTestCase):
         self.assertEqual({arrival.id for arrival in after}, before)
         self.assertEqual({arrival.job for arrival in after}, ended)
         self.assertEqual(len(after), 3)
+
+
+class BacklogTests(DeliveryTestCase):
+    """An origin that is dead, with a backlog."""
+
+    async def test_it_holds_up_no_other_and_is_told_of_all_when_it_revives(self) -> None:
+        dead, revived = Refusing(), Inbox(None)
+        process = await self.serve()
+        webhook = {"url": f"http://127.0.0.1:{dead.port}/", "kind": "dead"}
+        await self.client.ask("POST", f"{process.url}/webhooks", webhook)
+        await together(*(self.finish_many(process.url, 125) for _ in range(4)))
+        for _ in range(20):
+            job = await self.finish(process.url)
+            await self.inbox.received({job}).addTimeout(HELD_UP, reactor)
+        site = Site(revived)
+        site.noisy = False
+        port = await dead.revive(site)
+        self.addCleanup(port.stopListening)
+        await revived.until(lambda: bool(revived.arrivals)).addTimeout(SOON, reactor)
+        # It has one probe, and this healthy one comes after whatever else might have come.
+        await self.inbox.received({await self.finish(process.url)}).addTimeout(HELD_UP, reactor)
+        self.assertEqual((len(revived.arrivals), open_sockets(dead.port)), (1, 1))
+        revived.release(0.01)
+        await revived.until(lambda: len(revived.results) == 500).addTimeout(SOON, reactor)
+        self.assertLessEqual(revived.most, CONCURRENCY)
+        self.assertEqual(disordered(revived.arrivals), [])
+        self.assertEqual(len(revived.arrivals), 500)
+        await self.stop(process)
+
+    async def finish_many(self, url: str, count: int) -> None:
+        for _ in range(count):
+            await self.finish(url, "dead")

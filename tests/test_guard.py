@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionRefusedError
 from twisted.internet.interfaces import IReactorPluggableNameResolver, IStreamClientEndpoint
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
@@ -258,6 +258,15 @@ class EndpointTests(GuardTestCase):
         asked.cancel()
         self.failureResultOf(asked, CancelledError)
         self.assertEqual(self.memory.getDelayedCalls(), [])
+
+    def test_that_the_only_address_refuses_is_known_at_once(self) -> None:
+        self.names["a.example"] = [PUBLIC]
+        for host in ("a.example", PUBLIC, "[2606:4700::1111]"):
+            asked = self.ask(f"http://{host}:80")
+            factory, connector = self.memory.tcpClients[-1][2], self.memory.connectors[-1]
+            factory.clientConnectionFailed(connector, Failure(ConnectionRefusedError()))
+            self.assert_failed(asked, "connect")
+        self.assertEqual(self.dialled, [(PUBLIC, 80)] * 2 + [("2606:4700::1111", 80)])
 
     def test_nothing_is_dialled_of_a_host_that_may_not_be_reached(self) -> None:
         self.names["a.example"] = [PUBLIC, "10.0.0.1"]

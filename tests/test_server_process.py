@@ -5,10 +5,6 @@ from __future__ import annotations
 import signal
 import socket
 import sqlite3
-from collections.abc import Coroutine
-from typing import Any
-
-from twisted.internet.defer import Deferred, gatherResults
 
 from statusjob.exchange import ExchangeFailed
 from tests.inbox import disordered
@@ -24,12 +20,8 @@ from tests.process import (
     Worker,
     reactor,
     spawn,
+    together,
 )
-
-
-def together(*jobs: Coroutine[Deferred[Any], Any, Any]) -> Deferred[list[Any]]:
-    """Do all of it at the same time."""
-    return gatherResults([Deferred.fromCoroutine(job) for job in jobs], consumeErrors=True)
 
 
 class ServeTests(ProcessTestCase):

@@ -16,7 +16,12 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, TimeoutError
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+    wrapClientTLS,
+)
 from twisted.internet.interfaces import (
     IAddress,
     IConnector,
@@ -214,15 +219,20 @@ class _GuardedEndpoint:
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
         found = await self._guard.addresses(self._host)
         dialler = _Dialler(self._reactor, self._guard, found)
-        endpoint = HostnameEndpoint(dialler, self._host, self._port, timeout=CONNECT_TIMEOUT)
-        return await endpoint.connect(factory)
+        if len(found) > 1:
+            endpoint = HostnameEndpoint(dialler, self._host, self._port, timeout=CONNECT_TIMEOUT)
+            return await endpoint.connect(factory)
+        # Without a race there is less to do, and a refusal is told at once, not when the next
+        # address would have its turn.
+        kind = TCP6ClientEndpoint if ":" in found[0] else TCP4ClientEndpoint
+        return await kind(dialler, found[0], self._port, CONNECT_TIMEOUT).connect(factory)
 
 
 @implementer(IReactorPluggableNameResolver, IHostnameResolver)
 class _Dialler:
     """
-    The reactor of one C{HostnameEndpoint}: knows the answer already, and connects to nothing that
-    the guard does not permit, wherever it came from.
+    The reactor of one endpoint: knows the answer already, and connects to nothing that the guard
+    does not permit, wherever it came from.
     """
 
     def __init__(self, reactor: Any, guard: Guard, addresses: Sequence[str]) -> None:

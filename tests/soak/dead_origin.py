@@ -12,7 +12,6 @@ answered all the others, never more at a time than may, in order and soon.
 
 from __future__ import annotations
 
-import socket
 import sys
 import tempfile
 import time
@@ -29,6 +28,7 @@ from tests.inbox import Inbox, disordered
 from tests.process import Client, ServerProcess, reactor, start
 from tests.soak.metered import PROGRAM
 from tests.soak.watching import Seen, Watch
+from tests.sockets import Refusing
 
 COUNT = 10_000
 WORKERS = 8
@@ -59,24 +59,6 @@ class Dead(Protocol):
 
     async def revive(self, site: Site) -> Any:
         """Serve properly from now on: the port to stop listening on."""
-
-
-class Refusing:
-    """Refuses connections."""
-
-    def __init__(self) -> None:
-        # Bound, so that nobody else gets the port, and not listening.
-        self._socket = socket.socket()
-        self._socket.bind(("127.0.0.1", 0))
-        self.port: int = self._socket.getsockname()[1]
-
-    async def revive(self, site: Site) -> Any:
-        """Listen."""
-        self._socket.listen(128)
-        self._socket.setblocking(False)
-        port = reactor.adoptStreamPort(self._socket.fileno(), socket.AF_INET, site)
-        self._socket.close()
-        return port
 
 
 class Silent:

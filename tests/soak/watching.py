@@ -14,6 +14,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from tests.inbox import Inbox
 from tests.process import Client, ServerProcess, reactor
 from tests.soak.metered import worst
+from tests.sockets import open_sockets
 
 #: Seconds between two updates for the healthy origin, and between two looks at the server.
 EVERY = 0.05
@@ -110,15 +111,6 @@ class Watch:
 
     def _look(self) -> None:
         self._looks.append((open_sockets(self._port), resident(self._pid)))
-
-
-def open_sockets(port: int) -> int:
-    """How many connections somebody on this machine has, or is opening, to a port."""
-    wanted = f":{port:04X}"
-    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
-    fields = (line.split() for line in lines)
-    # The other end, the state (not TIME_WAIT) and the inode (none once nobody has it open).
-    return sum(each[2].endswith(wanted) and each[3] != "06" and each[9] != "0" for each in fields)
 
 
 def resident(pid: int) -> float:

@@ -81,7 +81,9 @@ def count(tx: Tx, *, job_id: str | None, origin: str) -> tuple[int, int, int]:
         "SELECT (SELECT COUNT(*) FROM webhooks WHERE job_id = :job_id AND removed_at IS NULL)"
         f" AS job, (SELECT COUNT(*) FROM ({active} AND origin_id ="
         " (SELECT id FROM origins WHERE origin = :origin)) AS o) AS origin,"
-        f" (SELECT COUNT(*) FROM ({active}) AS a) AS total",
+        # Every id is greater than that: it makes SQLite take the index of those that are active,
+        # instead of going through the many that are not.
+        f" (SELECT COUNT(*) FROM ({active} AND id > '') AS a) AS total",
         job_id=job_id,
         origin=origin,
     )
