@@ -15,6 +15,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from statusjob import StatusClient, answers, wire
+from statusjob.client.memory import DurationMemory
 from statusjob.jobs import Job, JobError, Status
 
 JOB_ID = "01936b5e-7d4c-7e3a-8c1d-2f9b3a4c5d6e"
@@ -181,8 +182,13 @@ class ClientTestCase(SynchronousTestCase):
         self.server = FakeServer(self.clock, *answers, otherwise=otherwise)
 
     def client(self, base: str = BASE, **options: Any) -> StatusClient:
-        """A client without jitter, so that waits are exact."""
-        options = {"on_update": self.seen.append, "random": lambda: 0.0, **options}
+        """A client without jitter, so that waits are exact, which knows of no other job."""
+        options = {
+            "on_update": self.seen.append,
+            "durations": DurationMemory(),
+            "random": lambda: 0.0,
+            **options,
+        }
         return StatusClient(base, reactor=self.clock, treq=self.server.stub, **options)
 
     def waits(self) -> list[float]:
