@@ -25,6 +25,7 @@ from statusjob.client.errors import (
     Unavailable,
     Unreachable,
 )
+from statusjob.client.memory import DurationMemory
 from statusjob.client.receiver import WebhookReceiver
 from statusjob.client.status import StatusClient, WebhookRegistration
 from statusjob.client.worker import CreatedJob, WorkerClient
@@ -39,6 +40,7 @@ __all__ = [
     "BadSecret",
     "BadSetting",
     "CreatedJob",
+    "DurationMemory",
     "EventType",
     "Job",
     "JobCancelled",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any, cast
 
 from treq.testing import StubTreq
@@ -117,6 +118,7 @@ class FakeServer(Resource):
             self.lost += 1
 
         request.notifyFinish().addErrback(lost)
+        request.setHeader("Date", formatdate(self._clock.seconds(), usegmt=True))
         return (self._answers.pop(0) if self._answers else self._otherwise)(request)
 
     @property
