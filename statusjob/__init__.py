@@ -6,6 +6,7 @@ the reactor.
 """
 
 from statusjob.answers import WebhookEvent
+from statusjob.client.duration_memory import DurationMemory
 from statusjob.client.errors import (
     AlreadyMonitoring,
     BadAnswer,
@@ -40,6 +41,7 @@ __all__ = [
     "BadSecret",
     "BadSetting",
     "CreatedJob",
+    "DurationMemory",
     "EventType",
     "InProcessMemory",
     "Job",

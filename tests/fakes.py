@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any, cast
 
 from treq.testing import StubTreq
@@ -15,6 +16,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from statusjob import StatusClient, answers, wire
+from statusjob.client.duration_memory import DurationMemory
 from statusjob.jobs import Job, JobError, Status
 
 JOB_ID = "01936b5e-7d4c-7e3a-8c1d-2f9b3a4c5d6e"
@@ -116,6 +118,7 @@ class FakeServer(Resource):
             self.lost += 1
 
         request.notifyFinish().addErrback(lost)
+        request.setHeader("Date", formatdate(self._clock.seconds(), usegmt=True))
         return (self._answers.pop(0) if self._answers else self._otherwise)(request)
 
     @property
@@ -181,8 +184,13 @@ class ClientTestCase(SynchronousTestCase):
         self.server = FakeServer(self.clock, *answers, otherwise=otherwise)
 
     def client(self, base: str = BASE, **options: Any) -> StatusClient:
-        """A client without jitter, so that waits are exact."""
-        options = {"on_update": self.seen.append, "random": lambda: 0.0, **options}
+        """A client without jitter, so that waits are exact, which knows of no other job."""
+        options = {
+            "on_update": self.seen.append,
+            "durations": DurationMemory(),
+            "random": lambda: 0.0,
+            **options,
+        }
         return StatusClient(base, reactor=self.clock, treq=self.server.stub, **options)
 
     def waits(self) -> list[float]:

@@ -3,7 +3,8 @@ One run of watching a job by polling, from the first request to the last.
 
 It ends once, for whichever reason comes first: a terminal result, answered or
 pushed; a stop; an error; the timeout; a cancellation. Ending cancels what is
-under way, so that nothing stays on the reactor.
+under way, so that nothing stays on the reactor. A terminal result also teaches
+how long the job took, if it was seen closely enough.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from statusjob import answers, wire
+from statusjob.answers import WebhookEvent
+from statusjob.client._lifetime import Lifetime
 from statusjob.client._session import Session
 from statusjob.client.errors import (
     BadAnswer,
@@ -26,9 +29,10 @@ from statusjob.client.errors import (
     RetriesExhausted,
     Transient,
 )
+from statusjob.durations import lesson
 from statusjob.exchange import Answer
 from statusjob.jobs import DEMO_KIND, Job, Status
-from statusjob.pace import Pace
+from statusjob.pace import Pace, read_date
 
 T = TypeVar("T")
 
@@ -44,10 +48,12 @@ class Rules:
 
     @ivar max_retries: how many failures in a row are outlived.
     @ivar timeout: seconds for everything, or C{None}.
+    @ivar learn: is told at the end between which two ages (seconds) the job ended.
     @ivar random: draws numbers from 0 to 1.
     """
 
     pace: Pace
+    learn: Callable[[float, float], object]
     max_retries: int
     timeout: float | None
     on_update: Callable[[Status], object] | None
@@ -63,9 +69,12 @@ class Monitoring:
 
     _log = Logger()
 
-    def __init__(self, session: Session, rules: Rules, job_id: str | None) -> None:
+    def __init__(
+        self, session: Session, rules: Rules, job_id: str | None, age: float | None
+    ) -> None:
         """
         @param job_id: the job's, if the base URL names it; else the server's ETags tell.
+        @param age: the job's in seconds, if it is known.
         """
         self._session = session
         self._rules = rules
@@ -73,7 +82,8 @@ class Monitoring:
         self._named_by_base = job_id is not None
         self._etag: str | None = None
         self._failures = 0
-        self._started = session.reactor.seconds()
+        self._known_age = age is not None
+        self._life = Lifetime(None if age is None else session.reactor.seconds() - age)
         self._outcome: Status | BaseException | None = None
         self._doing: Deferred[Any] | None = None
         self._loop = LoopingCall(self._tick)
@@ -115,7 +125,18 @@ class Monitoring:
         if self._doing is not None:
             self._doing.cancel()
 
-    def concerns(self, job: Job | None) -> bool:
+    def push(self, event: WebhookEvent) -> None:
+        """Take note of what a webhook brought, if it is the end of the job that is watched."""
+        if not event.result.terminal or not self._concerns(event.job):
+            return
+        if event.job is None:
+            span = self._life.ended(self._session.reactor.seconds())
+        else:
+            duration = lesson(event.job)
+            span = None if duration is None else (duration, duration)
+        self._see(event.result, span)
+
+    def _concerns(self, job: Job | None) -> bool:
         """
         Whether a pushed update about C{job} is about the job that is watched.
 
@@ -128,10 +149,16 @@ class Monitoring:
             return job.kind == DEMO_KIND
         return job.id == self._job_id
 
-    def see(self, status: Status) -> None:
-        """Take note of a status, answered or pushed; nothing follows a terminal one."""
+    def _see(self, status: Status, span: tuple[float, float] | None) -> None:
+        """
+        Take note of a status, answered or pushed; nothing follows a terminal one.
+
+        @param span: between which ages the job ended, if it did and that is known.
+        """
         if self._outcome is not None or (self.status is not None and self.status.terminal):
             return
+        if span is not None:
+            self._rules.learn(*span)
         if status is not self.status:
             self.status = status
             if self._rules.on_update is not None:
@@ -150,8 +177,20 @@ class Monitoring:
             if not over.called:
                 over.callback(None)
 
-        self._loop.start(self._rules.pace.r).addCallbacks(stopped, over.errback)
+        wait = self._first_wait()
+        self._loop.start(wait, now=not wait).addCallbacks(stopped, over.errback)
         return over
+
+    def _first_wait(self) -> float:
+        """
+        When to ask for the first time, in seconds from now.
+
+        A job is pending when it is created: that is as good as an answer at age 0.
+        """
+        if not self._known_age:
+            return 0.0
+        wait = self._rules.pace.next_wait(0.0, u=self._rules.random())
+        return max(0.0, wait - self._life.age(self._session.reactor.seconds()))
 
     async def _tick(self) -> None:
         wait = await self._round()
@@ -162,6 +201,7 @@ class Monitoring:
 
     async def _round(self) -> float:
         """Ask once; how many seconds to wait before the next time."""
+        self._life.ask(self._session.reactor.seconds())
         try:
             headers = {} if self._etag is None else {"If-None-Match": self._etag}
             answer = await self._unless_over(self._session.ask("GET", "status", headers=headers))
@@ -174,11 +214,12 @@ class Monitoring:
             self.end(refusal)
             return 0.0
         self._failures = 0
-        self.see(status)
+        now = self._session.reactor.seconds()
+        self._see(status, self._span(status, answer, now))
         if self._outcome is not None:
             return 0.0
         return self._rules.pace.next_wait(
-            self._session.reactor.seconds() - self._started,
+            self._life.age(now),
             u=self._rules.random(),
             retry_after=self._session.retry_after(answer),
         )
@@ -208,7 +249,26 @@ class Monitoring:
         self._etag = etag if usable else None
         named = _ETAG.match(etag)
         if named is not None and wire.is_job_id(named[1]) and not self._named_by_base:
+            if self._job_id not in (None, named[1]):
+                # Another demo job has taken its place.
+                self._life = Lifetime(None)
+                self._life.ask(self._session.reactor.seconds())
             self._job_id = named[1]
+
+    def _span(self, status: Status, answer: Answer, now: float) -> tuple[float, float] | None:
+        """Note what an answer tells of the job's life; between which ages it ended, if it did."""
+        served = read_date(answer.header("Date") or "")
+        if served is not None and self._job_id is not None:
+            created = _creation(self._job_id)
+            # Dates are whole seconds: a lesser age than that is better told by our own clock.
+            if created is not None and served - created >= 1:
+                self._life.told(now, served - created)
+        if not status.terminal:
+            self._life.pending()
+            return None
+        changed = read_date(answer.header("Last-Modified") or "")
+        since = None if served is None or changed is None else served - changed
+        return self._life.ended(now, since)
 
     def _failed(self, problem: Transient) -> float:
         """Count a failure; how many seconds to wait, if it was not one too many."""
@@ -233,3 +293,8 @@ class Monitoring:
             return None
         finally:
             self._doing = None
+
+
+def _creation(job_id: str) -> float | None:
+    """When a job was created (seconds since the epoch), if its id is a UUIDv7 (RFC 9562 5.7)."""
+    return int(job_id[:8] + job_id[9:13], 16) / 1000 if job_id[14] == "7" else None

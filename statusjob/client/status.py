@@ -9,9 +9,12 @@ L{statusjob.client._monitoring}.
 
 from __future__ import annotations
 
+import math
+import os
 import random as _random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -21,6 +24,7 @@ from twisted.logger import Logger
 from statusjob import answers, wire
 from statusjob.client._monitoring import Monitoring, Rules
 from statusjob.client._session import JOB_LIMIT, REQUEST_TIMEOUT, Requester, Session, read_members
+from statusjob.client.duration_memory import DurationMemory, shared_memory
 from statusjob.client.errors import (
     AlreadyMonitoring,
     BadAnswer,
@@ -70,6 +74,8 @@ class StatusClient:
         webhook_url: str | None = None,
         webhook_secret: str | None = None,
         on_update: Callable[[Status], object] | None = None,
+        kind: str | None = None,
+        durations: DurationMemory | str | os.PathLike[str] | None = None,
         token: str | None = None,
         reactor: Any = None,
         treq: Requester | None = None,
@@ -89,6 +95,11 @@ class StatusClient:
             one, see L{registration}.
         @param on_update: called with the first status and with every other one; if it raises,
             monitoring fails with that.
+        @param kind: the job's, so that it is told from other kinds of the same server when
+            durations are learned.
+        @param durations: what is known of past jobs, and learns of this one; a path for a
+            L{DurationMemory} that is kept in that file; C{None} for the one that all clients of
+            this reactor share.
         @param token: sent as a bearer token.
         @param reactor: C{None} for the global one.
         @param treq: what sends the requests, such as a C{treq.client.HTTPClient}; C{None} for
@@ -109,8 +120,15 @@ class StatusClient:
         self._session = Session(
             base_url, token=token, request_timeout=request_timeout, reactor=reactor, treq=treq
         )
+        if durations is None:
+            durations = shared_memory(self._session.reactor)
+        elif not isinstance(durations, DurationMemory):
+            durations = DurationMemory(durations)
+        self._durations = durations
+        self._key = self._memory_key(kind)
         self._rules = Rules(
             pace=pace,
+            learn=partial(durations.learn, self._key),
             max_retries=max_retries,
             timeout=timeout,
             on_update=on_update,
@@ -128,21 +146,30 @@ class StatusClient:
         """What the server said when the webhook was last registered."""
         return self._registration
 
-    def start_monitoring(self) -> Deferred[Status]:
+    def start_monitoring(self, *, age: float | None = None) -> Deferred[Status]:
         """
         Watch the job until it ends.
 
-        The webhook, if there is one, is registered first; should that fail, it is logged.
+        The webhook, if there is one, is registered first; should that fail, it is logged. It is
+        asked about at once, unless it is known to be new; then when asking is worth it. How long
+        it took is remembered for the next time.
 
+        @param age: how many seconds ago the job was created, if that is known: 0 for one that
+            was created just now.
         @return: fires with the terminal status, or after L{stop_monitoring} with the last one
             seen (C{PENDING} if there was none). Fails with L{JobNotFound}, L{NotAuthorized} or
             another L{Refused}, with L{RetriesExhausted}, L{MonitoringTimeout}, or what
-            C{on_update} raised; with L{AlreadyMonitoring} if it runs already. Cancelling it
-            stops everything.
+            C{on_update} raised; with L{AlreadyMonitoring} if it runs already, with
+            L{BadSetting} if C{age} makes no sense. Cancelling it stops everything.
         """
         if self._monitoring is not None:
             return fail(AlreadyMonitoring("monitoring runs already"))
-        self._monitoring = Monitoring(self._session, self._rules, self._job_id())
+        if age is not None and not 0 <= age < math.inf:
+            return fail(BadSetting(f"an age must be 0 s or more, or None, not {age!r}"))
+        pace = self._rules.pace
+        plan = self._durations.plan(self._key, pace.r)
+        rules = replace(self._rules, pace=replace(pace, plan=plan))
+        self._monitoring = Monitoring(self._session, rules, self._job_id(), age)
         return Deferred.fromCoroutine(self._monitor(self._monitoring))
 
     def stop_monitoring(self) -> Deferred[None]:
@@ -165,12 +192,8 @@ class StatusClient:
         monitoring at once, even with a request in flight. Anything else is ignored: other
         results, other jobs, and everything while no monitoring runs.
         """
-        if (
-            self._monitoring is not None
-            and event.result.terminal
-            and self._monitoring.concerns(event.job)
-        ):
-            self._monitoring.see(event.result)
+        if self._monitoring is not None:
+            self._monitoring.push(event)
 
     def get_status(self) -> Deferred[Status]:
         """
@@ -205,6 +228,12 @@ class StatusClient:
         path = self._session.base.path
         named = len(path) >= 2 and path[-2] == "jobs" and wire.is_job_id(path[-1])
         return path[-1] if named else None
+
+    def _memory_key(self, kind: str | None) -> str:
+        """What is remembered together: jobs of one server, and of one kind if that is told."""
+        base = self._session.base
+        jobs = base if self._job_id() is None else base.replace(path=base.path[:-1])
+        return jobs.to_text() if kind is None else f"{jobs.to_text()} {kind}"
 
     async def _monitor(self, monitoring: Monitoring) -> Status:
         prepare = None if self._webhook_url is None else self._register_quietly
