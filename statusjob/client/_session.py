@@ -1,16 +1,16 @@
 """
 What C{StatusClient} and C{WorkerClient} share: how a server is asked.
 
-A session knows the base URL and the token, keeps connections in a pool of its
-own while it is in use, and closes them before its last user goes on. It reads
+A session knows the base URL and the token. Connections are shared with all
+other sessions of the reactor, and closed before the last user goes on. It reads
 from an answer what went wrong; it repeats nothing.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from http import HTTPStatus
 from typing import Any, Protocol, TypeVar
 
@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
 
 from statusjob import answers, wire
-from statusjob.client._connections import KeptConnections, http_client
+from statusjob.client._connections import shared_connections
 from statusjob.client.errors import (
     BadAnswer,
     BadBaseURL,
@@ -82,29 +82,22 @@ class Session:
         """
         @param request_timeout: seconds for one request, answer included.
         @param reactor: C{None} for the global one.
-        @param treq: what sends the requests; C{None} for our own, over our own pool.
+        @param treq: what sends the requests; C{None} for our own, over shared connections.
         @raise BadSetting: if an argument makes no sense.
         """
         if not request_timeout > 0:
             raise BadSetting(f"request_timeout must be above 0 s, not {request_timeout!r}")
         self.base = _read_base(base_url)
         self.reactor: IReactorTime = _global_reactor() if reactor is None else reactor
-        self._timeout = request_timeout
-        self._pool = KeptConnections(self.reactor) if treq is None else None
-        self._treq: Any = http_client(self.reactor, self._pool) if treq is None else treq
+        self.timeout = request_timeout
+        self.connections = shared_connections(self.reactor)
+        self._treq = treq
         self._token = token
-        self._users = 0
+        self._origin = self.base.replace(path=()).to_text()
 
-    @asynccontextmanager
-    async def in_use(self) -> AsyncIterator[None]:
+    def in_use(self) -> AbstractAsyncContextManager[None]:
         """Connections are kept inside; when the last one leaves they are closed."""
-        self._users += 1
-        try:
-            yield
-        finally:
-            self._users -= 1
-            if self._pool is not None and not self._users:
-                await self._pool.close()
+        return self.connections.in_use(self.reactor)
 
     async def ask(
         self,
@@ -113,6 +106,7 @@ class Session:
         body: object = None,
         headers: Mapping[str, str] | None = None,
         limit: int = STATUS_LIMIT,
+        held: float = 0.0,
     ) -> Answer:
         """
         Ask once; whatever the answer is, it is returned.
@@ -120,6 +114,8 @@ class Session:
         @param segments: of the path, below the base.
         @param body: sent as JSON, unless C{None}.
         @param limit: most bytes of the answer's body.
+        @param held: for how many seconds the server may hold the answer; whoever lets it has a
+            place for that.
         @raise Unreachable: if none came.
         """
         sent = Headers({"Accept": ["application/json"], "User-Agent": ["statusjob"]})
@@ -131,7 +127,8 @@ class Session:
             sent.setRawHeaders(name, [value])
 
         def start() -> Deferred[Any]:
-            sending: Deferred[Any] = self._treq.request(
+            treq: Any = self._treq or self.connections.client(held=held > 0)
+            sending: Deferred[Any] = treq.request(
                 method,
                 self.base.child(*segments) if segments else self.base,
                 headers=sent,
@@ -142,9 +139,14 @@ class Session:
             )
             return sending
 
-        async with self.in_use():
+        async with (
+            self.in_use(),
+            nullcontext() if held else self.connections.turn(self._origin),
+        ):
             try:
-                return await exchange(self.reactor, start, deadline=self._timeout, limit=limit)
+                return await exchange(
+                    self.reactor, start, deadline=self.timeout + held, limit=limit
+                )
             except ExchangeFailed as error:
                 raise Unreachable(error.kind, error.reason) from error
 

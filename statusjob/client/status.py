@@ -103,7 +103,7 @@ class StatusClient:
         @param token: sent as a bearer token.
         @param reactor: C{None} for the global one.
         @param treq: what sends the requests, such as a C{treq.client.HTTPClient}; C{None} for
-            our own, over our own pool.
+            our own, over connections that all clients of this reactor share.
         @param random: draws numbers from 0 to 1, for jitter.
         @raise BadSetting: if an argument makes no sense; L{BadBaseURL} for the base URL.
         """
