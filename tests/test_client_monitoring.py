@@ -101,7 +101,7 @@ class MonitoringTests(ClientTestCase):
         self.server.pass_time(60)
         etag = f'"{JOB_ID}.pending"'
         sent = [each.header("If-None-Match") for each in self.server.requests]
-        self.assertEqual(sent, [None, etag, etag])
+        self.assertEqual(sent, ['"0"', etag, etag])
 
     def test_not_modified_means_unchanged(self) -> None:
         self.serve(PENDING, answer(304), answer(304), COMPLETED)

@@ -1,10 +1,12 @@
 """
-One run of watching a job by polling, from the first request to the last.
+One run of watching a job, from the first request to the last.
 
-It ends once, for whichever reason comes first: a terminal result, answered or
-pushed; a stop; an error; the timeout; a cancellation. Ending cancels what is
-under way, so that nothing stays on the reactor. A terminal result also teaches
-how long the job took, if it was seen closely enough.
+Where the server holds its answers (L{statusjob.client._holding}) it is asked
+again at once, elsewhere at the pace. It ends once, for whichever reason comes
+first: a terminal result, answered or pushed; a stop; an error; the timeout; a
+cancellation. Ending cancels what is under way, so that nothing stays on the
+reactor. A terminal result also teaches how long the job took, if it was seen
+closely enough.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from twisted.logger import Logger
 
 from statusjob import answers, wire
 from statusjob.answers import WebhookEvent
+from statusjob.client._holding import Holding, Question
 from statusjob.client._lifetime import Lifetime
 from statusjob.client._session import Session
 from statusjob.client.errors import (
@@ -39,6 +42,8 @@ T = TypeVar("T")
 _ETAG = re.compile(r'\A(?:W/)?"([0-9a-f-]+)\.[a-z]+"\Z')
 #: An ETag longer than this, or not printable ASCII, is not sent back.
 _ETAG_LIMIT = 256
+#: The ETag of nothing: whoever says that he knows this is answered at once.
+_NOTHING = '"0"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +75,17 @@ class Monitoring:
     _log = Logger()
 
     def __init__(
-        self, session: Session, rules: Rules, job_id: str | None, age: float | None
+        self,
+        session: Session,
+        rules: Rules,
+        job_id: str | None,
+        age: float | None,
+        known: Status | None = None,
     ) -> None:
         """
         @param job_id: the job's, if the base URL names it; else the server's ETags tell.
         @param age: the job's in seconds, if it is known.
+        @param known: what the answer to its creation told; such a server holds answers.
         """
         self._session = session
         self._rules = rules
@@ -82,6 +93,15 @@ class Monitoring:
         self._named_by_base = job_id is not None
         self._etag: str | None = None
         self._failures = 0
+        self._known = known
+        self._holding = Holding(
+            session.connections,
+            session.reactor,
+            request_timeout=session.timeout,
+            pace=rules.pace,
+            random=rules.random,
+            able=known is not None,
+        )
         self._known_age = age is not None
         self._life = Lifetime(None if age is None else session.reactor.seconds() - age)
         self._outcome: Status | BaseException | None = None
@@ -103,7 +123,9 @@ class Monitoring:
             late = MonitoringTimeout(f"no terminal result within {limit:g} s")
             timer = self._session.reactor.callLater(limit, self.end, late)
         try:
-            if prepare is not None:
+            if self._known is not None:
+                self._see(self._known, None)
+            if prepare is not None and self._outcome is None:
                 await self._unless_over(prepare())
             if self._outcome is None:
                 await self._polling()
@@ -185,15 +207,19 @@ class Monitoring:
         """
         When to ask for the first time, in seconds from now.
 
-        A job is pending when it is created: that is as good as an answer at age 0.
+        A job is pending when it is created: that is as good as an answer at age 0. Only one that
+        is held tells more.
         """
-        if not self._known_age:
+        if not self._known_age or self._holding.ready:
             return 0.0
         wait = self._rules.pace.next_wait(0.0, u=self._rules.random())
         return max(0.0, wait - self._life.age(self._session.reactor.seconds()))
 
     async def _tick(self) -> None:
-        wait = await self._round()
+        wait = 0.0
+        # Whoever is to ask again at once keeps its place among the held connections.
+        while self._outcome is None and not wait:
+            wait = await self._round()
         if self._outcome is None:
             # The wait is measured from the answer; a changed interval alone would snap to a grid.
             self._loop.interval = wait
@@ -202,27 +228,39 @@ class Monitoring:
     async def _round(self) -> float:
         """Ask once; how many seconds to wait before the next time."""
         self._life.ask(self._session.reactor.seconds())
-        try:
-            headers = {} if self._etag is None else {"If-None-Match": self._etag}
-            answer = await self._unless_over(self._session.ask("GET", "status", headers=headers))
-            if answer is None:
+        first = self.status is None
+        with self._holding.question() as question:
+            try:
+                answer = await self._unless_over(self._ask(question))
+                if answer is None:
+                    return 0.0
+                status = self._read(answer)
+            except Transient as problem:
+                return self._failed(problem, question)
+            except Refused as refusal:
+                self.end(refusal)
                 return 0.0
-            status = self._read(answer)
-        except Transient as problem:
-            return self._failed(problem)
-        except Refused as refusal:
-            self.end(refusal)
-            return 0.0
         self._failures = 0
         now = self._session.reactor.seconds()
         self._see(status, self._span(status, answer, now))
         if self._outcome is not None:
             return 0.0
+        wait = self._holding.after(question, answer, first=first)
+        if wait is not None:
+            return wait
         return self._rules.pace.next_wait(
             self._life.age(now),
             u=self._rules.random(),
             retry_after=self._session.retry_after(answer),
         )
+
+    def _ask(self, question: Question) -> Coroutine[Any, Any, Answer]:
+        headers = question.headers
+        if self._etag is not None:
+            headers["If-None-Match"] = self._etag
+        elif question.wait and self.status is None:
+            headers["If-None-Match"] = _NOTHING
+        return self._session.ask("GET", "status", headers=headers, held=question.held)
 
     def _read(self, answer: Answer) -> Status:
         """
@@ -270,14 +308,14 @@ class Monitoring:
         since = None if served is None or changed is None else served - changed
         return self._life.ended(now, since)
 
-    def _failed(self, problem: Transient) -> float:
+    def _failed(self, problem: Transient, question: Question) -> float:
         """Count a failure; how many seconds to wait, if it was not one too many."""
-        self._failures += 1
+        self._failures += self._holding.failed(question)
         if self._failures > self._rules.max_retries:
             self.end(RetriesExhausted(self._failures, problem))
             return 0.0
         wait = self._rules.pace.backoff(
-            self._failures, u=self._rules.random(), retry_after=problem.retry_after
+            max(1, self._failures), u=self._rules.random(), retry_after=problem.retry_after
         )
         self._log.info("asking again in {wait:.1f} s: {problem}", wait=wait, problem=str(problem))
         return wait
