@@ -26,10 +26,11 @@ from statusjob.client.errors import (
     Unavailable,
     Unreachable,
 )
+from statusjob.client.made import CreatedJob, WebhookRegistration
 from statusjob.client.memory import InProcessMemory, WebhookDelivery, WebhookMemory
 from statusjob.client.receiver import WebhookReceiver
-from statusjob.client.status import StatusClient, WebhookRegistration
-from statusjob.client.worker import CreatedJob, WorkerClient
+from statusjob.client.status import StatusClient, wait_for
+from statusjob.client.worker import WorkerClient
 from statusjob.jobs import EventType, Job, JobError, Status
 from statusjob.signing import BadSecret, new_secret
 
@@ -67,4 +68,5 @@ __all__ = [
     "WebhookRegistration",
     "WorkerClient",
     "new_secret",
+    "wait_for",
 ]

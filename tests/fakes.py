@@ -16,7 +16,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from statusjob import StatusClient, answers, wire
+from statusjob import CreatedJob, StatusClient, answers, wire
 from statusjob.client.duration_memory import DurationMemory
 from statusjob.jobs import Job, JobError, Status
 
@@ -258,7 +258,7 @@ class ClientTestCase(SynchronousTestCase):
         """What the server answers."""
         self.server = FakeServer(self.clock, *answers, otherwise=otherwise)
 
-    def client(self, base: str = BASE, **options: Any) -> StatusClient:
+    def client(self, base: str | CreatedJob = BASE, **options: Any) -> StatusClient:
         """A client without jitter, so that waits are exact, which knows of no other job."""
         options = {
             "on_update": self.seen.append,

@@ -8,7 +8,14 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError
 
-from statusjob import BadSetting, JobNotFound, MonitoringTimeout, Status, StatusClient
+from statusjob import (
+    BadSetting,
+    CreatedJob,
+    JobNotFound,
+    MonitoringTimeout,
+    Status,
+    StatusClient,
+)
 from statusjob.answers import WebhookEvent
 from statusjob.client.duration_memory import DurationMemory, shared_memory
 from statusjob.jobs import job_id
@@ -43,7 +50,7 @@ class LearningTestCase(ClientTestCase):
         super().setUp()
         self.memory = DurationMemory()
 
-    def client(self, base: str = BASE, **options: Any) -> StatusClient:
+    def client(self, base: str | CreatedJob = BASE, **options: Any) -> StatusClient:
         """A client that remembers."""
         return super().client(base, **{"durations": self.memory, **options})
 

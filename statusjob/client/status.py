@@ -3,7 +3,7 @@ For those who wait: a client that knows the moment a job ends, for few requests.
 
 C{StatusClient} asks C{{base}/status} and nothing else while it monitors, so it
 works with every server of the original contract. A webhook, if it has one,
-merely tells it sooner: when that fails, polling goes on. How one run goes is in
+merely tells it sooner: when that fails, asking goes on. How one run goes is in
 L{statusjob.client._monitoring}.
 """
 
@@ -13,7 +13,7 @@ import math
 import os
 import random as _random
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -32,25 +32,13 @@ from statusjob.client.errors import (
     NoWebhook,
     StatusjobError,
 )
+from statusjob.client.made import CreatedJob, WebhookRegistration
 from statusjob.jobs import Job, Status
 from statusjob.pace import MAX_INTERVAL, POLLING_INTERVAL, Pace
 from statusjob.signing import BadSecret, check_secret
 
 #: Consecutive failures that are outlived.
 MAX_RETRIES = 10
-
-
-@dataclass(frozen=True, slots=True)
-class WebhookRegistration:
-    """
-    What a server says of a webhook.
-
-    @ivar id: C{None} from servers of the original contract.
-    @ivar secret: only shown when the webhook is made; never part of the C{repr}.
-    """
-
-    id: str | None
-    secret: str | None = field(repr=False)
 
 
 class StatusClient:
@@ -64,7 +52,7 @@ class StatusClient:
 
     def __init__(
         self,
-        base_url: str,
+        base_url: str | CreatedJob,
         *,
         polling_interval: float = POLLING_INTERVAL,
         max_interval: float = MAX_INTERVAL,
@@ -82,7 +70,8 @@ class StatusClient:
         random: Callable[[], float] = _random.random,
     ) -> None:
         """
-        @param base_url: such as C{http://host/jobs/{id}}; C{http://host} for the demo job.
+        @param base_url: such as C{http://host/jobs/{id}}; C{http://host} for the demo job. Or a
+            job that was just created: what is known of it is not asked for again.
         @param polling_interval: what a request is worth, in seconds; also the shortest wait
             between two requests.
         @param max_interval: the longest wait in seconds; only a server may ask for a longer one.
@@ -117,6 +106,10 @@ class StatusClient:
             raise BadSetting(f"timeout must be above 0 s or None, not {timeout!r}")
         if max_retries < 0:
             raise BadSetting(f"max_retries must be 0 or more, not {max_retries!r}")
+        self._created: CreatedJob | None = None
+        if isinstance(base_url, CreatedJob):
+            self._created, base_url = base_url, base_url.url
+            kind = self._created.kind if kind is None else kind
         self._session = Session(
             base_url, token=token, request_timeout=request_timeout, reactor=reactor, treq=treq
         )
@@ -150,12 +143,13 @@ class StatusClient:
         """
         Watch the job until it ends.
 
-        The webhook, if there is one, is registered first; should that fail, it is logged. It is
-        asked about at once, unless it is known to be new; then when asking is worth it. How long
-        it took is remembered for the next time.
+        The webhook, if there is one, is registered first; should that fail, it is logged. The job
+        is asked about at once, unless it is known to be new. A server that can hold its answer
+        until there is news is asked again whenever it has let go of one; any other when asking is
+        worth it. How long the job took is remembered for the next time.
 
         @param age: how many seconds ago the job was created, if that is known: 0 for one that
-            was created just now.
+            was created just now. Of a L{CreatedJob} it is.
         @return: fires with the terminal status, or after L{stop_monitoring} with the last one
             seen (C{PENDING} if there was none). Fails with L{JobNotFound}, L{NotAuthorized} or
             another L{Refused}, with L{RetriesExhausted}, L{MonitoringTimeout}, or what
@@ -166,10 +160,15 @@ class StatusClient:
             return fail(AlreadyMonitoring("monitoring runs already"))
         if age is not None and not 0 <= age < math.inf:
             return fail(BadSetting(f"an age must be 0 s or more, or None, not {age!r}"))
+        known = None
+        if self._created is not None:
+            known = self._created.result
+            if age is None:
+                age = max(0.0, self._session.reactor.seconds() - self._created.created_here)
         pace = self._rules.pace
         plan = self._durations.plan(self._key, pace.r)
         rules = replace(self._rules, pace=replace(pace, plan=plan))
-        self._monitoring = Monitoring(self._session, rules, self._job_id(), age)
+        self._monitoring = Monitoring(self._session, rules, self._job_id(), age, known)
         return Deferred.fromCoroutine(self._monitor(self._monitoring))
 
     def stop_monitoring(self) -> Deferred[None]:
@@ -307,6 +306,32 @@ class StatusClient:
         if self._webhook_url is None:
             raise NoWebhook("no webhook_url was given")
         return self._webhook_url
+
+
+def wait_for(
+    job: str | CreatedJob,
+    *,
+    timeout: float | None = None,
+    on_update: Callable[[Status], object] | None = None,
+    token: str | None = None,
+    reactor: Any = None,
+) -> Deferred[Status]:
+    """
+    Wait until a job has ended: a L{StatusClient} for those who want no more of it than that.
+
+    @param job: its URL, or what creating it returned; the URL of a server for its demo job.
+    @param timeout: as in L{StatusClient}, and so are C{on_update}, C{token} and C{reactor}.
+    @return: fires with C{COMPLETED} or C{ERROR}, on any server; fails and is cancelled as what
+        L{StatusClient.start_monitoring} returns.
+    """
+
+    async def wait() -> Status:
+        client = StatusClient(
+            job, timeout=timeout, on_update=on_update, token=token, reactor=reactor
+        )
+        return await client.start_monitoring()
+
+    return Deferred.fromCoroutine(wait())
 
 
 class _Registered(Struct):

@@ -22,23 +22,14 @@ from twisted.logger import Logger
 from statusjob import answers, wire
 from statusjob.client._session import JOB_LIMIT, REQUEST_TIMEOUT, Requester, Session, read_members
 from statusjob.client.errors import BadAnswer, BadSetting, RetriesExhausted, Transient
-from statusjob.client.status import MAX_RETRIES, WebhookRegistration
+from statusjob.client.made import CreatedJob, WebhookRegistration, creation_time
+from statusjob.client.status import MAX_RETRIES
 from statusjob.exchange import Answer
 from statusjob.jobs import DEFAULT_KIND, FAILED, Job, Status
 from statusjob.pace import Pace
 
 #: Waits between tries begin with this and end with that (seconds).
 _PACE = Pace(1.0, 30.0)
-
-
-class CreatedJob(Job, frozen=True, kw_only=True):
-    """
-    A job as its creator sees it.
-
-    @ivar webhook: the one that was asked for, with its secret if the server made one just now.
-    """
-
-    webhook: WebhookRegistration | None = None
 
 
 class WorkerClient:
@@ -91,6 +82,7 @@ class WorkerClient:
         deadline: float | None = None,
         heartbeat: float | None = None,
         webhook: str | Mapping[str, Any] | None = None,
+        simulate: Mapping[str, float] | None = None,
         idempotency_key: str | None = None,
     ) -> Deferred[CreatedJob]:
         """
@@ -101,6 +93,8 @@ class WorkerClient:
         @param heartbeat: longest silence in seconds between two reports.
         @param webhook: a URL, or an object with C{url} and, as you like, C{events}, C{secret}
             and C{name}.
+        @param simulate: let the server play the worker, for tests: C{delay} in seconds and
+            C{error_rate}, 0 to 1, as you like.
         @param idempotency_key: the same key makes the same job, also from another process;
             without one only the tries of this call do.
         """
@@ -110,6 +104,7 @@ class WorkerClient:
             "deadline": deadline,
             "heartbeat": heartbeat,
             "webhook": {"url": webhook} if isinstance(webhook, str) else webhook,
+            "simulate": simulate,
         }
         body = {name: value for name, value in asked.items() if value is not None}
         key = secrets.token_urlsafe(24) if idempotency_key is None else idempotency_key
@@ -168,7 +163,12 @@ class WorkerClient:
         job, answer = await self._insist("POST", "jobs", body=body, key=key)
         made = read_members(answer, _Made).webhook
         webhook = None if made is None else WebhookRegistration(made.id, made.secret)
-        return CreatedJob(**structs.asdict(job), webhook=webhook)
+        return CreatedJob(
+            **structs.asdict(job),
+            url=self._session.base.child("jobs", job.id).to_text(),
+            created_here=creation_time(job, answer, self._session.reactor.seconds()),
+            webhook=webhook,
+        )
 
     async def _insist(
         self, method: str, *segments: str, body: object, key: str | None = None
