@@ -1,28 +1,25 @@
 """
 One run of watching a job, from the first request to the last.
 
-Where the server holds its answers (L{statusjob.client._holding}) it is asked
-again at once, elsewhere at the pace. It ends once, for whichever reason comes
-first: a terminal result, answered or pushed; a stop; an error; the timeout; a
-cancellation. Ending cancels what is under way, so that nothing stays on the
-reactor. A terminal result also teaches how long the job took, if it was seen
-closely enough.
+It ends once, for whichever reason comes first: a terminal result, answered or
+pushed; a stop; an error; the timeout; a cancellation. Ending cancels what is
+under way, so that nothing stays on the reactor. A terminal result also teaches
+how long the job took, if it was seen closely enough. How the server is asked,
+and when again, is in L{statusjob.client._asking}.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
 
 from statusjob import answers, wire
 from statusjob.answers import WebhookEvent
-from statusjob.client._holding import Holding, Question
+from statusjob.client._asking import Asking, Question, Rules
 from statusjob.client._lifetime import Lifetime
 from statusjob.client._session import Session
 from statusjob.client.errors import (
@@ -35,7 +32,7 @@ from statusjob.client.errors import (
 from statusjob.durations import lesson
 from statusjob.exchange import Answer
 from statusjob.jobs import DEMO_KIND, Job, Status
-from statusjob.pace import Pace, read_date
+from statusjob.pace import read_date
 
 T = TypeVar("T")
 
@@ -46,33 +43,12 @@ _ETAG_LIMIT = 256
 _NOTHING = '"0"'
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """
-    How to watch.
-
-    @ivar max_retries: how many failures in a row are outlived.
-    @ivar timeout: seconds for everything, or C{None}.
-    @ivar learn: is told at the end between which two ages (seconds) the job ended.
-    @ivar random: draws numbers from 0 to 1.
-    """
-
-    pace: Pace
-    learn: Callable[[float, float], object]
-    max_retries: int
-    timeout: float | None
-    on_update: Callable[[Status], object] | None
-    random: Callable[[], float]
-
-
 class Monitoring:
     """
     One run.
 
     @ivar status: the last one seen, C{None} before the first.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -92,16 +68,8 @@ class Monitoring:
         self._job_id = job_id
         self._named_by_base = job_id is not None
         self._etag: str | None = None
-        self._failures = 0
         self._known = known
-        self._holding = Holding(
-            session.connections,
-            session.reactor,
-            request_timeout=session.timeout,
-            pace=rules.pace,
-            random=rules.random,
-            able=known is not None,
-        )
+        self._asking = Asking(session, rules, able=known is not None)
         self._known_age = age is not None
         self._life = Lifetime(None if age is None else session.reactor.seconds() - age)
         self._outcome: Status | BaseException | None = None
@@ -210,7 +178,7 @@ class Monitoring:
         A job is pending when it is created: that is as good as an answer at age 0. Only one that
         is held tells more.
         """
-        if not self._known_age or self._holding.ready:
+        if not self._known_age or self._asking.ready:
             return 0.0
         wait = self._rules.pace.next_wait(0.0, u=self._rules.random())
         return max(0.0, wait - self._life.age(self._session.reactor.seconds()))
@@ -218,41 +186,38 @@ class Monitoring:
     async def _tick(self) -> None:
         wait = 0.0
         # Whoever is to ask again at once keeps its place among the held connections.
-        while self._outcome is None and not wait:
-            wait = await self._round()
+        try:
+            while self._outcome is None and not wait:
+                wait = await self._round()
+        except (Refused, RetriesExhausted) as error:
+            self.end(error)
         if self._outcome is None:
             # The wait is measured from the answer; a changed interval alone would snap to a grid.
             self._loop.interval = wait
             self._loop.starttime = self._session.reactor.seconds()
 
     async def _round(self) -> float:
-        """Ask once; how many seconds to wait before the next time."""
+        """
+        Ask once; how many seconds to wait before the next time.
+
+        @raise Refused: if the server will not say.
+        @raise RetriesExhausted: if it could not once too often.
+        """
         self._life.ask(self._session.reactor.seconds())
         first = self.status is None
-        with self._holding.question() as question:
+        with self._asking.question() as question:
             try:
                 answer = await self._unless_over(self._ask(question))
                 if answer is None:
                     return 0.0
                 status = self._read(answer)
             except Transient as problem:
-                return self._failed(problem, question)
-            except Refused as refusal:
-                self.end(refusal)
-                return 0.0
-        self._failures = 0
+                return self._asking.failed(question, problem)
         now = self._session.reactor.seconds()
         self._see(status, self._span(status, answer, now))
         if self._outcome is not None:
             return 0.0
-        wait = self._holding.after(question, answer, first=first)
-        if wait is not None:
-            return wait
-        return self._rules.pace.next_wait(
-            self._life.age(now),
-            u=self._rules.random(),
-            retry_after=self._session.retry_after(answer),
-        )
+        return self._asking.answered(question, answer, age=self._life.age(now), first=first)
 
     def _ask(self, question: Question) -> Coroutine[Any, Any, Answer]:
         headers = question.headers
@@ -307,18 +272,6 @@ class Monitoring:
         changed = read_date(answer.header("Last-Modified") or "")
         since = None if served is None or changed is None else served - changed
         return self._life.ended(now, since)
-
-    def _failed(self, problem: Transient, question: Question) -> float:
-        """Count a failure; how many seconds to wait, if it was not one too many."""
-        self._failures += self._holding.failed(question)
-        if self._failures > self._rules.max_retries:
-            self.end(RetriesExhausted(self._failures, problem))
-            return 0.0
-        wait = self._rules.pace.backoff(
-            max(1, self._failures), u=self._rules.random(), retry_after=problem.retry_after
-        )
-        self._log.info("asking again in {wait:.1f} s: {problem}", wait=wait, problem=str(problem))
-        return wait
 
     async def _unless_over(self, work: Coroutine[Any, Any, T]) -> T | None:
         """Do something that L{end} interrupts; C{None} if it did."""

@@ -22,7 +22,8 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 
 from statusjob import answers, wire
-from statusjob.client._monitoring import Monitoring, Rules
+from statusjob.client._asking import Rules
+from statusjob.client._monitoring import Monitoring
 from statusjob.client._session import JOB_LIMIT, REQUEST_TIMEOUT, Requester, Session, read_members
 from statusjob.client.duration_memory import DurationMemory, shared_memory
 from statusjob.client.errors import (
