@@ -144,6 +144,24 @@ class Asking:
             age, u=self._rules.random(), retry_after=self._session.retry_after(answer)
         )
 
+    def broke_off(self, question: Question, retry: float | None, *, age: float) -> float:
+        """
+        How many seconds to wait after a stream, which is held as an answer is, came to its end
+        before the job did.
+
+        @param retry: how many seconds the stream asked to wait in that case.
+        @param age: the job's, in seconds.
+        """
+        self._failures = 0
+        self._plain = False
+        self.able = True
+        u = self._rules.random()
+        if self._clock.seconds() - question.begun >= SHORT_WAIT:
+            self._broken = 0
+            return self._pace.backoff(1, u=u, retry_after=retry)
+        wait = self._broke()
+        return self._pace.next_wait(age, u=u, retry_after=retry) if wait is None else wait
+
     def failed(self, question: Question, problem: Transient) -> float:
         """
         How many seconds to wait after no answer came.

@@ -9,7 +9,7 @@ from an answer what went wrong; it repeats nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from http import HTTPStatus
 from typing import Any, Protocol, TypeVar
@@ -38,6 +38,7 @@ from statusjob.client.errors import (
 from statusjob.exchange import Answer, ExchangeFailed, exchange
 from statusjob.jobs import CANCELLED
 from statusjob.pace import read_date, read_retry_after
+from statusjob.streaming import EVENT_STREAM, stream
 
 T = TypeVar("T")
 
@@ -46,7 +47,11 @@ REQUEST_TIMEOUT = 10.0
 STATUS_LIMIT = 64 * 1024
 #: A job with the longest metadata and output, both escaped, stays below this.
 JOB_LIMIT = 2 * 1024 * 1024
+#: Three of the comments by which a stream says every 15 seconds that it is there.
+SILENCE = 45.0
 _DETAIL_LIMIT = 500
+_JSON = {"Accept": "application/json"}
+_EVENTS = {"Accept": EVENT_STREAM}
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
@@ -118,16 +123,61 @@ class Session:
             place for that.
         @raise Unreachable: if none came.
         """
-        sent = Headers({"Accept": ["application/json"], "User-Agent": ["statusjob"]})
+        start = self._request(method, segments, body, {**_JSON, **(headers or {})}, held > 0)
+        async with (
+            self.in_use(),
+            nullcontext() if held else self.connections.turn(self._origin),
+        ):
+            try:
+                return await exchange(
+                    self.reactor, start, deadline=self.timeout + held, limit=limit
+                )
+            except ExchangeFailed as error:
+                raise Unreachable(error.kind, error.reason) from error
+
+    async def follow(
+        self, *segments: str, headers: Mapping[str, str], take: Callable[[bytes], object]
+    ) -> Answer | None:
+        """
+        Follow a stream of events to its end. Whoever does has a place for that.
+
+        @param take: is given each piece; what it raises comes through.
+        @return: C{None} at its end; the answer, if it is no stream.
+        @raise Unreachable: if it broke off, or fell silent.
+        """
+        start = self._request("GET", segments, None, {**_EVENTS, **headers}, True)
+        async with self.in_use():
+            try:
+                return await stream(
+                    self.reactor,
+                    start,
+                    take,
+                    deadline=self.timeout,
+                    silence=SILENCE,
+                    limit=STATUS_LIMIT,
+                )
+            except ExchangeFailed as error:
+                raise Unreachable(error.kind, error.reason) from error
+
+    def _request(
+        self,
+        method: str,
+        segments: Sequence[str],
+        body: object,
+        headers: Mapping[str, str],
+        held: bool,
+    ) -> Callable[[], Deferred[Any]]:
+        """What sends a request, when it is called."""
+        sent = Headers({"User-Agent": ["statusjob"]})
         if self._token is not None:
             sent.setRawHeaders("Authorization", [f"Bearer {self._token}"])
         if body is not None:
             sent.setRawHeaders("Content-Type", ["application/json"])
-        for name, value in (headers or {}).items():
+        for name, value in headers.items():
             sent.setRawHeaders(name, [value])
 
         def start() -> Deferred[Any]:
-            treq: Any = self._treq or self.connections.client(held=held > 0)
+            treq: Any = self._treq or self.connections.client(held=held)
             sending: Deferred[Any] = treq.request(
                 method,
                 self.base.child(*segments) if segments else self.base,
@@ -139,16 +189,7 @@ class Session:
             )
             return sending
 
-        async with (
-            self.in_use(),
-            nullcontext() if held else self.connections.turn(self._origin),
-        ):
-            try:
-                return await exchange(
-                    self.reactor, start, deadline=self.timeout + held, limit=limit
-                )
-            except ExchangeFailed as error:
-                raise Unreachable(error.kind, error.reason) from error
+        return start
 
     def retry_after(self, answer: Answer) -> float | None:
         """

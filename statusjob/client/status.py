@@ -23,17 +23,20 @@ from twisted.logger import Logger
 
 from statusjob import answers, wire
 from statusjob.client._asking import Rules
+from statusjob.client._following import Following
 from statusjob.client._monitoring import Monitoring
 from statusjob.client._session import JOB_LIMIT, REQUEST_TIMEOUT, Requester, Session, read_members
 from statusjob.client.duration_memory import DurationMemory, shared_memory
 from statusjob.client.errors import (
     AlreadyMonitoring,
     BadAnswer,
+    BadBaseURL,
     BadSetting,
     NoWebhook,
     StatusjobError,
 )
 from statusjob.client.made import CreatedJob, WebhookRegistration
+from statusjob.client.updates import Updates
 from statusjob.jobs import Job, Status
 from statusjob.pace import MAX_INTERVAL, POLLING_INTERVAL, Pace
 from statusjob.signing import BadSecret, check_secret
@@ -166,10 +169,7 @@ class StatusClient:
             known = self._created.result
             if age is None:
                 age = max(0.0, self._session.reactor.seconds() - self._created.created_here)
-        pace = self._rules.pace
-        plan = self._durations.plan(self._key, pace.r)
-        rules = replace(self._rules, pace=replace(pace, plan=plan))
-        self._monitoring = Monitoring(self._session, rules, self._job_id(), age, known)
+        self._monitoring = Monitoring(self._session, self._planned(), self._job_id(), age, known)
         return Deferred.fromCoroutine(self._monitor(self._monitoring))
 
     def stop_monitoring(self) -> Deferred[None]:
@@ -207,6 +207,26 @@ class StatusClient:
         """Ask for the whole job: under a base C{/jobs/{id}}, on a server of ours."""
         return Deferred.fromCoroutine(self._get_job())
 
+    def updates(self) -> Updates:
+        """
+        Follow the job with its progress, on a server of ours: an asynchronous iterator of L{Job}s.
+
+        The first is the job as it is, the last the job as it ended; one who is slow is spared what
+        is outdated by then. What is told comes by a stream, or as the server allows; how long the
+        job took is remembered for the next time. It fails with what C{start_monitoring} fails
+        with, and depends on nothing else that the client does.
+
+        @raise BadBaseURL: if the base URL is not a job's.
+        """
+        job_id = self._job_id()
+        if job_id is None:
+            raise BadBaseURL("to follow a job, the base URL must end with /jobs/ and its id")
+
+        async def follow(tell: Callable[[Job], object]) -> None:
+            await Following(self._session, self._planned(), job_id, tell).run()
+
+        return Updates(self._session.reactor, follow)
+
     def register_webhook(self) -> Deferred[WebhookRegistration]:
         """
         Register the webhook; again is no error.
@@ -222,6 +242,12 @@ class StatusClient:
         @return: also fails with L{NoWebhook} if there is none.
         """
         return Deferred.fromCoroutine(self._unregister())
+
+    def _planned(self) -> Rules:
+        """How to watch, with what is known by now."""
+        pace = self._rules.pace
+        plan = self._durations.plan(self._key, pace.r)
+        return replace(self._rules, pace=replace(pace, plan=plan))
 
     def _job_id(self) -> str | None:
         """The job's id, if the base URL tells it."""
