@@ -175,6 +175,11 @@ class BoundedPool(HTTPConnectionPool):
         )
         return connection
 
+    def _putConnection(self, key: Any, connection: Any) -> None:
+        # The rest of an answer may still come from a buffer when its reader has given it up.
+        if not connection.transport.aborted:
+            super()._putConnection(key, connection)
+
 
 @implementer(IStreamClientEndpoint)
 class _BoundedEndpoint:
@@ -198,6 +203,7 @@ class _Bounded(ProtocolWrapper):
     """Between a connection and its protocol: what comes in since the last request is counted."""
 
     factory: Any
+    aborted = False
     received = 0
     _closing: IDelayedCall | None = None
 
@@ -216,6 +222,11 @@ class _Bounded(ProtocolWrapper):
         super().dataReceived(data[:room])
         if len(data) > room:
             self.abortConnection()
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+        transport: Any = self.transport
+        transport.abortConnection()
 
     def loseConnection(self) -> None:
         super().loseConnection()
