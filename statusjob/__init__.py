@@ -14,6 +14,7 @@ from statusjob.client.errors import (
     BadRequest,
     BadSetting,
     JobCancelled,
+    JobFailed,
     JobFinished,
     JobNotFound,
     MonitoringTimeout,
@@ -28,6 +29,7 @@ from statusjob.client.errors import (
 )
 from statusjob.client.made import CreatedJob, WebhookRegistration
 from statusjob.client.memory import InProcessMemory, WebhookDelivery, WebhookMemory
+from statusjob.client.open_job import OpenJob
 from statusjob.client.receiver import WebhookReceiver
 from statusjob.client.status import StatusClient, wait_for
 from statusjob.client.worker import WorkerClient
@@ -48,11 +50,13 @@ __all__ = [
     "Job",
     "JobCancelled",
     "JobError",
+    "JobFailed",
     "JobFinished",
     "JobNotFound",
     "MonitoringTimeout",
     "NoWebhook",
     "NotAuthorized",
+    "OpenJob",
     "Refused",
     "RetriesExhausted",
     "Status",

@@ -15,14 +15,22 @@ from typing import Any
 from urllib.parse import quote
 
 from msgspec import UNSET, Struct, UnsetType, structs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from statusjob import answers, wire
 from statusjob.client._session import JOB_LIMIT, REQUEST_TIMEOUT, Requester, Session, read_members
-from statusjob.client.errors import BadAnswer, BadSetting, RetriesExhausted, Transient
+from statusjob.client.errors import (
+    BadAnswer,
+    BadSetting,
+    JobFailed,
+    RetriesExhausted,
+    StatusjobError,
+    Transient,
+)
 from statusjob.client.made import CreatedJob, WebhookRegistration, creation_time
+from statusjob.client.open_job import OpenJob
 from statusjob.client.status import MAX_RETRIES
 from statusjob.exchange import Answer
 from statusjob.jobs import DEFAULT_KIND, FAILED, Job, Status
@@ -110,6 +118,26 @@ class WorkerClient:
         key = secrets.token_urlsafe(24) if idempotency_key is None else idempotency_key
         return Deferred.fromCoroutine(self._create(body, key))
 
+    def do(self, job: Job | str, work: Callable[[OpenJob], object]) -> Deferred[Job]:
+        """
+        Do a job: call a function, and report what becomes of it.
+
+        What the function says of its progress is reported twice a second at most, with an ETA
+        that is told from it, and heartbeats are sent where they are expected. When it turns out
+        that the job was cancelled, or has ended otherwise, what the function returned is
+        cancelled.
+
+        @param job: created by whomever; an id will do.
+        @param work: called with the open job. May be C{async def} or return a C{Deferred}; what
+            that comes to is the job's output, any JSON value, or C{None} for none. If it raises,
+            the job has failed: with L{JobFailed} for the reason that it gives, with anything else
+            for one of which only the name is told.
+        @return: fires with the job as it ended; fails with what C{work} raised. Cancelling it
+            cancels the work and reports nothing: another may do the job, and if there is a
+            heartbeat, the server notices that nobody does.
+        """
+        return Deferred.fromCoroutine(self._do(job if isinstance(job, str) else job.id, work))
+
     def progress(
         self,
         job_id: str,
@@ -159,6 +187,59 @@ class WorkerClient:
         job, _ = await self._insist("PATCH", "jobs", quote(job_id, safe=""), body=body)
         return job
 
+    async def _do(self, job_id: str, work: Callable[[OpenJob], object]) -> Job:
+        async def report(members: Mapping[str, object]) -> Job:
+            answer = await self._session.ask(
+                "PATCH", "jobs", quote(job_id, safe=""), body=members, limit=JOB_LIMIT
+            )
+            return self._read(answer)
+
+        async with self._session.in_use():
+            # It is begun, if it is still to be done.
+            job = await self._patch(job_id, {})
+            open_job = OpenJob(
+                self._session.reactor,
+                job,
+                report=report,
+                stop=lambda: working.cancel(),
+                random=self._random,
+            )
+            working: Deferred[object] = maybeDeferred(work, open_job)
+            try:
+                return await self._finish(open_job, working)
+            finally:
+                open_job.abandon()
+
+    async def _finish(self, open_job: OpenJob, working: Deferred[object]) -> Job:
+        """Wait for the work, and report its end."""
+        try:
+            output = await working
+            members = {"result": Status.COMPLETED, "output": output}
+            wire.decode(wire.encode(members), wire.Report)
+        except CancelledError:
+            if open_job.problem is None:
+                raise
+            raise open_job.problem from None
+        except Exception as error:
+            if open_job.problem is not None:
+                raise open_job.problem from error
+            await self._confess(open_job, error)
+            raise
+        if open_job.problem is not None:
+            raise open_job.problem
+        if output is None:
+            del members["output"]
+        return await self._patch(open_job.id, {**await open_job.close(), **members})
+
+    async def _confess(self, open_job: OpenJob, error: Exception) -> None:
+        """Report that the work failed."""
+        # What else it says may not be fit for all who watch.
+        reason = error if isinstance(error, JobFailed) else JobFailed(message=_name(error))
+        try:
+            await self._patch(open_job.id, {**await open_job.close(), **reason.members})
+        except StatusjobError as problem:
+            self._log.warn("that a job failed is not reported: {problem}", problem=str(problem))
+
     async def _create(self, body: Mapping[str, object], key: str) -> CreatedJob:
         job, answer = await self._insist("POST", "jobs", body=body, key=key)
         made = read_members(answer, _Made).webhook
@@ -204,6 +285,10 @@ class WorkerClient:
             return answers.read_job(answer.body)
         except wire.BadInput as error:
             raise BadAnswer(str(error)) from error
+
+
+def _name(error: Exception) -> str:
+    return type(error).__name__
 
 
 class _Webhook(Struct):
