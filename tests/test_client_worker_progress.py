@@ -67,23 +67,48 @@ class ProgressTests(DoTestCase):
         )
         self.assertEqual(len(self.said), 1)
 
-    def test_the_last_word_does_not_overtake_a_report(self) -> None:
-        held: list[Any] = []
+    def hold_report(self) -> None:
+        """Say something, whose answer is held."""
 
         def hold_on(request: Any) -> int:
-            held.append(request)
+            self.held = request
             return hold(request)
 
-        done = self.do()
         self.server.then(hold_on)
-        self.job.progress(0.5, eta=None)
+        self.job.progress(0.5, message="a", eta=None)
         self.server.pass_time(1)
+        self.assertEqual(len(self.said), 1)
+
+    def let_go(self) -> None:
+        """The answer comes."""
+        self.held.write(job_body(a_job()))
+        self.held.finish()
+        self.server.settle()
+
+    def test_what_is_said_during_a_report_is_reported_next(self) -> None:
+        done = self.do()
+        self.hold_report()
+        self.job.progress(0.6)
+        self.server.pass_time(2)
+        self.assertEqual(len(self.said), 1)
+        self.let_go()
+        self.assertEqual(self.said[1:], [{"progress": 0.6}])
+        self.end(done)
+
+    def test_after_one_that_is_not_answered_the_wait_begins_anew(self) -> None:
+        done = self.do()
+        self.hold_report()
+        self.server.pass_time(10)
+        self.assertEqual(self.times, [0.5, 7.5])
+        self.end(done)
+
+    def test_the_last_word_does_not_overtake_a_report(self) -> None:
+        done = self.do()
+        self.hold_report()
         self.work.callback(None)
         self.server.settle()
         self.assertEqual(len(self.said), 1)
-        held[0].write(job_body(a_job()))
-        held[0].finish()
-        self.server.settle()
+        self.let_go()
         self.successResultOf(done)
         self.assertEqual(self.said[1], {"result": "completed"})
 
