@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock, deferLater
 
 from statusjob import Status, StatusClient, WorkerClient
+from statusjob.client import _asking as asking
 from statusjob.client._connections import PLACES, TURNS, shared_connections
 from statusjob.jobs import Status as Result
 from statusjob.wire import Report
@@ -121,6 +123,36 @@ class SharingTests(SocketTestCase):
             await WorkerClient(base, reactor=reactor)._session.ask("GET", "jobs")
         self.assertEqual((len(server.requests), len(ports)), (4, 1))
         self.assertEqual(shared_connections(reactor)._users, 0)
+
+    async def test_what_is_lost_while_it_is_held_is_not_sent_again_that_very_moment(self) -> None:
+        server = PatientServer(Clock())
+        ports = []
+        serve = server.render
+
+        def render(request: Any) -> Any:
+            ports.append(request.client.port)
+            return serve(request)
+
+        self.patch(server, "render", render)
+        client = StatusClient(self.serve(server), reactor=reactor)
+        monitored = client.start_monitoring()
+        await self.until(lambda: len(server.held) == 1)
+        # As if the time was up; it is asked again on the same connection.
+        self.patch(asking, "_ROUNDING", 100.0)
+        server.let_go()
+        await self.until(lambda: len(ports) == 3)
+        self.assertEqual(ports[1], ports[2])
+        server.cut()
+        await self.until(lambda: not server.held)
+        await deferLater(reactor, 0.05)
+        self.assertEqual(len(ports), 3)
+        await client.stop_monitoring()
+        await monitored
+
+    async def until(self, so: Callable[[], bool]) -> None:
+        """Wait until something is so."""
+        while not so():
+            await deferLater(reactor, 0.01)
 
 
 class ManyTests(SocketsTestCase):
