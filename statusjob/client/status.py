@@ -77,11 +77,12 @@ class StatusClient:
         @param base_url: such as C{http://host/jobs/{id}}; C{http://host} for the demo job. Or a
             job that was just created: what is known of it is not asked for again.
         @param polling_interval: what a request is worth, in seconds; also the shortest wait
-            between two requests.
+            between two requests, unless the answers are held.
         @param max_interval: the longest wait in seconds; only a server may ask for a longer one.
         @param max_retries: how many failures in a row are outlived.
         @param timeout: seconds for the whole monitoring; C{None} for no limit.
-        @param request_timeout: seconds for one request, answer included.
+        @param request_timeout: seconds for one request, answer included; beside the time for which
+            a server that can holds it, up to 50.
         @param webhook_url: where updates are to be delivered: to a L{WebhookReceiver} that knows
             this client.
         @param webhook_secret: C{whsec_...} to sign deliveries with; without it the server makes
