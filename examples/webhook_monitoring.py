@@ -1,5 +1,5 @@
 """
-Wait for a job by webhook, with polling as its fallback.
+Wait for a job, and be told of its end by webhook as well: whichever comes first counts.
 
     python examples/webhook_monitoring.py [http://localhost:8080]
 
@@ -15,6 +15,7 @@ import time
 from typing import Any
 
 from klein import Klein
+from twisted.internet import defer
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.task import react
 from twisted.web.server import Site
@@ -49,14 +50,17 @@ class Application:
 
 
 async def main(reactor: Any, base_url: str = "http://localhost:8080") -> None:
-    """Receive on a free port, watch until the job ends, and print what happens."""
+    """Receive on a free port, watch until the job ends and we are told, print what happens."""
     begun = time.monotonic()
 
     def say(words: str) -> None:
         print(f"{time.monotonic() - begun:6.1f} s  {words}", flush=True)
 
+    told: defer.Deferred[None] = defer.Deferred()
+
     def on_event(event: WebhookEvent) -> None:
         say(f"a webhook says {event.result}")
+        told.callback(None)
 
     def on_update(status: Status) -> None:
         say(f"{status}")
@@ -76,8 +80,11 @@ async def main(reactor: Any, base_url: str = "http://localhost:8080") -> None:
     clients.add(client)
     try:
         await client.start_monitoring()
+        await told.addTimeout(5, reactor)
     except StatusjobError as error:
         sys.exit(f"gave up: {error}")
+    except defer.TimeoutError:
+        sys.exit("no webhook came")
     finally:
         # Unregisters the webhook: nobody will listen there any more.
         await client.stop_monitoring()

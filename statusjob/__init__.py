@@ -6,6 +6,7 @@ the reactor.
 """
 
 from statusjob.answers import WebhookEvent
+from statusjob.client.duration_memory import DurationMemory
 from statusjob.client.errors import (
     AlreadyMonitoring,
     BadAnswer,
@@ -13,6 +14,7 @@ from statusjob.client.errors import (
     BadRequest,
     BadSetting,
     JobCancelled,
+    JobFailed,
     JobFinished,
     JobNotFound,
     MonitoringTimeout,
@@ -25,10 +27,12 @@ from statusjob.client.errors import (
     Unavailable,
     Unreachable,
 )
+from statusjob.client.made import CreatedJob, WebhookRegistration
 from statusjob.client.memory import InProcessMemory, WebhookDelivery, WebhookMemory
+from statusjob.client.open_job import OpenJob
 from statusjob.client.receiver import WebhookReceiver
-from statusjob.client.status import StatusClient, WebhookRegistration
-from statusjob.client.worker import CreatedJob, WorkerClient
+from statusjob.client.status import StatusClient, wait_for
+from statusjob.client.worker import WorkerClient
 from statusjob.jobs import EventType, Job, JobError, Status
 from statusjob.signing import BadSecret, new_secret
 
@@ -40,16 +44,19 @@ __all__ = [
     "BadSecret",
     "BadSetting",
     "CreatedJob",
+    "DurationMemory",
     "EventType",
     "InProcessMemory",
     "Job",
     "JobCancelled",
     "JobError",
+    "JobFailed",
     "JobFinished",
     "JobNotFound",
     "MonitoringTimeout",
     "NoWebhook",
     "NotAuthorized",
+    "OpenJob",
     "Refused",
     "RetriesExhausted",
     "Status",
@@ -65,4 +72,5 @@ __all__ = [
     "WebhookRegistration",
     "WorkerClient",
     "new_secret",
+    "wait_for",
 ]

@@ -94,7 +94,7 @@ def exchange(
     @return: fires with the L{Answer}, or fails with L{ExchangeFailed}. May be cancelled. What
         is no failure of the transport (a mistake in C{start}, say) comes through unchanged.
     """
-    body = _Body(limit)
+    body = Body(limit)
     expired = False
 
     async def run() -> Answer:
@@ -175,6 +175,11 @@ class BoundedPool(HTTPConnectionPool):
         )
         return connection
 
+    def _putConnection(self, key: Any, connection: Any) -> None:
+        # The rest of an answer may still come from a buffer when its reader has given it up.
+        if not connection.transport.aborted:
+            super()._putConnection(key, connection)
+
 
 @implementer(IStreamClientEndpoint)
 class _BoundedEndpoint:
@@ -198,24 +203,30 @@ class _Bounded(ProtocolWrapper):
     """Between a connection and its protocol: what comes in since the last request is counted."""
 
     factory: Any
-    _received = 0
+    aborted = False
+    received = 0
     _closing: IDelayedCall | None = None
 
     def write(self, data: bytes) -> None:
-        self._received = 0
+        self.received = 0
         super().write(data)
 
     def writeSequence(self, data: Any) -> None:
-        self._received = 0
+        self.received = 0
         super().writeSequence(data)
 
     def dataReceived(self, data: bytes) -> None:
-        room = self.factory.limit - self._received
-        self._received += len(data)
+        room = self.factory.limit - self.received
+        self.received += len(data)
         # What fits counts, however the bytes were cut into pieces on their way.
         super().dataReceived(data[:room])
         if len(data) > room:
             self.abortConnection()
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+        transport: Any = self.transport
+        transport.abortConnection()
 
     def loseConnection(self) -> None:
         super().loseConnection()
@@ -230,12 +241,12 @@ class _Bounded(ProtocolWrapper):
             # Closed by our side. A request that still waits does so because Twisted, which has a
             # bound for one header, closes without a reason; in all other cases it was told.
             reason = Failure(ExchangeFailed("too-big", "a longer header than an answer may have"))
-        if self._received > self.factory.limit:
+        if self.received > self.factory.limit:
             reason = Failure(ExchangeFailed("too-big", "more bytes than an answer may have"))
         super().connectionLost(reason)
 
 
-class _Body(Protocol):
+class Body(Protocol):
     """
     Reads a body up to its limit.
 
@@ -283,21 +294,42 @@ class _Body(Protocol):
             self._done.errback(ExchangeFailed("too-big", f"more than {self._limit} bytes"))
 
     def _cut(self) -> None:
-        """
-        Give up the connection.
-
-        Twisted hands us a proxy that can only lose a connection, which waits for unsent bytes
-        and, with TLS, for the other side's consent: a hostile one would keep the socket open.
-        So abort what is behind the proxy; it is C{None} once the answer is complete.
-        """
+        """Give up the connection."""
         self.reading = False
-        proxy = self.transport
-        behind = getattr(proxy, "_producer", proxy)
-        abort = getattr(behind, "abortConnection", None)
-        if abort is not None:
-            abort()
-        elif proxy is not None:
-            proxy.loseConnection()
+        abort(self.transport)
+
+
+def abort(proxy: Any) -> None:
+    """
+    Give up the connection on which a body is read.
+
+    Twisted hands us a proxy that can only lose a connection, which waits for unsent bytes and,
+    with TLS, for the other side's consent: a hostile one would keep the socket open. So abort
+    what is behind the proxy; it is C{None} once the answer is complete.
+
+    @param proxy: the transport of who reads the body.
+    """
+    connection = _behind(proxy)
+    give_up = getattr(connection, "abortConnection", None)
+    if give_up is not None:
+        give_up()
+    elif proxy is not None:
+        proxy.loseConnection()
+
+
+def let_come(proxy: Any) -> None:
+    """
+    What came on the connection on which a body is read was dealt with: as much may come again.
+
+    @param proxy: the transport of who reads the body.
+    """
+    connection = _behind(proxy)
+    if isinstance(connection, _Bounded):
+        connection.received = 0
+
+
+def _behind(proxy: Any) -> Any:
+    return getattr(proxy, "_producer", proxy)
 
 
 def verdict(problem: BaseException) -> BaseException:

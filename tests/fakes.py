@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any, cast
 
 from treq.testing import StubTreq
@@ -14,7 +16,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from statusjob import StatusClient, answers, wire
+from statusjob import CreatedJob, StatusClient, answers, wire
+from statusjob.client.duration_memory import DurationMemory
 from statusjob.jobs import Job, JobError, Status
 
 JOB_ID = "01936b5e-7d4c-7e3a-8c1d-2f9b3a4c5d6e"
@@ -116,7 +119,13 @@ class FakeServer(Resource):
             self.lost += 1
 
         request.notifyFinish().addErrback(lost)
+        request.setHeader("Date", formatdate(self._clock.seconds(), usegmt=True))
         return (self._answers.pop(0) if self._answers else self._otherwise)(request)
+
+    @property
+    def waits(self) -> list[str | None]:
+        """What requests preferred."""
+        return [each.header("Prefer") for each in self.requests]
 
     @property
     def times(self) -> list[float]:
@@ -128,11 +137,80 @@ class FakeServer(Resource):
         """What was asked, such as C{GET /status}."""
         return [f"{each.method} {each.path}" for each in self.requests]
 
+    def settle(self) -> None:
+        """Let what is to be done at once be done."""
+        self.stub.flush()
+        self._clock.advance(0)
+        self.stub.flush()
+
     def pass_time(self, seconds: float, step: float = 0.25) -> None:
         """Let time pass, in small steps."""
         for _ in range(round(seconds / step)):
             self._clock.advance(step)
             self.stub.flush()
+
+
+class PatientServer(FakeServer):
+    """
+    Holds an answer until the job has ended, as a server of ours does; what was queued comes first.
+
+    @ivar held: the requests that are held, and until when.
+    @ivar applied: what it says of that; C{None} for nothing.
+    """
+
+    def __init__(self, clock: Clock, *answers: Answering) -> None:
+        super().__init__(clock, *answers, otherwise=self._wait)
+        self._result = "pending"
+        self.held: dict[Any, float] = {}
+        self.applied: str | None = "wait={}"
+
+    def _wait(self, request: Any) -> bytes | int:
+        wanted = re.fullmatch(r"wait=(\d+)", request.getHeader("prefer") or "")
+        if wanted is None:
+            return status(self._result, Retry_After="1")(request)
+        if self.applied is not None:
+            request.setHeader("Preference-Applied", self.applied.format(wanted[1]))
+        known = request.getHeader("if-none-match") or self._etag
+        if known != self._etag or self._result != "pending":
+            return status(self._result)(request)
+        self.held[request] = self._clock.seconds() + int(wanted[1])
+        request.notifyFinish().addBoth(lambda _: self.held.pop(request))
+        return NOT_DONE_YET
+
+    @property
+    def _etag(self) -> str:
+        return f'"{JOB_ID}.{self._result}"'
+
+    def pass_time(self, seconds: float, step: float = 0.25) -> None:
+        """Let time pass; answers that were held for long enough come."""
+        for _ in range(round(seconds / step)):
+            super().pass_time(step, step)
+            now = self._clock.seconds()
+            self.let_go([each for each, until in self.held.items() if until <= now])
+
+    def let_go(self, held: Iterable[Any] | None = None) -> None:
+        """Answer requests that are held, or all of them."""
+        for request in list(self.held if held is None else held):
+            if request.getHeader("if-none-match") == self._etag:
+                request.setResponseCode(304)
+            else:
+                request.write(status(self._result)(request))
+            request.finish()
+        self.settle()
+
+    def change(self, result: str) -> None:
+        """The job ends: all who wait are told."""
+        self._result = result
+        self.let_go()
+
+    def cut(self, then: Answering = hang_up) -> None:
+        """All that is held comes to a bad end, such as an error of a proxy's."""
+        for request in list(self.held):
+            body = then(request)
+            if isinstance(body, bytes):
+                request.write(body)
+                request.finish()
+        self.settle()
 
 
 def a_job(result: str = "pending", *, code: str = "failed", **members: Any) -> Job:
@@ -180,9 +258,14 @@ class ClientTestCase(SynchronousTestCase):
         """What the server answers."""
         self.server = FakeServer(self.clock, *answers, otherwise=otherwise)
 
-    def client(self, base: str = BASE, **options: Any) -> StatusClient:
-        """A client without jitter, so that waits are exact."""
-        options = {"on_update": self.seen.append, "random": lambda: 0.0, **options}
+    def client(self, base: str | CreatedJob = BASE, **options: Any) -> StatusClient:
+        """A client without jitter, so that waits are exact, which knows of no other job."""
+        options = {
+            "on_update": self.seen.append,
+            "durations": DurationMemory(),
+            "random": lambda: 0.0,
+            **options,
+        }
         return StatusClient(base, reactor=self.clock, treq=self.server.stub, **options)
 
     def waits(self) -> list[float]:

@@ -126,6 +126,13 @@ class BoundedPoolTests(SynchronousTestCase):
             self.assertEqual(self.successResultOf(asked).code, 200)
         self.assertEqual(self.server.connected, 1)
 
+    def test_one_whose_answer_was_given_up_is_not_kept_for_the_next(
+        self,
+    ) -> None:
+        asked = self.ask(self.pool(persistent=True, limit=100_000))
+        self.server.say(BEGIN + b"Content-Length: 10001\r\n\r\n" + b"x" * 10_001)
+        self.too_big(asked)
+
     def test_a_connection_that_will_not_close_is_aborted(self) -> None:
         asked = self.ask()
         self.server.say(FULL)

@@ -1,18 +1,24 @@
 """
-Connections that are kept while a session is used, and closed for certain after it.
+Connections that are kept while anybody uses them, and closed for certain after that.
 
-A TLS peer is asked to agree to the end of a connection, and has a second to do so.
+All clients of one reactor share them, and how many there may be, so that a
+process can watch a thousand jobs. A TLS peer is asked to agree to the end of a
+connection, and has a second to do so.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.web.client import Agent, HTTPConnectionPool
 from zope.interface import implementer
@@ -21,6 +27,12 @@ from statusjob.exchange import BoundedPool, BytesProducer
 
 #: Most bytes of one answer: the longest job, and headers.
 WIRE_LIMIT = 3 * 1024 * 1024
+#: Most connections on which answers are waited for that a server holds, and most on which one
+#: server is asked anything else at the same time.
+PLACES = 64
+TURNS = 32
+#: Seconds for which a connection is kept on which an answer was held: it is asked again at once.
+HELD_KEPT = 5
 
 
 def http_client(reactor: Any, pool: HTTPConnectionPool | None) -> HTTPClient:
@@ -50,6 +62,77 @@ class KeptConnections(BoundedPool):
             for each in opened:
                 if each.state != "CONNECTION_LOST":
                     each.transport.abortConnection()
+
+
+class HeldConnections(KeptConnections):
+    """
+    A pool for requests that are held.
+
+    When a server dies, they are not all sent once more that very moment, as Twisted does with
+    what was asked on a connection that had been used before.
+    """
+
+    retryAutomatically = False
+    maxPersistentPerHost = PLACES
+    cachedConnectionTimeout = HELD_KEPT
+
+
+class Connections:
+    """What the clients of one reactor share. While none is in use, nothing is kept."""
+
+    def __init__(self) -> None:
+        self._users = 0
+        self._free = PLACES
+        self._pools: tuple[KeptConnections, ...] = ()
+        self._clients: tuple[HTTPClient, ...] = ()
+        self._turns = defaultdict[str, DeferredSemaphore](partial(DeferredSemaphore, TURNS))
+
+    @asynccontextmanager
+    async def in_use(self, reactor: Any) -> AsyncIterator[None]:
+        """Connections are kept inside; when the last one leaves they are closed."""
+        if not self._users:
+            self._pools = (KeptConnections(reactor), HeldConnections(reactor))
+            self._clients = tuple(http_client(reactor, pool) for pool in self._pools)
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if not self._users:
+                pools, self._pools, self._clients = self._pools, (), ()
+                self._turns.clear()
+                await gatherResults([Deferred.fromCoroutine(pool.close()) for pool in pools])
+
+    def client(self, *, held: bool) -> HTTPClient:
+        """What sends requests, those that are to be held or others; while this is in use."""
+        return self._clients[held]
+
+    def turn(self, origin: str) -> DeferredSemaphore:
+        """To be held while a server is asked something that it answers at once."""
+        return self._turns[origin]
+
+    @property
+    def free(self) -> bool:
+        """Whether there is a place for a request that is to be held."""
+        return self._free > 0
+
+    @contextmanager
+    def place(self) -> Iterator[bool]:
+        """Take a place, if there is one: whether there was. It is free again afterwards."""
+        taken = self.free
+        self._free -= taken
+        try:
+            yield taken
+        finally:
+            self._free += taken
+
+
+_shared = WeakKeyDictionary[Any, Connections]()
+
+
+def shared_connections(reactor: object) -> Connections:
+    """What all clients of a reactor share; a test has its own clock, and shares with no other."""
+    return _shared.setdefault(reactor, Connections())
 
 
 @implementer(IStreamClientEndpoint)

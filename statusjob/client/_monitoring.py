@@ -1,23 +1,26 @@
 """
-One run of watching a job by polling, from the first request to the last.
+One run of watching a job, from the first request to the last.
 
 It ends once, for whichever reason comes first: a terminal result, answered or
 pushed; a stop; an error; the timeout; a cancellation. Ending cancels what is
-under way, so that nothing stays on the reactor.
+under way, so that nothing stays on the reactor. A terminal result also teaches
+how long the job took, if it was seen closely enough. How the server is asked,
+and when again, is in L{statusjob.client._asking}.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
 
 from statusjob import answers, wire
+from statusjob.answers import WebhookEvent
+from statusjob.client._asking import Asking, Question, Rules
+from statusjob.client._lifetime import Lifetime
 from statusjob.client._session import Session
 from statusjob.client.errors import (
     BadAnswer,
@@ -26,32 +29,18 @@ from statusjob.client.errors import (
     RetriesExhausted,
     Transient,
 )
+from statusjob.durations import lesson
 from statusjob.exchange import Answer
 from statusjob.jobs import DEMO_KIND, Job, Status
-from statusjob.pace import Pace
+from statusjob.pace import read_date
 
 T = TypeVar("T")
 
 _ETAG = re.compile(r'\A(?:W/)?"([0-9a-f-]+)\.[a-z]+"\Z')
 #: An ETag longer than this, or not printable ASCII, is not sent back.
 _ETAG_LIMIT = 256
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """
-    How to watch.
-
-    @ivar max_retries: how many failures in a row are outlived.
-    @ivar timeout: seconds for everything, or C{None}.
-    @ivar random: draws numbers from 0 to 1.
-    """
-
-    pace: Pace
-    max_retries: int
-    timeout: float | None
-    on_update: Callable[[Status], object] | None
-    random: Callable[[], float]
+#: The ETag of nothing: whoever says that he knows this is answered at once.
+_NOTHING = '"0"'
 
 
 class Monitoring:
@@ -61,19 +50,28 @@ class Monitoring:
     @ivar status: the last one seen, C{None} before the first.
     """
 
-    _log = Logger()
-
-    def __init__(self, session: Session, rules: Rules, job_id: str | None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        rules: Rules,
+        job_id: str | None,
+        age: float | None,
+        known: Status | None = None,
+    ) -> None:
         """
         @param job_id: the job's, if the base URL names it; else the server's ETags tell.
+        @param age: the job's in seconds, if it is known.
+        @param known: what the answer to its creation told; such a server holds answers.
         """
         self._session = session
         self._rules = rules
         self._job_id = job_id
         self._named_by_base = job_id is not None
         self._etag: str | None = None
-        self._failures = 0
-        self._started = session.reactor.seconds()
+        self._known = known
+        self._asking = Asking(session, rules, able=known is not None)
+        self._known_age = age is not None
+        self._life = Lifetime(None if age is None else session.reactor.seconds() - age)
         self._outcome: Status | BaseException | None = None
         self._doing: Deferred[Any] | None = None
         self._loop = LoopingCall(self._tick)
@@ -93,7 +91,9 @@ class Monitoring:
             late = MonitoringTimeout(f"no terminal result within {limit:g} s")
             timer = self._session.reactor.callLater(limit, self.end, late)
         try:
-            if prepare is not None:
+            if self._known is not None:
+                self._see(self._known, None)
+            if prepare is not None and self._outcome is None:
                 await self._unless_over(prepare())
             if self._outcome is None:
                 await self._polling()
@@ -115,7 +115,18 @@ class Monitoring:
         if self._doing is not None:
             self._doing.cancel()
 
-    def concerns(self, job: Job | None) -> bool:
+    def push(self, event: WebhookEvent) -> None:
+        """Take note of what a webhook brought, if it is the end of the job that is watched."""
+        if not event.result.terminal or not self._concerns(event.job):
+            return
+        if event.job is None:
+            span = self._life.ended(self._session.reactor.seconds())
+        else:
+            duration = lesson(event.job)
+            span = None if duration is None else (duration, duration)
+        self._see(event.result, span)
+
+    def _concerns(self, job: Job | None) -> bool:
         """
         Whether a pushed update about C{job} is about the job that is watched.
 
@@ -128,10 +139,16 @@ class Monitoring:
             return job.kind == DEMO_KIND
         return job.id == self._job_id
 
-    def see(self, status: Status) -> None:
-        """Take note of a status, answered or pushed; nothing follows a terminal one."""
+    def _see(self, status: Status, span: tuple[float, float] | None) -> None:
+        """
+        Take note of a status, answered or pushed; nothing follows a terminal one.
+
+        @param span: between which ages the job ended, if it did and that is known.
+        """
         if self._outcome is not None or (self.status is not None and self.status.terminal):
             return
+        if span is not None:
+            self._rules.learn(*span)
         if status is not self.status:
             self.status = status
             if self._rules.on_update is not None:
@@ -150,38 +167,65 @@ class Monitoring:
             if not over.called:
                 over.callback(None)
 
-        self._loop.start(self._rules.pace.r).addCallbacks(stopped, over.errback)
+        wait = self._first_wait()
+        self._loop.start(wait, now=not wait).addCallbacks(stopped, over.errback)
         return over
 
+    def _first_wait(self) -> float:
+        """
+        When to ask for the first time, in seconds from now.
+
+        A job is pending when it is created: that is as good as an answer at age 0. Only one that
+        is held tells more.
+        """
+        if not self._known_age or self._asking.ready:
+            return 0.0
+        wait = self._rules.pace.next_wait(0.0, u=self._rules.random())
+        return max(0.0, wait - self._life.age(self._session.reactor.seconds()))
+
     async def _tick(self) -> None:
-        wait = await self._round()
+        wait = 0.0
+        # Whoever is to ask again at once keeps its place among the held connections.
+        try:
+            while self._outcome is None and not wait:
+                wait = await self._round()
+        except (Refused, RetriesExhausted) as error:
+            self.end(error)
         if self._outcome is None:
             # The wait is measured from the answer; a changed interval alone would snap to a grid.
             self._loop.interval = wait
             self._loop.starttime = self._session.reactor.seconds()
 
     async def _round(self) -> float:
-        """Ask once; how many seconds to wait before the next time."""
-        try:
-            headers = {} if self._etag is None else {"If-None-Match": self._etag}
-            answer = await self._unless_over(self._session.ask("GET", "status", headers=headers))
-            if answer is None:
-                return 0.0
-            status = self._read(answer)
-        except Transient as problem:
-            return self._failed(problem)
-        except Refused as refusal:
-            self.end(refusal)
-            return 0.0
-        self._failures = 0
-        self.see(status)
+        """
+        Ask once; how many seconds to wait before the next time.
+
+        @raise Refused: if the server will not say.
+        @raise RetriesExhausted: if it could not once too often.
+        """
+        self._life.ask(self._session.reactor.seconds())
+        first = self.status is None
+        with self._asking.question() as question:
+            try:
+                answer = await self._unless_over(self._ask(question))
+                if answer is None:
+                    return 0.0
+                status = self._read(answer)
+            except Transient as problem:
+                return self._asking.failed(question, problem)
+        now = self._session.reactor.seconds()
+        self._see(status, self._span(status, answer, now))
         if self._outcome is not None:
             return 0.0
-        return self._rules.pace.next_wait(
-            self._session.reactor.seconds() - self._started,
-            u=self._rules.random(),
-            retry_after=self._session.retry_after(answer),
-        )
+        return self._asking.answered(question, answer, age=self._life.age(now), first=first)
+
+    def _ask(self, question: Question) -> Coroutine[Any, Any, Answer]:
+        headers = question.headers
+        if self._etag is not None:
+            headers["If-None-Match"] = self._etag
+        elif question.wait and self.status is None:
+            headers["If-None-Match"] = _NOTHING
+        return self._session.ask("GET", "status", headers=headers, held=question.held)
 
     def _read(self, answer: Answer) -> Status:
         """
@@ -208,19 +252,26 @@ class Monitoring:
         self._etag = etag if usable else None
         named = _ETAG.match(etag)
         if named is not None and wire.is_job_id(named[1]) and not self._named_by_base:
+            if self._job_id not in (None, named[1]):
+                # Another demo job has taken its place.
+                self._life = Lifetime(None)
+                self._life.ask(self._session.reactor.seconds())
             self._job_id = named[1]
 
-    def _failed(self, problem: Transient) -> float:
-        """Count a failure; how many seconds to wait, if it was not one too many."""
-        self._failures += 1
-        if self._failures > self._rules.max_retries:
-            self.end(RetriesExhausted(self._failures, problem))
-            return 0.0
-        wait = self._rules.pace.backoff(
-            self._failures, u=self._rules.random(), retry_after=problem.retry_after
-        )
-        self._log.info("asking again in {wait:.1f} s: {problem}", wait=wait, problem=str(problem))
-        return wait
+    def _span(self, status: Status, answer: Answer, now: float) -> tuple[float, float] | None:
+        """Note what an answer tells of the job's life; between which ages it ended, if it did."""
+        served = read_date(answer.header("Date") or "")
+        if served is not None and self._job_id is not None:
+            created = _creation(self._job_id)
+            # Dates are whole seconds: a lesser age than that is better told by our own clock.
+            if created is not None and served - created >= 1:
+                self._life.told(now, served - created)
+        if not status.terminal:
+            self._life.pending()
+            return None
+        changed = read_date(answer.header("Last-Modified") or "")
+        since = None if served is None or changed is None else served - changed
+        return self._life.ended(now, since)
 
     async def _unless_over(self, work: Coroutine[Any, Any, T]) -> T | None:
         """Do something that L{end} interrupts; C{None} if it did."""
@@ -233,3 +284,8 @@ class Monitoring:
             return None
         finally:
             self._doing = None
+
+
+def _creation(job_id: str) -> float | None:
+    """When a job was created (seconds since the epoch), if its id is a UUIDv7 (RFC 9562 5.7)."""
+    return int(job_id[:8] + job_id[9:13], 16) / 1000 if job_id[14] == "7" else None

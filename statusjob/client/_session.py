@@ -1,16 +1,16 @@
 """
 What C{StatusClient} and C{WorkerClient} share: how a server is asked.
 
-A session knows the base URL and the token, keeps connections in a pool of its
-own while it is in use, and closes them before its last user goes on. It reads
+A session knows the base URL and the token. Connections are shared with all
+other sessions of the reactor, and closed before the last user goes on. It reads
 from an answer what went wrong; it repeats nothing.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from http import HTTPStatus
 from typing import Any, Protocol, TypeVar
 
@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
 
 from statusjob import answers, wire
-from statusjob.client._connections import KeptConnections, http_client
+from statusjob.client._connections import shared_connections
 from statusjob.client.errors import (
     BadAnswer,
     BadBaseURL,
@@ -38,6 +38,7 @@ from statusjob.client.errors import (
 from statusjob.exchange import Answer, ExchangeFailed, exchange
 from statusjob.jobs import CANCELLED
 from statusjob.pace import read_date, read_retry_after
+from statusjob.streaming import EVENT_STREAM, stream
 
 T = TypeVar("T")
 
@@ -46,7 +47,11 @@ REQUEST_TIMEOUT = 10.0
 STATUS_LIMIT = 64 * 1024
 #: A job with the longest metadata and output, both escaped, stays below this.
 JOB_LIMIT = 2 * 1024 * 1024
+#: Three of the comments by which a stream says every 15 seconds that it is there.
+SILENCE = 45.0
 _DETAIL_LIMIT = 500
+_JSON = {"Accept": "application/json"}
+_EVENTS = {"Accept": EVENT_STREAM}
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
@@ -82,29 +87,22 @@ class Session:
         """
         @param request_timeout: seconds for one request, answer included.
         @param reactor: C{None} for the global one.
-        @param treq: what sends the requests; C{None} for our own, over our own pool.
+        @param treq: what sends the requests; C{None} for our own, over shared connections.
         @raise BadSetting: if an argument makes no sense.
         """
         if not request_timeout > 0:
             raise BadSetting(f"request_timeout must be above 0 s, not {request_timeout!r}")
         self.base = _read_base(base_url)
         self.reactor: IReactorTime = _global_reactor() if reactor is None else reactor
-        self._timeout = request_timeout
-        self._pool = KeptConnections(self.reactor) if treq is None else None
-        self._treq: Any = http_client(self.reactor, self._pool) if treq is None else treq
+        self.timeout = request_timeout
+        self.connections = shared_connections(self.reactor)
+        self._treq = treq
         self._token = token
-        self._users = 0
+        self._origin = self.base.replace(path=()).to_text()
 
-    @asynccontextmanager
-    async def in_use(self) -> AsyncIterator[None]:
+    def in_use(self) -> AbstractAsyncContextManager[None]:
         """Connections are kept inside; when the last one leaves they are closed."""
-        self._users += 1
-        try:
-            yield
-        finally:
-            self._users -= 1
-            if self._pool is not None and not self._users:
-                await self._pool.close()
+        return self.connections.in_use(self.reactor)
 
     async def ask(
         self,
@@ -113,6 +111,7 @@ class Session:
         body: object = None,
         headers: Mapping[str, str] | None = None,
         limit: int = STATUS_LIMIT,
+        held: float = 0.0,
     ) -> Answer:
         """
         Ask once; whatever the answer is, it is returned.
@@ -120,18 +119,66 @@ class Session:
         @param segments: of the path, below the base.
         @param body: sent as JSON, unless C{None}.
         @param limit: most bytes of the answer's body.
+        @param held: for how many seconds the server may hold the answer; whoever lets it has a
+            place for that.
         @raise Unreachable: if none came.
         """
-        sent = Headers({"Accept": ["application/json"], "User-Agent": ["statusjob"]})
+        start = self._request(method, segments, body, {**_JSON, **(headers or {})}, held > 0)
+        async with (
+            self.in_use(),
+            nullcontext() if held else self.connections.turn(self._origin),
+        ):
+            try:
+                return await exchange(
+                    self.reactor, start, deadline=self.timeout + held, limit=limit
+                )
+            except ExchangeFailed as error:
+                raise Unreachable(error.kind, error.reason) from error
+
+    async def follow(
+        self, *segments: str, headers: Mapping[str, str], take: Callable[[bytes], object]
+    ) -> Answer | None:
+        """
+        Follow a stream of events to its end. Whoever does has a place for that.
+
+        @param take: is given each piece; what it raises comes through.
+        @return: C{None} at its end; the answer, if it is no stream.
+        @raise Unreachable: if it broke off, or fell silent.
+        """
+        start = self._request("GET", segments, None, {**_EVENTS, **headers}, True)
+        async with self.in_use():
+            try:
+                return await stream(
+                    self.reactor,
+                    start,
+                    take,
+                    deadline=self.timeout,
+                    silence=SILENCE,
+                    limit=STATUS_LIMIT,
+                )
+            except ExchangeFailed as error:
+                raise Unreachable(error.kind, error.reason) from error
+
+    def _request(
+        self,
+        method: str,
+        segments: Sequence[str],
+        body: object,
+        headers: Mapping[str, str],
+        held: bool,
+    ) -> Callable[[], Deferred[Any]]:
+        """What sends a request, when it is called."""
+        sent = Headers({"User-Agent": ["statusjob"]})
         if self._token is not None:
             sent.setRawHeaders("Authorization", [f"Bearer {self._token}"])
         if body is not None:
             sent.setRawHeaders("Content-Type", ["application/json"])
-        for name, value in (headers or {}).items():
+        for name, value in headers.items():
             sent.setRawHeaders(name, [value])
 
         def start() -> Deferred[Any]:
-            sending: Deferred[Any] = self._treq.request(
+            treq: Any = self._treq or self.connections.client(held=held)
+            sending: Deferred[Any] = treq.request(
                 method,
                 self.base.child(*segments) if segments else self.base,
                 headers=sent,
@@ -142,11 +189,7 @@ class Session:
             )
             return sending
 
-        async with self.in_use():
-            try:
-                return await exchange(self.reactor, start, deadline=self._timeout, limit=limit)
-            except ExchangeFailed as error:
-                raise Unreachable(error.kind, error.reason) from error
+        return start
 
     def retry_after(self, answer: Answer) -> float | None:
         """

@@ -6,7 +6,8 @@ No message holds a secret, a token or a URL.
 
 from __future__ import annotations
 
-from statusjob.jobs import Job
+from statusjob import wire
+from statusjob.jobs import FAILED, Job
 
 
 class StatusjobError(Exception):
@@ -99,6 +100,25 @@ class JobFinished(Refused):
 
 class JobCancelled(JobFinished):
     """A report came too late, because somebody cancelled the job: its worker should stop."""
+
+
+class JobFailed(StatusjobError):
+    """
+    For work to raise (L{WorkerClient.do}): its job has failed, for this reason.
+
+    @ivar code: for machines: letters, digits, dots, dashes, underscores.
+    @ivar message: for people, at most 1 KiB.
+    """
+
+    def __init__(self, code: str = FAILED, message: str | None = None) -> None:
+        """
+        @raise ValueError: if a server would not take that.
+        """
+        super().__init__(code if message is None else f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.members = {"result": "error", "error": {"code": code, "message": message}}
+        wire.decode(wire.encode(self.members), wire.Report)
 
 
 class RetriesExhausted(StatusjobError):

@@ -3,15 +3,18 @@ For those who wait: a client that knows the moment a job ends, for few requests.
 
 C{StatusClient} asks C{{base}/status} and nothing else while it monitors, so it
 works with every server of the original contract. A webhook, if it has one,
-merely tells it sooner: when that fails, polling goes on. How one run goes is in
+merely tells it sooner: when that fails, asking goes on. How one run goes is in
 L{statusjob.client._monitoring}.
 """
 
 from __future__ import annotations
 
+import math
+import os
 import random as _random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -19,34 +22,27 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 
 from statusjob import answers, wire
-from statusjob.client._monitoring import Monitoring, Rules
+from statusjob.client._asking import Rules
+from statusjob.client._following import Following
+from statusjob.client._monitoring import Monitoring
 from statusjob.client._session import JOB_LIMIT, REQUEST_TIMEOUT, Requester, Session, read_members
+from statusjob.client.duration_memory import DurationMemory, shared_memory
 from statusjob.client.errors import (
     AlreadyMonitoring,
     BadAnswer,
+    BadBaseURL,
     BadSetting,
     NoWebhook,
     StatusjobError,
 )
+from statusjob.client.made import CreatedJob, WebhookRegistration
+from statusjob.client.updates import Updates
 from statusjob.jobs import Job, Status
 from statusjob.pace import MAX_INTERVAL, POLLING_INTERVAL, Pace
 from statusjob.signing import BadSecret, check_secret
 
 #: Consecutive failures that are outlived.
 MAX_RETRIES = 10
-
-
-@dataclass(frozen=True, slots=True)
-class WebhookRegistration:
-    """
-    What a server says of a webhook.
-
-    @ivar id: C{None} from servers of the original contract.
-    @ivar secret: only shown when the webhook is made; never part of the C{repr}.
-    """
-
-    id: str | None
-    secret: str | None = field(repr=False)
 
 
 class StatusClient:
@@ -60,7 +56,7 @@ class StatusClient:
 
     def __init__(
         self,
-        base_url: str,
+        base_url: str | CreatedJob,
         *,
         polling_interval: float = POLLING_INTERVAL,
         max_interval: float = MAX_INTERVAL,
@@ -70,29 +66,38 @@ class StatusClient:
         webhook_url: str | None = None,
         webhook_secret: str | None = None,
         on_update: Callable[[Status], object] | None = None,
+        kind: str | None = None,
+        durations: DurationMemory | str | os.PathLike[str] | None = None,
         token: str | None = None,
         reactor: Any = None,
         treq: Requester | None = None,
         random: Callable[[], float] = _random.random,
     ) -> None:
         """
-        @param base_url: such as C{http://host/jobs/{id}}; C{http://host} for the demo job.
+        @param base_url: such as C{http://host/jobs/{id}}; C{http://host} for the demo job. Or a
+            job that was just created: what is known of it is not asked for again.
         @param polling_interval: what a request is worth, in seconds; also the shortest wait
-            between two requests.
+            between two requests, unless the answers are held.
         @param max_interval: the longest wait in seconds; only a server may ask for a longer one.
         @param max_retries: how many failures in a row are outlived.
         @param timeout: seconds for the whole monitoring; C{None} for no limit.
-        @param request_timeout: seconds for one request, answer included.
+        @param request_timeout: seconds for one request, answer included; beside the time for which
+            a server that can holds it, up to 50.
         @param webhook_url: where updates are to be delivered: to a L{WebhookReceiver} that knows
             this client.
         @param webhook_secret: C{whsec_...} to sign deliveries with; without it the server makes
             one, see L{registration}.
         @param on_update: called with the first status and with every other one; if it raises,
             monitoring fails with that.
+        @param kind: the job's, so that it is told from other kinds of the same server when
+            durations are learned.
+        @param durations: what is known of past jobs, and learns of this one; a path for a
+            L{DurationMemory} that is kept in that file; C{None} for the one that all clients of
+            this reactor share.
         @param token: sent as a bearer token.
         @param reactor: C{None} for the global one.
         @param treq: what sends the requests, such as a C{treq.client.HTTPClient}; C{None} for
-            our own, over our own pool.
+            our own, over connections that all clients of this reactor share.
         @param random: draws numbers from 0 to 1, for jitter.
         @raise BadSetting: if an argument makes no sense; L{BadBaseURL} for the base URL.
         """
@@ -106,11 +111,22 @@ class StatusClient:
             raise BadSetting(f"timeout must be above 0 s or None, not {timeout!r}")
         if max_retries < 0:
             raise BadSetting(f"max_retries must be 0 or more, not {max_retries!r}")
+        self._created: CreatedJob | None = None
+        if isinstance(base_url, CreatedJob):
+            self._created, base_url = base_url, base_url.url
+            kind = self._created.kind if kind is None else kind
         self._session = Session(
             base_url, token=token, request_timeout=request_timeout, reactor=reactor, treq=treq
         )
+        if durations is None:
+            durations = shared_memory(self._session.reactor)
+        elif not isinstance(durations, DurationMemory):
+            durations = DurationMemory(durations)
+        self._durations = durations
+        self._key = self._memory_key(kind)
         self._rules = Rules(
             pace=pace,
+            learn=partial(durations.learn, self._key),
             max_retries=max_retries,
             timeout=timeout,
             on_update=on_update,
@@ -128,21 +144,33 @@ class StatusClient:
         """What the server said when the webhook was last registered."""
         return self._registration
 
-    def start_monitoring(self) -> Deferred[Status]:
+    def start_monitoring(self, *, age: float | None = None) -> Deferred[Status]:
         """
         Watch the job until it ends.
 
-        The webhook, if there is one, is registered first; should that fail, it is logged.
+        The webhook, if there is one, is registered first; should that fail, it is logged. The job
+        is asked about at once, unless it is known to be new. A server that can hold its answer
+        until there is news is asked again whenever it has let go of one; any other when asking is
+        worth it. How long the job took is remembered for the next time.
 
+        @param age: how many seconds ago the job was created, if that is known: 0 for one that
+            was created just now. Of a L{CreatedJob} it is.
         @return: fires with the terminal status, or after L{stop_monitoring} with the last one
             seen (C{PENDING} if there was none). Fails with L{JobNotFound}, L{NotAuthorized} or
             another L{Refused}, with L{RetriesExhausted}, L{MonitoringTimeout}, or what
-            C{on_update} raised; with L{AlreadyMonitoring} if it runs already. Cancelling it
-            stops everything.
+            C{on_update} raised; with L{AlreadyMonitoring} if it runs already, with
+            L{BadSetting} if C{age} makes no sense. Cancelling it stops everything.
         """
         if self._monitoring is not None:
             return fail(AlreadyMonitoring("monitoring runs already"))
-        self._monitoring = Monitoring(self._session, self._rules, self._job_id())
+        if age is not None and not 0 <= age < math.inf:
+            return fail(BadSetting(f"an age must be 0 s or more, or None, not {age!r}"))
+        known = None
+        if self._created is not None:
+            known = self._created.result
+            if age is None:
+                age = max(0.0, self._session.reactor.seconds() - self._created.created_here)
+        self._monitoring = Monitoring(self._session, self._planned(), self._job_id(), age, known)
         return Deferred.fromCoroutine(self._monitor(self._monitoring))
 
     def stop_monitoring(self) -> Deferred[None]:
@@ -165,12 +193,8 @@ class StatusClient:
         monitoring at once, even with a request in flight. Anything else is ignored: other
         results, other jobs, and everything while no monitoring runs.
         """
-        if (
-            self._monitoring is not None
-            and event.result.terminal
-            and self._monitoring.concerns(event.job)
-        ):
-            self._monitoring.see(event.result)
+        if self._monitoring is not None:
+            self._monitoring.push(event)
 
     def get_status(self) -> Deferred[Status]:
         """
@@ -183,6 +207,26 @@ class StatusClient:
     def get_job(self) -> Deferred[Job]:
         """Ask for the whole job: under a base C{/jobs/{id}}, on a server of ours."""
         return Deferred.fromCoroutine(self._get_job())
+
+    def updates(self) -> Updates:
+        """
+        Follow the job with its progress, on a server of ours: an asynchronous iterator of L{Job}s.
+
+        The first is the job as it is, the last the job as it ended; one who is slow is spared what
+        is outdated by then. What is told comes by a stream, or as the server allows; how long the
+        job took is remembered for the next time. It fails with what C{start_monitoring} fails
+        with, and depends on nothing else that the client does.
+
+        @raise BadBaseURL: if the base URL is not a job's.
+        """
+        job_id = self._job_id()
+        if job_id is None:
+            raise BadBaseURL("to follow a job, the base URL must end with /jobs/ and its id")
+
+        async def follow(tell: Callable[[Job], object]) -> None:
+            await Following(self._session, self._planned(), job_id, tell).run()
+
+        return Updates(self._session.reactor, follow)
 
     def register_webhook(self) -> Deferred[WebhookRegistration]:
         """
@@ -200,11 +244,23 @@ class StatusClient:
         """
         return Deferred.fromCoroutine(self._unregister())
 
+    def _planned(self) -> Rules:
+        """How to watch, with what is known by now."""
+        pace = self._rules.pace
+        plan = self._durations.plan(self._key, pace.r)
+        return replace(self._rules, pace=replace(pace, plan=plan))
+
     def _job_id(self) -> str | None:
         """The job's id, if the base URL tells it."""
         path = self._session.base.path
         named = len(path) >= 2 and path[-2] == "jobs" and wire.is_job_id(path[-1])
         return path[-1] if named else None
+
+    def _memory_key(self, kind: str | None) -> str:
+        """What is remembered together: jobs of one server, and of one kind if that is told."""
+        base = self._session.base
+        jobs = base if self._job_id() is None else base.replace(path=base.path[:-1])
+        return jobs.to_text() if kind is None else f"{jobs.to_text()} {kind}"
 
     async def _monitor(self, monitoring: Monitoring) -> Status:
         prepare = None if self._webhook_url is None else self._register_quietly
@@ -278,6 +334,32 @@ class StatusClient:
         if self._webhook_url is None:
             raise NoWebhook("no webhook_url was given")
         return self._webhook_url
+
+
+def wait_for(
+    job: str | CreatedJob,
+    *,
+    timeout: float | None = None,
+    on_update: Callable[[Status], object] | None = None,
+    token: str | None = None,
+    reactor: Any = None,
+) -> Deferred[Status]:
+    """
+    Wait until a job has ended: a L{StatusClient} for those who want no more of it than that.
+
+    @param job: its URL, or what creating it returned; the URL of a server for its demo job.
+    @param timeout: as in L{StatusClient}, and so are C{on_update}, C{token} and C{reactor}.
+    @return: fires with C{COMPLETED} or C{ERROR}, on any server; fails and is cancelled as what
+        L{StatusClient.start_monitoring} returns.
+    """
+
+    async def wait() -> Status:
+        client = StatusClient(
+            job, timeout=timeout, on_update=on_update, token=token, reactor=reactor
+        )
+        return await client.start_monitoring()
+
+    return Deferred.fromCoroutine(wait())
 
 
 class _Registered(Struct):

@@ -15,30 +15,29 @@ from typing import Any
 from urllib.parse import quote
 
 from msgspec import UNSET, Struct, UnsetType, structs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from statusjob import answers, wire
 from statusjob.client._session import JOB_LIMIT, REQUEST_TIMEOUT, Requester, Session, read_members
-from statusjob.client.errors import BadAnswer, BadSetting, RetriesExhausted, Transient
-from statusjob.client.status import MAX_RETRIES, WebhookRegistration
+from statusjob.client.errors import (
+    BadAnswer,
+    BadSetting,
+    JobFailed,
+    RetriesExhausted,
+    StatusjobError,
+    Transient,
+)
+from statusjob.client.made import CreatedJob, WebhookRegistration, creation_time
+from statusjob.client.open_job import OpenJob
+from statusjob.client.status import MAX_RETRIES
 from statusjob.exchange import Answer
 from statusjob.jobs import DEFAULT_KIND, FAILED, Job, Status
 from statusjob.pace import Pace
 
 #: Waits between tries begin with this and end with that (seconds).
 _PACE = Pace(1.0, 30.0)
-
-
-class CreatedJob(Job, frozen=True, kw_only=True):
-    """
-    A job as its creator sees it.
-
-    @ivar webhook: the one that was asked for, with its secret if the server made one just now.
-    """
-
-    webhook: WebhookRegistration | None = None
 
 
 class WorkerClient:
@@ -71,7 +70,7 @@ class WorkerClient:
         @param request_timeout: seconds for one try, answer included.
         @param reactor: C{None} for the global one.
         @param treq: what sends the requests, such as a C{treq.client.HTTPClient}; C{None} for
-            our own, over our own pool.
+            our own, over connections that all clients of this reactor share.
         @param random: draws numbers from 0 to 1, for jitter.
         @raise BadSetting: if an argument makes no sense; L{BadBaseURL} for the base URL.
         """
@@ -91,6 +90,7 @@ class WorkerClient:
         deadline: float | None = None,
         heartbeat: float | None = None,
         webhook: str | Mapping[str, Any] | None = None,
+        simulate: Mapping[str, float] | None = None,
         idempotency_key: str | None = None,
     ) -> Deferred[CreatedJob]:
         """
@@ -101,6 +101,8 @@ class WorkerClient:
         @param heartbeat: longest silence in seconds between two reports.
         @param webhook: a URL, or an object with C{url} and, as you like, C{events}, C{secret}
             and C{name}.
+        @param simulate: let the server play the worker, for tests: C{delay} in seconds and
+            C{error_rate}, 0 to 1, as you like.
         @param idempotency_key: the same key makes the same job, also from another process;
             without one only the tries of this call do.
         """
@@ -110,10 +112,31 @@ class WorkerClient:
             "deadline": deadline,
             "heartbeat": heartbeat,
             "webhook": {"url": webhook} if isinstance(webhook, str) else webhook,
+            "simulate": simulate,
         }
         body = {name: value for name, value in asked.items() if value is not None}
         key = secrets.token_urlsafe(24) if idempotency_key is None else idempotency_key
         return Deferred.fromCoroutine(self._create(body, key))
+
+    def do(self, job: Job | str, work: Callable[[OpenJob], object]) -> Deferred[Job]:
+        """
+        Do a job: call a function, and report what becomes of it.
+
+        What the function says of its progress is reported twice a second at most, with an ETA
+        that is told from it, and heartbeats are sent where they are expected. When it turns out
+        that the job was cancelled, or has ended otherwise, what the function returned is
+        cancelled.
+
+        @param job: created by whomever; an id will do.
+        @param work: called with the open job. May be C{async def} or return a C{Deferred}; what
+            that comes to is the job's output, any JSON value, or C{None} for none. If it raises,
+            the job has failed: with L{JobFailed} for the reason that it gives, with anything else
+            for one of which only the name is told.
+        @return: fires with the job as it ended; fails with what C{work} raised. Cancelling it
+            cancels the work and reports nothing: another may do the job, and if there is a
+            heartbeat, the server notices that nobody does.
+        """
+        return Deferred.fromCoroutine(self._do(job if isinstance(job, str) else job.id, work))
 
     def progress(
         self,
@@ -164,11 +187,69 @@ class WorkerClient:
         job, _ = await self._insist("PATCH", "jobs", quote(job_id, safe=""), body=body)
         return job
 
+    async def _do(self, job_id: str, work: Callable[[OpenJob], object]) -> Job:
+        async def report(members: Mapping[str, object]) -> Job:
+            answer = await self._session.ask(
+                "PATCH", "jobs", quote(job_id, safe=""), body=members, limit=JOB_LIMIT
+            )
+            return self._read(answer)
+
+        async with self._session.in_use():
+            # It is begun, if it is still to be done.
+            job = await self._patch(job_id, {})
+            open_job = OpenJob(
+                self._session.reactor,
+                job,
+                report=report,
+                stop=lambda: working.cancel(),
+                random=self._random,
+            )
+            working: Deferred[object] = maybeDeferred(work, open_job)
+            try:
+                return await self._finish(open_job, working)
+            finally:
+                open_job.abandon()
+
+    async def _finish(self, open_job: OpenJob, working: Deferred[object]) -> Job:
+        """Wait for the work, and report its end."""
+        try:
+            output = await working
+            members = {"result": Status.COMPLETED, "output": output}
+            wire.decode(wire.encode(members), wire.Report)
+        except CancelledError:
+            if open_job.problem is None:
+                raise
+            raise open_job.problem from None
+        except Exception as error:
+            if open_job.problem is not None:
+                raise open_job.problem from error
+            await self._confess(open_job, error)
+            raise
+        if open_job.problem is not None:
+            raise open_job.problem
+        if output is None:
+            del members["output"]
+        return await self._patch(open_job.id, {**await open_job.close(), **members})
+
+    async def _confess(self, open_job: OpenJob, error: Exception) -> None:
+        """Report that the work failed."""
+        # What else it says may not be fit for all who watch.
+        reason = error if isinstance(error, JobFailed) else JobFailed(message=_name(error))
+        try:
+            await self._patch(open_job.id, {**await open_job.close(), **reason.members})
+        except StatusjobError as problem:
+            self._log.warn("that a job failed is not reported: {problem}", problem=str(problem))
+
     async def _create(self, body: Mapping[str, object], key: str) -> CreatedJob:
         job, answer = await self._insist("POST", "jobs", body=body, key=key)
         made = read_members(answer, _Made).webhook
         webhook = None if made is None else WebhookRegistration(made.id, made.secret)
-        return CreatedJob(**structs.asdict(job), webhook=webhook)
+        return CreatedJob(
+            **structs.asdict(job),
+            url=self._session.base.child("jobs", job.id).to_text(),
+            created_here=creation_time(job, answer, self._session.reactor.seconds()),
+            webhook=webhook,
+        )
 
     async def _insist(
         self, method: str, *segments: str, body: object, key: str | None = None
@@ -204,6 +285,10 @@ class WorkerClient:
             return answers.read_job(answer.body)
         except wire.BadInput as error:
             raise BadAnswer(str(error)) from error
+
+
+def _name(error: Exception) -> str:
+    return type(error).__name__
 
 
 class _Webhook(Struct):

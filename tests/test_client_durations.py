@@ -1,0 +1,166 @@
+"""What a client remembers of past jobs, also from one run to the next."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import cast
+
+from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from statusjob import StatusClient
+from statusjob.client import duration_memory as module
+from statusjob.client.duration_memory import KINDS, DurationMemory, shared_memory
+from statusjob.durations import REMEMBERED, Durations
+from statusjob.schedule import cold
+
+KEY = "http://example.test/jobs"
+
+
+class MemoryTests(SynchronousTestCase):
+    """In memory."""
+
+    def test_a_kind_that_was_never_seen_is_unknown(self) -> None:
+        memory = DurationMemory()
+        self.assertEqual(memory.recall(KEY), Durations())
+        self.assertEqual(memory.plan(KEY, 2.0)(50.0), cold(50.0, 2.0))
+
+    def test_what_was_learned_of_one_kind_says_nothing_of_another(self) -> None:
+        memory = DurationMemory()
+        memory.learn(KEY, 15.0, 15.0)
+        memory.learn("other", 8.0, 18.0)
+        self.assertEqual(memory.recall(KEY).seen, ((15.0, 15.0),))
+        self.assertEqual(memory.recall("other").seen, ((8.0, 18.0),))
+
+    def test_the_plan_follows_what_is_learned(self) -> None:
+        memory = DurationMemory()
+        waits = []
+        for _ in range(3):
+            waits.append(memory.plan(KEY, 2.0)(0.0))
+            for _ in range(10):
+                memory.learn(KEY, 15.0, 15.0)
+        self.assertEqual(waits[0], 2)
+        self.assertTrue(15 < waits[2] <= waits[1] < 17, waits)
+
+    def test_a_plan_is_made_once(self) -> None:
+        memory = DurationMemory()
+        memory.learn(KEY, 15.0, 15.0)
+        self.assertIs(memory.plan(KEY, 2.0), memory.plan(KEY, 2.0))
+        self.assertIsNot(memory.plan(KEY, 2.0), memory.plan(KEY, 5.0))
+
+    def test_the_kind_that_was_longest_unused_is_forgotten(self) -> None:
+        memory = DurationMemory()
+        for number in range(KINDS):
+            memory.learn(str(number), 1.0, 1.0)
+        memory.plan("0", 2.0)
+        memory.learn("new", 1.0, 1.0)
+        self.assertEqual(len(memory.recall("0").seen), 1)
+        self.assertEqual(len(memory.recall("1").seen), 0)
+
+    def test_clients_of_one_reactor_share_one(self) -> None:
+        clock = Clock()
+        self.assertIs(shared_memory(clock), shared_memory(clock))
+        self.assertIsNot(shared_memory(clock), shared_memory(Clock()))
+
+
+class FileTests(SynchronousTestCase):
+    """In a file."""
+
+    def setUp(self) -> None:
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        self.path = directory / "durations.json"
+        self.logged: list[LogEvent] = []
+        observer = cast(ILogObserver, self.logged.append)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+
+    def warnings(self) -> list[str]:
+        """What was logged as one."""
+        return [each["problem"] for each in self.logged if each["log_level"].name == "warn"]
+
+    def test_the_next_run_knows_what_this_one_learned(self) -> None:
+        memory = DurationMemory(self.path)
+        memory.learn(KEY, 15.0, 15.0)
+        memory.learn(KEY, 8.0, 18.0)
+        again = DurationMemory(str(self.path))
+        self.assertEqual(again.recall(KEY).seen, ((15.0, 15.0), (8.0, 18.0)))
+        self.assertEqual(self.warnings(), [])
+
+    def test_a_client_takes_its_path(self) -> None:
+        DurationMemory(self.path).learn("http://example.test", 15.0, 15.0)
+        StatusClient("http://example.test", durations=self.path, reactor=Clock())
+        self.assertEqual(self.warnings(), [])
+
+    def test_several_that_share_it_lose_nothing(self) -> None:
+        one, other = DurationMemory(self.path), DurationMemory(self.path)
+        for _ in range(5):
+            one.learn(KEY, 15.0, 15.0)
+            other.learn(KEY, 16.0, 16.0)
+        self.assertEqual(len(DurationMemory(self.path).recall(KEY).seen), 10)
+
+    def test_a_damaged_file_is_logged_and_replaced(self) -> None:
+        for content in (
+            b"",
+            b"{",
+            b"\xff\xfe",
+            b"[]",
+            b'{"a":5}',
+            b'{"a":{"seen":[[-1,5]]}}',
+            b'{"a":{"seen":[["x"]]}}',
+            b"[" * 100_000,
+            b" " * (module.FILE_LIMIT + 1),
+        ):
+            self.path.write_bytes(content)
+            self.logged.clear()
+            memory = DurationMemory(self.path)
+            self.assertEqual(len(self.warnings()), 1, content[:20])
+            memory.learn(KEY, 15.0, 15.0)
+            self.assertEqual(DurationMemory(self.path).recall(KEY).seen, ((15.0, 15.0),))
+
+    def test_damage_in_mid_run_costs_nothing(self) -> None:
+        memory = DurationMemory(self.path)
+        memory.learn(KEY, 15.0, 15.0)
+        self.path.write_bytes(b"{")
+        memory.learn(KEY, 16.0, 16.0)
+        self.assertEqual(len(DurationMemory(self.path).recall(KEY).seen), 2)
+
+    def test_without_a_place_for_it_durations_are_remembered_all_the_same(self) -> None:
+        for path in (self.path / "missing" / "file", self.path.parent):
+            self.logged.clear()
+            memory = DurationMemory(path)
+            memory.learn(KEY, 15.0, 15.0)
+            memory.learn(KEY, 16.0, 16.0)
+            self.assertEqual(len(memory.recall(KEY).seen), 2)
+            self.assertTrue(self.warnings())
+        self.assertEqual(list(self.path.parent.iterdir()), [])
+
+    def test_nobody_finds_it_half_written(self) -> None:
+        memory = DurationMemory(self.path)
+        memory.learn(KEY, 15.0, 15.0)
+        before = self.path.read_bytes()
+
+        def broken(*_: object) -> None:
+            raise OSError("the disk is full")
+
+        self.patch(os, "replace", broken)
+        memory.learn(KEY, 16.0, 16.0)
+        self.assertEqual(self.path.read_bytes(), before)
+        self.assertEqual(list(self.path.parent.iterdir()), [self.path])
+        self.assertEqual(self.warnings(), ["the disk is full"])
+
+    def test_only_its_owner_can_read_it(self) -> None:
+        DurationMemory(self.path).learn(KEY, 15.0, 15.0)
+        self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o600)
+
+    def test_it_is_bounded(self) -> None:
+        memory = DurationMemory(self.path)
+        full = Durations(((123_456.789, 123_456.789),) * REMEMBERED)
+        for number in range(KINDS):
+            memory._kinds[f"{KEY} {number}"] = full
+        memory.learn(KEY, 1.0, 1.0)
+        self.assertLess(self.path.stat().st_size, module.FILE_LIMIT / 2)
+        self.assertEqual(len(DurationMemory(self.path).recall(KEY).seen), 1)
