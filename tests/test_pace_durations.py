@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Sequence
 
@@ -91,15 +92,17 @@ class PlanTests(SynchronousTestCase):
         self.assertTrue(r <= wait <= 1e9, wait)
 
     def test_after_twenty_jobs_it_costs_little_more_than_the_best_schedule(self) -> None:
-        for each in sets()[:4]:
-            held_out = each.held_out[:250]
+        for each in sets()[1:4]:
+            held_out = each.held_out[:400]
             optimum = cost(best(held_out, 2.0, 30.0), held_out, 2.0)
-            paid = 0.0
-            for seed in range(4):
+            paid = {0: 0.0, 20: 0.0}
+            for seed, known in itertools.product(range(5), paid):
                 draw = random.Random(seed)
-                plan = learned(*draw.sample(each.train, 20)).plan(2.0)
-                paid += watching(Pace(plan=plan), held_out, draw) / 4
-            self.assertLess(paid, 1.2 * optimum, each.title)
+                plan = learned(*draw.sample(each.train, known)).plan(2.0)
+                paid[known] += watching(Pace(plan=plan), held_out, draw) / 5 / optimum
+            # How little is measured on more jobs by tests.benchmarks.pace.
+            self.assertLess(paid[20], 1.2, each.title)
+            self.assertLess(paid[20], paid[0], each.title)
 
 
 def watching(pace: Pace, durations: Sequence[float], draw: random.Random) -> float:
