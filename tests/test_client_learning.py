@@ -281,7 +281,7 @@ class LearningTests(LearningTestCase):
         seen = self.learned([PENDING, PENDING, hang_up, hang_up, COMPLETED])
         self.assertEqual(seen, ((2, 20),))
 
-    def test_a_clock_that_steps_teaches_nothing_absurd(self) -> None:
+    def test_a_clock_that_is_set_back_teaches_nothing(self) -> None:
         self.serve(PENDING, COMPLETED)
         monitored = self.client().start_monitoring()
         self.server.pass_time(1)
@@ -290,7 +290,7 @@ class LearningTests(LearningTestCase):
             call.reset(0)
         self.server.pass_time(1)
         self.successResultOf(monitored)
-        self.assertEqual(self.memory.recall(KEY).seen, ((0, 0),))
+        self.assertEqual(self.memory.recall(KEY).seen, ())
 
 
 class KeyTests(LearningTestCase):

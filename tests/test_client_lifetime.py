@@ -86,3 +86,9 @@ class DurationTests(SynchronousTestCase):
         life = watched(100.0, 108.0)
         for absurd in (-1e9, -3.0, 12.0, 1e9):
             self.assertEqual(life.ended(118.0, absurd), (8, 18))
+
+    def test_a_clock_that_was_set_back_tells_nothing(self) -> None:
+        life = watched(100.0, 108.0, 104.0)
+        life.ask(118.0)
+        self.assertIsNone(life.ended(119.0))
+        self.assertIsNone(watched(100.0, 108.0).ended(107.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Sequence
 
@@ -60,7 +61,10 @@ class PlanTests(SynchronousTestCase):
 
     def test_three_alike_may_be_chance(self) -> None:
         few, many = learned(*[60.0] * 3).plan(2.0), learned(*[60.0] * 20).plan(2.0)
-        self.assertGreater(len(ages(few, 60.0)), len(ages(many, 60.0)))
+        late_few = [age for age in ages(few, 80.0) if age > 60]
+        late_many = [age for age in ages(many, 80.0) if age > 60]
+        self.assertGreaterEqual(len(late_few), 3, late_few)
+        self.assertEqual(len(late_many), 2, late_many)
 
     def test_a_job_that_outlives_all_that_were_seen_is_asked_about_as_if_unknown(self) -> None:
         plan = learned(*[60.0] * 20).plan(2.0)
@@ -91,15 +95,17 @@ class PlanTests(SynchronousTestCase):
         self.assertTrue(r <= wait <= 1e9, wait)
 
     def test_after_twenty_jobs_it_costs_little_more_than_the_best_schedule(self) -> None:
-        for each in sets()[:4]:
-            held_out = each.held_out[:250]
+        for each in sets()[1:4]:
+            held_out = each.held_out[:400]
             optimum = cost(best(held_out, 2.0, 30.0), held_out, 2.0)
-            paid = 0.0
-            for seed in range(4):
+            paid = {0: 0.0, 20: 0.0}
+            for seed, known in itertools.product(range(5), paid):
                 draw = random.Random(seed)
-                plan = learned(*draw.sample(each.train, 20)).plan(2.0)
-                paid += watching(Pace(plan=plan), held_out, draw) / 4
-            self.assertLess(paid, 1.2 * optimum, each.title)
+                plan = learned(*draw.sample(each.train, known)).plan(2.0)
+                paid[known] += watching(Pace(plan=plan), held_out, draw) / 5 / optimum
+            # How little is measured on more jobs by tests.benchmarks.pace.
+            self.assertLess(paid[20], 1.2, each.title)
+            self.assertLess(paid[20], paid[0], each.title)
 
 
 def watching(pace: Pace, durations: Sequence[float], draw: random.Random) -> float:

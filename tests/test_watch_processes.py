@@ -7,8 +7,7 @@ from typing import Any
 
 from twisted.internet.utils import getProcessOutputAndValue
 
-from tests.process import ProcessTestCase
-from tests.test_server_process import together
+from tests.process import ProcessTestCase, together
 
 #: Follows a stream as a browser does, with curl: it reconnects with the id of the last event, and
 #: stops when there is nothing more to come.

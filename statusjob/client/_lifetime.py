@@ -7,6 +7,8 @@ asked and answered, and decides nothing.
 
 from __future__ import annotations
 
+import math
+
 #: Servers tell times in whole seconds, so the difference of two is off by less than this.
 _ROUNDING = 1.0
 #: A server that calls a job older than a year has another idea of time.
@@ -22,7 +24,8 @@ class Lifetime:
         """
         self._created = created
         self._known = created is not None
-        self._asked = 0.0
+        self._asked = -math.inf if created is None else created
+        self._clock_was_set_back = False
         self._pending: float | None = 0.0 if self._known else None
 
     def age(self, now: float) -> float:
@@ -33,6 +36,7 @@ class Lifetime:
         """A question goes out."""
         if self._created is None:
             self._created = now
+        self._clock_was_set_back |= now < self._asked
         self._asked = now
 
     def told(self, now: float, age: float) -> None:
@@ -56,9 +60,9 @@ class Lifetime:
 
         @param since: for how many seconds it has been over by the server's clock, if that tells.
         @return: an age in seconds at which it was pending, and one at which it was not; C{None}
-            if it is not known how old it is.
+            if it is not known how old it is, or if the clock was set back meanwhile.
         """
-        if self._pending is None:
+        if self._pending is None or self._clock_was_set_back or now < self._asked:
             return None
         low, high = self._pending, self.age(now)
         if since is not None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from msgspec import DecodeError, json
+from msgspec import Raw, json
 from twisted.logger import Logger
 
 from statusjob.durations import Durations
@@ -47,7 +47,8 @@ class DurationMemory:
             none.
         """
         self._path = None if path is None else Path(path)
-        self._kinds = OrderedDict[str, Durations]()
+        # Encoded: that is small, and a file need not be read further than what is asked for.
+        self._kinds = OrderedDict[str, Raw]()
         self._planned = lru_cache(_PLANS)(Durations.plan)
         if self._path is not None:
             self._read(self._path)
@@ -57,7 +58,12 @@ class DurationMemory:
         if key not in self._kinds:
             return Durations()
         self._kinds.move_to_end(key)
-        return self._kinds[key]
+        try:
+            return json.decode(self._kinds[key], type=Durations)
+        except ValueError as error:
+            self._afresh(error)
+            del self._kinds[key]
+            return Durations()
 
     def plan(self, key: str, r: float) -> Plan:
         """
@@ -76,7 +82,7 @@ class DurationMemory:
         """
         if self._path is not None:
             self._read(self._path)
-        self._kinds[key] = self.recall(key).learn(low, high)
+        self._kinds[key] = Raw(json.encode(self.recall(key).learn(low, high)))
         while len(self._kinds) > KINDS:
             self._kinds.popitem(last=False)
         if self._path is not None:
@@ -88,12 +94,15 @@ class DurationMemory:
                 content = file.read(FILE_LIMIT + 1)
             if len(content) > FILE_LIMIT:
                 raise ValueError(f"it is larger than {FILE_LIMIT} bytes")
-            self._kinds = OrderedDict(json.decode(content, type=dict[str, Durations]))
+            self._kinds = OrderedDict(json.decode(content, type=dict[str, Raw]))
         except FileNotFoundError:
             # It will be made when there is something to keep.
             return
-        except (OSError, ValueError, DecodeError, RecursionError) as error:
-            self._log.warn("durations are learned afresh: {problem}", problem=str(error))
+        except (OSError, ValueError, RecursionError) as error:
+            self._afresh(error)
+
+    def _afresh(self, problem: Exception) -> None:
+        self._log.warn("durations are learned afresh: {problem}", problem=str(problem))
 
     def _write(self, path: Path) -> None:
         temporary = None
@@ -104,7 +113,7 @@ class DurationMemory:
                 temporary = file.name
                 file.write(json.encode(self._kinds))
             os.replace(temporary, path)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self._log.warn("durations are not kept: {problem}", problem=str(error))
             if temporary is not None:
                 with suppress(FileNotFoundError):

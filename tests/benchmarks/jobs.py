@@ -8,13 +8,14 @@ drawn from distributions. The best schedule for the half to be judged by is the 
 from __future__ import annotations
 
 import random
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil, exp, inf
+from math import ceil, exp
 from pathlib import Path
 
-#: Most jobs of a set, in either half.
-JOBS = 1000
+#: Most jobs of a set, in either half; of an extreme one.
+JOBS, EXTREME_JOBS = 1500, 500
 
 _DATA = Path(__file__).parent / "data"
 
@@ -34,20 +35,20 @@ class JobSet:
     held_out: Sequence[float]
 
 
-def _real(title: str, name: str) -> JobSet:
+def _real(title: str, name: str, most: int = JOBS) -> JobSet:
     lines = (_DATA / name).read_text().splitlines()
-    return _halves(title, [float(line) for line in lines if line[0].isdigit()])
+    return _halves(title, [float(line) for line in lines if line[0].isdigit()], most)
 
 
-def _drawn(title: str, draw: Callable[[random.Random], float]) -> JobSet:
+def _drawn(title: str, draw: Callable[[random.Random], float], most: int = JOBS) -> JobSet:
     source = random.Random(title)
-    return _halves(title, [draw(source) for _ in range(2 * JOBS)])
+    return _halves(title, [draw(source) for _ in range(2 * most)], most)
 
 
-def _halves(title: str, durations: list[float]) -> JobSet:
+def _halves(title: str, durations: list[float], most: int) -> JobSet:
     random.Random(5).shuffle(durations)
     half = len(durations) // 2
-    return JobSet(title, durations[:half][:JOBS], durations[half:][:JOBS])
+    return JobSet(title, durations[:half][:most], durations[half:][:most])
 
 
 def _bimodal(source: random.Random) -> float:
@@ -68,23 +69,21 @@ def sets() -> list[JobSet]:
 
 
 def extreme_sets() -> list[JobSet]:
-    """Those on which there is little to be told apart: jobs of hours, and all alike."""
+    """Those on which no rule or every rule can do well: jobs of hours, and jobs all alike."""
     return [
-        _real("GPU cluster", "philly_gpu.csv"),
-        _drawn("constant", lambda source: 15 + source.uniform(0, 0.05)),
+        _real("GPU cluster", "philly_gpu.csv", EXTREME_JOBS),
+        _drawn("constant", lambda source: 15 + source.uniform(0, 0.05), EXTREME_JOBS),
     ]
 
 
-def best(
-    durations: Sequence[float], r: float, longest: float = inf, grain: float = 0.25
-) -> list[float]:
+def best(durations: Sequence[float], r: float, longest: float) -> list[float]:
     """
-    The ages to ask at that are cheapest for these very durations.
+    The ages to ask at that are cheapest for these very durations, to an eighth of C{r}.
 
     @param r: what a request is worth, in seconds.
     @param longest: the longest wait, in seconds.
-    @param grain: ages are multiples of this (seconds).
     """
+    grain = min(r / 8, max(durations) / 1000)
     last = ceil(max(durations) / grain)
     ended = [0.0] * (last + 1)
     weighted = [0.0] * (last + 1)
@@ -95,7 +94,7 @@ def best(
     for i in range(last):
         ended[i + 1] += ended[i]
         weighted[i + 1] += weighted[i]
-    window = last if longest == inf else int(longest / grain)
+    window = int(longest / grain)
     following = [0] * (last + 1)
     # To ask next at j when nothing had ended at i costs heights[j] - slopes[j] * ended[i] more.
     slopes = [grain * j for j in range(last + 1)]
@@ -118,10 +117,16 @@ def best(
     return ages
 
 
+def ask(ages: Sequence[float], durations: Sequence[float]) -> list[tuple[int, float]]:
+    """How many requests it takes to ask at these ages, and how late an end is noticed, by job."""
+    asked = []
+    for each in durations:
+        requests = bisect_left(ages, each) + 1
+        asked.append((requests, ages[requests - 1] - each))
+    return asked
+
+
 def cost(ages: Sequence[float], durations: Sequence[float], r: float) -> float:
     """What asking at these ages costs on average, in seconds, about jobs that take so long."""
-    total = 0.0
-    for each in durations:
-        requests = next(n for n, age in enumerate(ages, 1) if age >= each)
-        total += r * requests + ages[requests - 1] - each
-    return total / len(durations)
+    asked = ask(ages, durations)
+    return sum(r * requests + delay for requests, delay in asked) / len(asked)
