@@ -1,22 +1,21 @@
 """
-When to ask again: the rule by which a client waits between two requests.
+When to ask again: the rule by which a client waits between two requests, bounded.
 
 Pure: no clock, no randomness, no I/O. Ages and random numbers are arguments,
-seconds come out. The server uses the same rule for its C{Retry-After}.
-
-Watching a job costs r for every request plus one for every second by which its
-end is noticed late. A job of which nothing is known is asked about at the ages
-r*k*k (k = 0, 1, 2...): with that the cost tends to sqrt(2) times that of the
-best fixed interval in hindsight, and no smooth rule has a better constant.
+seconds come out. The server uses the same rule for its C{Retry-After}. What
+would be best without bounds is the L{Plan}'s: the cold rule of
+L{statusjob.schedule} unless something is known, from past durations
+(L{statusjob.durations}) or from a hint (L{statusjob.hints}).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+
+from statusjob.schedule import Plan, cold
 
 #: What a request is worth, and the longest wait that a client chooses by itself (seconds).
 POLLING_INTERVAL = 2.0
@@ -28,19 +27,6 @@ JITTER = 0.25
 #: Backoff stops doubling here; by then it is bounded anyway.
 _MAX_DOUBLINGS = 32
 
-#: A rule: from a job's age and from r, both in seconds, how many seconds to wait.
-Plan = Callable[[float, float], float]
-
-
-def cold(age: float, r: float) -> float:
-    """
-    The plan for a job of which nothing is known: ages r*k*k.
-
-    @param age: seconds since the job began; what a stepped clock makes of it counts as 0.
-    @param r: what a request is worth, in seconds, above 0.
-    """
-    return r + 2 * math.sqrt(r * _clamped(age))
-
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -51,12 +37,12 @@ class Pace:
         the shortest wait.
     @ivar max_interval: the longest wait in seconds, unless a server asks for a longer one; not
         below C{r}.
-    @ivar plan: the rule that is bounded; L{cold} unless something is known of the job.
+    @ivar plan: the rule that is bounded, made for this C{r}; C{None} for L{cold}.
     """
 
     r: float = POLLING_INTERVAL
     max_interval: float = MAX_INTERVAL
-    plan: Plan = cold
+    plan: Plan | None = None
 
     def __post_init__(self) -> None:
         """
@@ -79,8 +65,13 @@ class Pace:
         @param retry_after: the server's word, in seconds; a floor. What is absurd is ignored.
         @return: seconds, counted from the answer.
         """
-        wait = min(max(self.r, self.plan(age, self.r)), self.max_interval)
-        return self._floored(min(wait + self._jitter(wait, u), self.max_interval), u, retry_after)
+        planned = cold(age, self.r) if self.plan is None else self.plan(age)
+        wait = min(max(self.r, planned), self.max_interval)
+        wait += self._jitter(wait, u)
+        if wait > self.max_interval:
+            # Those who wait for as long as they may are spread, too: to the other side.
+            wait = max(self.r, 2 * self.max_interval - wait)
+        return self._floored(wait, u, retry_after)
 
     def backoff(self, failures: int, *, u: float, retry_after: float | None = None) -> float:
         """
@@ -100,22 +91,23 @@ class Pace:
         if retry_after is None or math.isnan(retry_after) or retry_after <= wait:
             return wait
         floor = min(retry_after, RETRY_AFTER_LIMIT)
-        spread = floor + self._jitter(floor, u)
-        return max(wait, spread if floor > self.max_interval else min(spread, self.max_interval))
+        return max(wait, floor + self._jitter(floor, u))
 
     def _jitter(self, wait: float, u: float) -> float:
         return u * min(JITTER * wait, self.r / 2)
 
 
-def retry_after(age: float, r: float = POLLING_INTERVAL) -> int:
+def retry_after(age: float, r: float = POLLING_INTERVAL, plan: Plan | None = None) -> int:
     """
     What a server tells one who asks about a pending job.
 
     @param age: the job's, in seconds.
     @param r: what a request is worth, in seconds.
+    @param plan: a rule made for this C{r}; C{None} for L{cold}.
     @return: whole seconds, at least 1 (RFC 9110 10.2.3).
     """
-    return max(1, math.ceil(min(cold(age, r), RETRY_AFTER_LIMIT)))
+    wait = cold(age, r) if plan is None else plan(age)
+    return max(1, math.ceil(min(wait, RETRY_AFTER_LIMIT)))
 
 
 def read_retry_after(text: str, now: float) -> float | None:
@@ -146,7 +138,3 @@ def read_date(text: str) -> float | None:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-
-
-def _clamped(age: float) -> float:
-    return age if age > 0 else 0.0

@@ -1,53 +1,29 @@
-"""The pace: the cold rule, its bounds, backoff, and C{Retry-After}."""
+"""The pace: its bounds, jitter and backoff, the herd, and C{Retry-After}."""
 
 from __future__ import annotations
 
 import math
+import random
+from collections.abc import Callable
+from functools import partial
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from statusjob.durations import Durations
 from statusjob.pace import (
     RETRY_AFTER_LIMIT,
     Pace,
-    cold,
     read_date,
     read_retry_after,
     retry_after,
 )
+from statusjob.schedule import cold
 
 anything = st.floats(allow_nan=True, allow_infinity=True)
 units = st.floats(0, 1)
 intervals = st.floats(0.01, 100)
-
-
-class ColdRuleTests(SynchronousTestCase):
-    """What is asked when nothing is known of a job."""
-
-    def test_requests_come_at_ages_r_times_the_squares(self) -> None:
-        age, ages = 0.0, []
-        for _ in range(6):
-            ages.append(round(age, 9))
-            age += cold(age, 2.0)
-        self.assertEqual(ages, [0, 2, 8, 18, 32, 50])
-
-    def test_its_cost_stays_near_sqrt_2_times_the_best_fixed_interval(self) -> None:
-        r, duration = 2.0, 100_000.0
-        age = requests = 0.0
-        while age < duration:
-            age, requests = age + cold(age, r), requests + 1
-        # On average an end is noticed half a wait late; the best fixed interval for a known
-        # duration T costs sqrt(2 r T).
-        cost = r * requests + cold(duration, r) / 2
-        self.assertLess(cost / math.sqrt(2 * r * duration), math.sqrt(2) + 0.02)
-
-    @given(anything)
-    def test_an_age_that_a_stepped_clock_made_absurd_counts_as_none(self, age: float) -> None:
-        if not age > 0:
-            self.assertEqual(cold(age, 2.0), 2.0)
-        else:
-            self.assertGreater(cold(age, 2.0), 0)
 
 
 class BoundsTests(SynchronousTestCase):
@@ -80,24 +56,80 @@ class BoundsTests(SynchronousTestCase):
                 self.assertGreaterEqual(wait, asked)
 
     def test_only_the_servers_word_exceeds_the_longest_interval(self) -> None:
-        self.assertEqual(Pace().next_wait(1e6, u=1), 30)
+        self.assertEqual(Pace().next_wait(1e6, u=0), 30)
         self.assertEqual(Pace().next_wait(1e6, u=0, retry_after=90), 90)
         self.assertEqual(Pace().next_wait(1e6, u=1, retry_after=90), 91)
-        self.assertEqual(Pace().next_wait(0, u=1, retry_after=29.5), 30)
+
+    def test_who_waits_for_as_long_as_may_be_is_spread_backward(self) -> None:
+        self.assertEqual(Pace().next_wait(1e6, u=1), 29)
+        # Two thirds of the way there it turns back: 29.5, 30, 29.5.
+        turning = Pace(plan=lambda age: 29.5)
+        self.assertEqual([turning.next_wait(0, u=u) for u in (0, 0.5, 1)], [29.5, 30, 29.5])
+
+    def test_where_there_is_no_room_there_is_no_jitter(self) -> None:
+        self.assertEqual(Pace(2.0, 2.0).next_wait(50, u=1), 2)
 
     def test_the_servers_word_is_no_ceiling(self) -> None:
         self.assertEqual(Pace().next_wait(32, u=0, retry_after=1), 18)
 
     def test_another_plan_stays_within_the_same_bounds(self) -> None:
-        self.assertEqual(Pace(plan=lambda age, r: 12.5).next_wait(3, u=0), 12.5)
-        self.assertEqual(Pace(plan=lambda age, r: -1.0).next_wait(3, u=0), 2)
-        self.assertEqual(Pace(plan=lambda age, r: math.nan).next_wait(3, u=0), 2)
+        self.assertEqual(Pace(plan=lambda age: 12.5).next_wait(3, u=0), 12.5)
+        self.assertEqual(Pace(plan=lambda age: -1.0).next_wait(3, u=0), 2)
+        self.assertEqual(Pace(plan=lambda age: math.inf).next_wait(3, u=0), 30)
+        self.assertEqual(Pace(plan=lambda age: math.nan).next_wait(3, u=0), 2)
 
     def test_impossible_bounds_are_refused(self) -> None:
         for r, longest in ((0.0, 30.0), (-1.0, 30.0), (math.nan, 30.0), (math.inf, math.inf)):
             self.assertRaises(ValueError, Pace, r, longest)
         for longest in (1.9, math.inf, math.nan):
             self.assertRaises(ValueError, Pace, 2.0, longest)
+
+
+class HerdTests(SynchronousTestCase):
+    """A thousand clients that start together, about jobs that take as long as they like."""
+
+    def crowd(self, wait: Callable[..., float]) -> int:
+        """
+        The most of them that ask within any 100 ms after the first second.
+
+        @param wait: how long one waits, from its age and a random number C{u}.
+        """
+        draw = random.Random(7).random
+        times = []
+        for _ in range(1000):
+            age = 0.0
+            while age < 200:
+                age += wait(age, u=draw())
+                times.append(age)
+        times = sorted(each for each in times if each > 1)
+        most = first = 0
+        for last, each in enumerate(times):
+            while times[first] < each - 0.1:
+                first += 1
+            most = max(most, last - first + 1)
+        return most
+
+    def test_they_do_not_come_together_when_nothing_is_known(self) -> None:
+        self.assertLessEqual(self.crowd(Pace().next_wait), 250)
+
+    def test_they_do_not_come_together_when_all_know_the_same(self) -> None:
+        for duration in (3.0, 15.0, 29.8, 40.0):
+            durations = Durations()
+            for _ in range(20):
+                durations = durations.learn(duration)
+            pace = Pace(plan=durations.plan(2.0))
+            self.assertLessEqual(self.crowd(pace.next_wait), 250, duration)
+
+    def test_they_do_not_come_together_when_the_server_told_all_the_same(self) -> None:
+        for told in (3.0, 29.5, 30.0, 60.0):
+            crowd = self.crowd(partial(Pace().next_wait, retry_after=told))
+            self.assertLessEqual(crowd, 250, told)
+
+    def test_they_do_not_come_back_together_after_failures(self) -> None:
+        self.assertLessEqual(self.crowd(lambda age, u: Pace().backoff(1, u=u)), 250)
+
+    def test_without_jitter_they_would(self) -> None:
+        self.assertEqual(self.crowd(lambda age, u: Pace().next_wait(age, u=0)), 1000)
 
 
 class BackoffTests(SynchronousTestCase):
@@ -122,6 +154,13 @@ class RetryAfterTests(SynchronousTestCase):
 
     def test_a_server_says_the_cold_rule_in_whole_seconds(self) -> None:
         self.assertEqual([retry_after(age) for age in (0, 2, 3, 8)], [2, 6, 7, 10])
+
+    def test_a_server_that_knows_more_says_it(self) -> None:
+        durations = Durations()
+        for _ in range(20):
+            durations = durations.learn(15.0)
+        plan = durations.plan(2.0)
+        self.assertEqual([retry_after(age, 2.0, plan) for age in (0, 5, 12.5)], [16, 11, 3])
 
     def test_it_is_never_0(self) -> None:
         self.assertEqual(retry_after(0, 0.01), 1)
