@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statusjob.durations import REMEMBERED
 from statusjob.jobs import CANCELLED, DEADLINE_EXCEEDED, DEMO_KIND, SIMULATED, WORKER_LOST
 from statusjob.server import forecast
 from statusjob.server.forecast import INTERVAL, REST
@@ -47,9 +48,9 @@ class LearningTests(ForecastTestCase):
         self.assert_unknown()
 
     def test_the_oldest_jobs_are_forgotten(self) -> None:
-        self.hear(*[self.ended(duration=10) for _ in range(forecast.REMEMBERED)])
+        self.hear(*[self.ended(duration=10) for _ in range(REMEMBERED)])
         self.assertLess(self.said(), 20)
-        self.hear(*[self.ended() for _ in range(forecast.REMEMBERED)])
+        self.hear(*[self.ended() for _ in range(REMEMBERED)])
         self.assert_learned()
 
     def test_the_kind_that_was_longest_unused_is_forgotten(self) -> None:
@@ -62,14 +63,6 @@ class LearningTests(ForecastTestCase):
         self.assert_unknown("b")
         self.assert_learned("a")
         self.assert_learned("c")
-
-    def test_one_that_is_forgotten_before_its_turn_leaves_nothing(self) -> None:
-        self.patch(forecast, "KINDS", 1)
-        self.learn("a")
-        self.forecast.retry_after(self.pending("a"))
-        self.learn("b")
-        self.assert_learned("b")
-        self.assert_unknown("a")
 
 
 class ClockTests(ForecastTestCase):
@@ -176,6 +169,20 @@ class MakingTests(ForecastTestCase):
         self.clock.advance(REST / 2)
         self.assertEqual(self.lane.held, 0)
         self.make()
+        # Also if it is asked for only then.
+        self.learn("c")
+        self.ask("c")
+        self.clock.advance(REST / 2)
+        self.assertEqual(self.lane.held, 0)
+        self.make()
+
+    def test_a_kind_that_is_forgotten_before_its_turn_leaves_nothing(self) -> None:
+        self.patch(forecast, "KINDS", 1)
+        self.learn("a")
+        self.ask("a")
+        self.learn("b")
+        self.clock.advance(TURN)
+        self.assertEqual(self.lane.held, 0)
 
     def test_a_stop_waits_for_the_one_that_is_being_made(self) -> None:
         self.learn()
@@ -192,3 +199,4 @@ class MakingTests(ForecastTestCase):
         self.assertEqual(self.ask(), 2)
         self.clock.advance(60)
         self.assertEqual((self.ask(), self.lane.held), (2, 0))
+        self.assertEqual(len(self.forecast._kinds), 0)

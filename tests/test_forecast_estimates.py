@@ -21,7 +21,7 @@ class EstimateTests(ForecastTestCase):
         super().setUp()
         self.begin()
 
-    def report(self, job: Job, **members: Any) -> Job:
+    def say(self, job: Job, **members: Any) -> Job:
         """A report is heard; C{eta} is seconds from now."""
         now = self.its_core.now()
         if "eta" in members:
@@ -41,7 +41,7 @@ class EstimateTests(ForecastTestCase):
             job = self.pending()
             for i in range(1, 10):
                 self.clock.advance(tens)
-                job = self.report(job, eta=expects(tens * (10 - i)))
+                job = self.say(job, eta=expects(tens * (10 - i)))
             self.clock.advance(tens)
             self.end(job, **ending)
 
@@ -59,35 +59,35 @@ class UseTests(EstimateTests):
         self.said()
 
     def test_an_eta_says_when_to_ask(self) -> None:
-        job = self.report(self.pending(age=60), eta=40)
+        job = self.say(self.pending(age=60), eta=40)
         self.assertTrue(20 < self.told(job) < 60, self.told(job))
 
     def test_none_is_heeded_once_it_is_cleared(self) -> None:
         job = self.pending(age=60)
         without = self.told(job)
-        job = self.report(job, eta=1)
+        job = self.say(job, eta=1)
         self.assertLess(self.told(job), without)
-        job = self.report(job, eta_at=None)
+        job = self.say(job, eta_at=None)
         self.assertEqual(self.told(job), without)
 
     def test_it_counts_from_when_it_was_given(self) -> None:
-        job = self.report(self.pending(age=60), eta=100)
+        job = self.say(self.pending(age=60), eta=100)
         self.clock.advance(90)
         # Some progress, but not a word of the ETA.
-        later = self.report(job, progress=0.5)
+        later = self.say(job, progress=0.5)
         self.assertEqual(self.told(later), self.told(job))
-        fresh = self.report(self.pending(age=150), eta=10)
+        fresh = self.say(self.pending(age=150), eta=10)
         self.assertNotEqual(self.told(later), self.told(fresh))
 
     def test_one_that_is_not_remembered_counts_from_the_last_report(self) -> None:
         self.patch(forecast, "ESTIMATED_LIMIT", 0)
         now = self.its_core.now()
-        job = self.report(self.pending(age=60), eta=100)
+        job = self.say(self.pending(age=60), eta=100)
         self.clock.advance(90)
-        later = self.report(job, progress=0.5)
+        later = self.say(job, progress=0.5)
         same = self.pending(age=150, eta_at=now + 100, updated_at=now + 90)
         self.assertEqual(self.told(later), self.told(same))
-        fresh = self.report(self.pending(age=150), eta=10)
+        fresh = self.say(self.pending(age=150), eta=10)
         self.assertEqual(self.told(later), self.told(fresh))
 
     def test_one_that_was_over_when_it_was_last_confirmed_is_none(self) -> None:
@@ -100,7 +100,7 @@ class UseTests(EstimateTests):
     def test_absurd_ones_do_no_harm(self) -> None:
         plain = self.told(self.pending(age=60))
         for eta in (0, 1e-3, 3_155_760_000.0):
-            said = self.told(self.report(self.pending(age=60), eta=eta))
+            said = self.told(self.say(self.pending(age=60), eta=eta))
             self.assertTrue(1 <= said <= 4 * plain, (eta, said))
 
 
@@ -110,7 +110,7 @@ class LearningTests(EstimateTests):
     def late(self) -> int:
         """What is told of a job of which its worker says that half of L{LONG} is left."""
         self.said()
-        return self.told(self.report(self.pending(age=LONG / 2), eta=LONG / 2))
+        return self.told(self.say(self.pending(age=LONG / 2), eta=LONG / 2))
 
     def test_etas_that_are_always_twice_too_long_are_seen_through(self) -> None:
         self.work(lambda left: 2 * left)
@@ -129,7 +129,7 @@ class LearningTests(EstimateTests):
         self.assertEqual(self.late(), before)
 
     def test_what_is_announced_again_counts_once(self) -> None:
-        job = self.report(self.pending(), eta=100)
+        job = self.say(self.pending(), eta=100)
         self.hear(*[job] * 50, changed=False)
         self.clock.advance(50)
         self.end(job)
@@ -141,7 +141,7 @@ class LearningTests(EstimateTests):
             job = self.pending()
             for _ in range(reports):
                 self.clock.advance(1)
-                job = self.report(job, eta=50)
+                job = self.say(job, eta=50)
             self.end(job)
             *_, (_, estimates) = self.forecast._kinds["k"].estimated
             ages = [each.age for each in estimates]
@@ -153,7 +153,7 @@ class LearningTests(EstimateTests):
 
     def test_the_jobs_whose_etas_are_remembered_are_bounded(self) -> None:
         self.patch(forecast, "ESTIMATED_LIMIT", 3)
-        jobs = [self.report(self.pending(), eta=100) for _ in range(5)]
+        jobs = [self.say(self.pending(), eta=100) for _ in range(5)]
         self.clock.advance(50)
         for job in jobs:
             self.end(job)
@@ -162,6 +162,6 @@ class LearningTests(EstimateTests):
 
     def test_a_job_that_is_over_is_remembered_no_longer(self) -> None:
         for code in (None, CANCELLED):
-            job = self.report(self.pending(), eta=100)
+            job = self.say(self.pending(), eta=100)
             self.end(job, error=None if code is None else JobError(code))
             self.assertEqual(len(self.forecast._estimates), 0)

@@ -118,11 +118,22 @@ class RecallTests(StoredTestCase):
         self.clock.advance(TURN)
         self.assertEqual(self.durations(), [7, 7, 20])
 
+    def test_what_was_made_without_it_is_made_anew(self) -> None:
+        self.store(1, "a")
+        self.store(50)
+        self.begin(self.its_core)
+        self.hear(self.ended(duration=1))
+        self.forecast.retry_after(self.pending())
+        self.clock.advance(TURN)
+        self.assertEqual(self.durations(), [1])
+        self.clock.advance(TURN)
+        self.assert_learned()
+
     def test_a_store_that_is_busy_is_asked_again(self) -> None:
         self.store(50)
         self.patch(self.its_core.store, "read", lambda _: fail(StoreBusy("too much")))
         self.begin(self.its_core)
-        del self.its_core.store.read  # type: ignore[method-assign]
+        del self.its_core.store.read
         self.assertEqual(self.durations(), [])
         self.clock.advance(RETRY_SLEEP + TURN)
         self.assert_learned()
@@ -147,6 +158,16 @@ class RecallTests(StoredTestCase):
             self.learn(kind)
         self.clock.advance(TURN)
         self.assertEqual([bool(self.durations(kind)) for kind in "abyz"], [0, 0, 1, 1])
+
+    def test_of_kinds_that_are_in_use_and_others_the_others_go_first(self) -> None:
+        self.patch(forecast, "KINDS", 3)
+        for kind in ("a", "b"):
+            self.store(50, kind)
+        self.begin(self.its_core)
+        self.learn("y")
+        self.clock.advance(TURN)
+        self.learn("z")
+        self.assertEqual([bool(self.durations(kind)) for kind in "abyz"], [1, 0, 1, 1])
 
 
 class ReadTests(StoredTestCase):

@@ -169,7 +169,7 @@ class Forecast:
             outlook = kind.outlook
             if kind.stale and job.kind not in self._wanted:
                 self._wanted[job.kind] = kind
-                self._alarm.set(max(self._rested_at, kind.made_at + INTERVAL))
+                self._alarm.set(self._rested_at)
         return outlook.retry_after(self._now() - job.created_at, self._estimate(job))
 
     def heard(self, updates: Sequence[Update]) -> None:
@@ -208,9 +208,8 @@ class Forecast:
             return None
         said = self._estimates.get(job.id)
         # If it is not remembered, say from before a restart, the last report counts as saying it.
-        since = said.since if said is not None and said.eta_at == job.eta_at else job.updated_at
-        left = job.eta_at - since
-        return Estimate(since - job.created_at, left) if left >= 0 else None
+        since, eta_at = (job.updated_at, job.eta_at) if said is None else (said.since, said.eta_at)
+        return Estimate(since - job.created_at, eta_at - since) if eta_at >= since else None
 
     async def _work(self) -> float | None:
         """Make one outlook, or recall one kind; when to go on."""
@@ -243,7 +242,7 @@ class Forecast:
             past.sort(key=attrgetter("finished_at"))
             self._remember(name, [each for each in map(_lesson, past) if each is not None])
             self._to_recall -= 1
-        self._recalled = name if self._to_recall and len(self._kinds) < KINDS else None
+        self._recalled = name if self._to_recall else None
 
     async def _read(self, kind: str, result: Status) -> list[Job]:
         jobs: list[Job] = []

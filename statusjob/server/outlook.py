@@ -78,7 +78,8 @@ class Outlook:
             for age, left in estimates:
                 hints = hints.learn(left, duration - age)
         self._bias = math.exp(hints.bias)
-        # What is between two rungs is scaled to one.
+        # What is between two rungs is scaled to one. Whatever the bias, they lie at the same
+        # multiples of R, so that kinds whose estimates are as reliable share tables.
         self._hinted = tuple(hints.plan(R * 2.0**i / self._bias, R) for i in range(_RUNGS))
         # Asked below already.
         self._heeds = True
@@ -92,17 +93,17 @@ class Outlook:
         @param estimate: its worker's last one, if there is one.
         @return: whole seconds, from 1 up to an hour.
         """
-        return retry_after(age, R, partial(self._wait, estimate))
-
-    def _wait(self, estimate: Estimate | None, age: float) -> float:
-        wait = self._plan(age)
         if estimate is None or not self._heeds:
-            return wait
+            return retry_after(age, R, self._plan)
+        return retry_after(age, R, partial(self._heeding, estimate))
+
+    def _heeding(self, estimate: Estimate, age: float) -> float:
+        """The wait if a worker is believed, as far as it is."""
         expected = min(max(estimate.left * self._bias, R / 8), R * 2.0 ** (_RUNGS - 1))
         rung = max(0, round(math.log2(expected / R)))
         unit = expected / (R * 2.0**rung)
         hinted = unit * self._hinted[rung]((age - estimate.age) / unit)
-        return min(hinted, STRETCH * wait)
+        return min(hinted, STRETCH * self._plan(age))
 
     def _cost(self, jobs: Sequence[Estimated], *, heed: bool) -> float:
         """
