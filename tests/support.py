@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.server.settings import resolve
 from statusjob.server.store.lanes import InlineLane, Lane
-from statusjob.server.tap import Server
+from statusjob.server.tap import FORECAST_LANE, Server
 from statusjob.server.web import Door
 
 #: When tests begin: 2024-11-23T18:00:00Z.
@@ -48,7 +48,7 @@ class FakeServer:
         self, lane: Lane | None = None, *, start: float = EPOCH, **variables: str
     ) -> None:
         """
-        @param lane: for both reads and writes; inline if not given.
+        @param lane: for both reads and writes; inline if not given, as all else is.
         @param start: when it is started, in seconds since the epoch.
         @param variables: settings, as in the environment.
         """
@@ -64,7 +64,7 @@ class FakeServer:
         self.server = Server(
             self.clock,
             resolve({}, environment, {}),
-            lanes=lambda name: InlineLane() if lane is None else lane,
+            lanes=lambda name: InlineLane() if lane is None or name == FORECAST_LANE else lane,
             look_up=self._look_up,
         )
         self.server.startService()

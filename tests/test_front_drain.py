@@ -8,6 +8,7 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 
+from statusjob.server.forecast import REST
 from statusjob.server.front import LINGER_SECONDS
 from statusjob.server.store.lanes import HeldLane
 from tests.connections import Connection
@@ -116,9 +117,11 @@ class StopTests(ServerTestCase):
         self.lane = HeldLane()
         # The demo job is slow, so that for a while no alarm rings.
         self.fake = FakeServer(self.lane, STATUSJOB_DATABASE=self.path, STATUS_DELAY="1000000")
-        self.fake.clock.advance(0)
-        while self.lane.held:
-            self.lane.step()
+        # What there is to do at a start takes some turns.
+        for _ in range(3):
+            self.fake.clock.advance(REST)
+            while self.lane.held:
+                self.lane.step()
         self.connection = Connection(self.fake.server.site)
 
     def report(self) -> None:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from random import SystemRandom
-from typing import NamedTuple
 
 from msgspec import UNSET
 from twisted.internet.defer import Deferred
@@ -34,6 +33,7 @@ from statusjob.jobs import (
 from statusjob.server import registrations
 from statusjob.server.registrations import CheckAddress, Registered, UnknownJob, anywhere
 from statusjob.server.store import Row, Store, Tx, ledger, webhooks
+from statusjob.server.store.ledger import Poll
 from statusjob.wire import NewJob, Report, Simulation
 
 _system_random = SystemRandom().random
@@ -74,15 +74,6 @@ class Created:
     job: Job
     webhook: Registered | None = None
     replayed: bool = False
-
-
-class Poll(NamedTuple):
-    """What the answer to a poll is made of; each as in L{Job}."""
-
-    id: str
-    result: Status
-    created_at: float
-    finished_at: float | None
 
 
 class Lifecycle:
@@ -174,11 +165,10 @@ class Lifecycle:
         """
 
         def work(tx: Tx) -> Poll:
-            row = ledger.result_of(tx, job_id)
-            if row is None:
+            found = ledger.poll(tx, job_id)
+            if found is None:
                 raise UnknownJob
-            found_id, result, created_at, finished_at = row
-            return Poll(found_id, Status(result), created_at, finished_at)
+            return found
 
         return self._store.read(work)
 

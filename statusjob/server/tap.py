@@ -26,6 +26,7 @@ from statusjob.server.alarms import Alarm, follow
 from statusjob.server.deliveries import Deliveries
 from statusjob.server.delivery import Delivery
 from statusjob.server.feed import Feed
+from statusjob.server.forecast import Forecast
 from statusjob.server.front import CONNECTION_LIMIT, FrontSite
 from statusjob.server.guard import Guard, GuardedEndpoints
 from statusjob.server.lifecycle import Lifecycle
@@ -44,6 +45,8 @@ from statusjob.server.web.access import Access
 
 #: Seconds between two batches of old jobs, so that writers hardly notice.
 EXPIRY_PAUSE = 0.1
+#: The lane that is not the store's.
+FORECAST_LANE = "statusjob-forecast"
 #: Files that are needed beside one a connection: deliveries, the database, the log.
 OTHER_FILES = 1_000
 
@@ -116,17 +119,18 @@ class Server(Service):
     ) -> None:
         """
         @param now: the present, in seconds since the epoch; by the reactor if not given.
-        @param lanes: makes a lane of the store, given its name; threads if not given.
+        @param lanes: makes a lane, given its name; threads if not given.
         @param look_up: how the names of webhooks' hosts are looked up; by the system if not given.
         """
         self._reactor = reactor
         self.settings = settings
         now = now or reactor.seconds
+        lanes = lanes or (lambda name: ThreadLane(reactor, name))
         self.feed = Feed()
         self.store = SQLiteStore(
             settings.database,
             seconds=now,
-            lanes=lanes or (lambda name: ThreadLane(reactor, name)),
+            lanes=lanes,
             committed=self.feed.committed,
         )
         self._lookups = LookupThreads(reactor)
@@ -144,6 +148,7 @@ class Server(Service):
             limit=settings.max_watchers,
             topic_limit=settings.max_job_watchers,
         )
+        self.forecast = Forecast(reactor, self.store, lanes(FORECAST_LANE), now)
         self.api = Api(
             lifecycle=self.lifecycle,
             registrations=Registrations(
@@ -152,12 +157,12 @@ class Server(Service):
             deliveries=Deliveries(self.store),
             store=self.store,
             watchers=self.watchers,
+            forecast=self.forecast,
             access=Access(
                 tokens=settings.token,
                 private=settings.private,
                 public_url=settings.public_url,
             ),
-            seconds=now,
             public_url=settings.public_url,
             prefix=settings.prefix,
         )
@@ -203,6 +208,7 @@ class Server(Service):
         self._alarm.start()
         self._retention.start()
         self._delivery.start(self.feed)
+        self.forecast.start(self.feed)
         self._announce()
 
     def stopService(self) -> Deferred[None]:
@@ -229,6 +235,7 @@ class Server(Service):
         self.watchers.close()
         await self._alarm.stop()
         await self._retention.stop()
+        await self.forecast.stop()
         await self.store.close()
         self._log.info("stopped; all that was acknowledged is on disk")
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
+from typing import NamedTuple
 
 from msgspec import json
 
@@ -29,6 +30,8 @@ _COLUMNS = (
     "id, kind, result, version, progress, message, eta_at, output, error_code, error_message,"
     " metadata, deadline, heartbeat, simulated_delay, created_at, updated_at, finished_at, due_at"
 )
+
+_POLL = "SELECT id, kind, result, eta_at, created_at, updated_at, finished_at FROM jobs"
 
 #: Columns that a change may name, and that make a new version when they change.
 CHANGEABLE = frozenset(
@@ -241,19 +244,32 @@ def demo_id(tx: Tx) -> str | None:
     return None if row is None else row["id"]
 
 
-def result_of(tx: Tx, job_id: str | None) -> Row | None:
+class Poll(NamedTuple):
+    """What the answer to a poll is made of; each as in L{Job}."""
+
+    id: str
+    kind: str
+    result: Status
+    eta_at: float | None
+    created_at: float
+    updated_at: float
+    finished_at: float | None
+
+
+def poll(tx: Tx, job_id: str | None) -> Poll | None:
     """
-    What a poll needs of a job: C{id}, C{result}, C{created_at}, C{finished_at}.
+    What a poll needs of a job.
 
     @param job_id: C{None} for the newest demo job.
     """
     if job_id is None:
-        return tx.one(
-            "SELECT id, result, created_at, finished_at FROM jobs WHERE kind = :kind"
-            " ORDER BY id DESC LIMIT 1",
-            kind=DEMO_KIND,
-        )
-    return tx.one("SELECT id, result, created_at, finished_at FROM jobs WHERE id = :id", id=job_id)
+        row = tx.one(f"{_POLL} WHERE kind = :kind ORDER BY id DESC LIMIT 1", kind=DEMO_KIND)
+    else:
+        row = tx.one(f"{_POLL} WHERE id = :id", id=job_id)
+    if row is None:
+        return None
+    found_id, kind, result, *times = row
+    return Poll(found_id, kind, Status(result), *times)
 
 
 def newest(

@@ -8,7 +8,7 @@ its neighbours, mixed into one class in L{statusjob.server.web}.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from email.utils import formatdate
 from functools import lru_cache
 from typing import Any, Protocol, TypeVar
@@ -20,8 +20,8 @@ from twisted.web.http import Request
 
 from statusjob import wire
 from statusjob.jobs import Job, Status
-from statusjob.pace import retry_after
 from statusjob.server.deliveries import Deliveries
+from statusjob.server.forecast import Forecast, Pending
 from statusjob.server.lifecycle import Lifecycle
 from statusjob.server.registrations import Registrations, UnknownJob
 from statusjob.server.store import Store
@@ -50,17 +50,11 @@ ANY = frozenset({b"*"})
 app = Klein()
 
 
-class State(Protocol):
+class State(Pending, Protocol):
     """What is asked of a job's state, whether all of it was read or only what a poll needs."""
 
     @property
-    def id(self) -> str: ...
-
-    @property
     def result(self) -> Status: ...
-
-    @property
-    def created_at(self) -> float: ...
 
 
 class Routes:
@@ -76,13 +70,12 @@ class Routes:
         deliveries: Deliveries,
         store: Store,
         watchers: Watchers,
+        forecast: Forecast,
         access: Access,
-        seconds: Callable[[], float],
         public_url: str | None = None,
         prefix: str = "",
     ) -> None:
         """
-        @param seconds: the present, in seconds since the epoch.
         @param public_url: how clients reach the server, without a slash at its end.
         @param prefix: the path of that.
         """
@@ -91,8 +84,8 @@ class Routes:
         self.deliveries = deliveries
         self.store = store
         self.watchers = watchers
+        self.forecast = forecast
         self.access = access
-        self.now = seconds
         self.public_url = public_url
         self.prefix = prefix
         self.events = Events(prefix)
@@ -111,8 +104,7 @@ class Routes:
     def hint(self, request: Request, state: State) -> None:
         """While a job is pending, say when asking again is worth it."""
         if not state.result.terminal:
-            age = self.now() - state.created_at
-            request.setHeader(b"retry-after", b"%d" % retry_after(age))
+            request.setHeader(b"retry-after", b"%d" % self.forecast.retry_after(state))
 
     def absolute(self, request: Request, path: str) -> str | None:
         """An absolute URL for a path; C{None} if nothing tells how clients reach the server."""
