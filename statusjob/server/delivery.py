@@ -34,7 +34,7 @@ from statusjob.server.store.outcomes import Outcome, Retry
 #: must not be held up.
 CONCURRENCY = 256
 RESERVED = 64
-BATCH = 16
+BATCH = 32
 SETTLED = 64
 #: The clock is taken to have been set when it moved by more than so many seconds of its own.
 CLOCK_STEP = 2.0
