@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -27,6 +27,11 @@ T = TypeVar("T")
 #: A secret of 32 bytes, and a receiver.
 SECRET = "whsec_" + "c3RhdHVzam9i" * 3 + "c3RhdHU="
 URL = "https://receiver.example/hook"
+
+
+def anywhere(url: str) -> Deferred[None]:
+    """Refuses no address."""
+    return succeed(None)
 
 
 class Core:
@@ -64,8 +69,8 @@ class Core:
             lanes=lambda name: InlineLane() if lane is None else lane,
             committed=self.feed.committed,
         )
-        self.lifecycle = Lifecycle(self.store, random=random)
-        self.registrations = Registrations(self.store)
+        self.lifecycle = Lifecycle(self.store, check_address=anywhere, random=random)
+        self.registrations = Registrations(self.store, check_address=anywhere)
         self.store.open(prepare)
 
     def now(self) -> float:

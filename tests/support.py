@@ -17,7 +17,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.server.settings import resolve
-from statusjob.server.store.lanes import InlineLane, Lane
+from statusjob.server.store.lanes import HeldLane, InlineLane, Lane
 from statusjob.server.tap import FORECAST_LANE, Server
 from statusjob.server.web import Door
 
@@ -137,6 +137,22 @@ class ServerTestCase(SynchronousTestCase):
             set(problem), {"type", "title", "status", "detail", "error", "job"}, problem
         )
         return problem
+
+
+class HeldServerTestCase(ServerTestCase):
+    """Tests that ask while reads and commits are held. The demo job does not end meanwhile."""
+
+    def setUp(self) -> None:
+        self.lane = HeldLane()
+        self.fake = self.serve(self.lane, STATUS_DELAY="1000000")
+        self.settle()
+
+    def settle(self) -> None:
+        """Let everything that is held happen."""
+        self.fake.clock.advance(0)
+        while self.lane.held:
+            self.lane.step()
+            self.fake.clock.advance(0)
 
 
 class Reply:

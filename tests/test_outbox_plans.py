@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from statusjob.server.deliveries import Deliveries
 from statusjob.server.store import Row, Tx, Update, origins, outbox
+from statusjob.server.store.deliveries import DeliveryState
 from statusjob.webhooks import NewScopedWebhook, WebhookChange
 from tests.memory import URL
 from tests.test_outbox import ALL, COMPLETED, OutboxTestCase
@@ -91,7 +92,7 @@ class PlanTests(OutboxTestCase):
         deliveries = Deliveries(self.box.store)
         self.successResultOf(deliveries.redeliver_failed(wide, 0))
         self.successResultOf(deliveries.test(wide))
-        for state in (None, "pending", "dead"):
+        for state in (None, DeliveryState.PENDING, DeliveryState.DEAD):
             self.successResultOf(deliveries.list(wide, limit=5, before=(2e9, ""), state=state))
         self.claim(node="other")
         self.box.clock.advance(100)

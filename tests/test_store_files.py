@@ -18,7 +18,7 @@ from statusjob.server.store import StoreUnusable
 from statusjob.server.store.lanes import InlineLane, ThreadLane
 from statusjob.server.store.sqlite import SQLiteStore
 from statusjob.wire import Report
-from tests.memory import CoreTestCase, new_job
+from tests.memory import CoreTestCase, anywhere, new_job
 from tests.sockets import reactor
 
 
@@ -164,7 +164,7 @@ class ThreadTests(TestCase):
         feed = Feed()
         versions: list[int] = []
         feed.subscribe(lambda updates: versions.extend(each.version for each in jobs_of(updates)))
-        lifecycle = Lifecycle(self.store(feed))
+        lifecycle = Lifecycle(self.store(feed), check_address=anywhere)
         job = (await lifecycle.create(new_job())).job
         reports = [lifecycle.report(job.id, Report(message=str(i))) for i in range(300)]
         await gatherResults(reports)
@@ -173,7 +173,7 @@ class ThreadTests(TestCase):
 
     async def test_reads_go_on_while_a_write_takes_its_time(self) -> None:
         store = self.store(Feed())
-        lifecycle = Lifecycle(store)
+        lifecycle = Lifecycle(store, check_address=anywhere)
         job = (await lifecycle.create(new_job())).job
         go_on = threading.Event()
         writing = store.write(lambda tx: go_on.wait(10))

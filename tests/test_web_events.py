@@ -6,12 +6,11 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from statusjob.jobs import job_id
 from statusjob.server.store import StoreBusy
-from statusjob.server.store.lanes import HeldLane
 from statusjob.server.web.watch import JOBS_LIMIT, SNAPSHOT_LIMIT
 from statusjob.wire import NewJob, Report
 from tests.connections import Connection, Following
 from tests.following import FollowTestCase
-from tests.support import EPOCH, ServerTestCase
+from tests.support import EPOCH, HeldServerTestCase
 
 UNKNOWN = job_id(EPOCH, 7)
 
@@ -216,19 +215,8 @@ class WideTests(FollowTestCase):
         self.assertEqual((seen(followed), followed.open), ([(self.old, 1)], True))
 
 
-class HeldTests(ServerTestCase):
+class HeldTests(HeldServerTestCase):
     """While reads and commits are held."""
-
-    def setUp(self) -> None:
-        self.lane = HeldLane()
-        self.fake = self.serve(self.lane, STATUS_DELAY="1000000")
-        self.settle()
-
-    def settle(self) -> None:
-        self.fake.clock.advance(0)
-        while self.lane.held:
-            self.lane.step()
-            self.fake.clock.advance(0)
 
     def create(self, *_: object, **__: object) -> str:
         creating = self.fake.server.lifecycle.create(NewJob())

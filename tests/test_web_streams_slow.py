@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from statusjob.jobs import Job
 from statusjob.server.store import Update
-from statusjob.server.store.lanes import HeldLane
 from statusjob.server.watchers import GRAIN
 from statusjob.server.web.streams import BEAT_SECONDS, BEHIND_LIMIT, FRESH_LIMIT, TURN_EVENTS
 from statusjob.wire import NewJob, Report
 from tests.connections import Following
 from tests.following import FollowTestCase
-from tests.support import EPOCH, ServerTestCase
+from tests.support import EPOCH, HeldServerTestCase
 
 
 class SlowTestCase(FollowTestCase):
@@ -179,19 +178,8 @@ class ManyJobsTests(SlowTestCase):
         self.assertEqual(self.told(followed), [(old.id, 3)])
 
 
-class HeldTests(ServerTestCase):
+class HeldTests(HeldServerTestCase):
     """Slow while a read is held."""
-
-    def setUp(self) -> None:
-        self.lane = HeldLane()
-        self.fake = self.serve(self.lane, STATUS_DELAY="1000000")
-        self.settle()
-
-    def settle(self) -> None:
-        self.fake.clock.advance(0)
-        while self.lane.held:
-            self.lane.step()
-            self.fake.clock.advance(0)
 
     def test_what_was_read_for_it_is_read_again_when_it_reads_again(self) -> None:
         creating = self.fake.server.lifecycle.create(NewJob())

@@ -7,10 +7,9 @@ from typing import ClassVar
 from twisted.internet.defer import fail
 
 from statusjob.server.store import StoreBusy
-from statusjob.server.store.lanes import HeldLane
 from statusjob.server.watchers import GRAIN
 from statusjob.wire import NewJob, Report
-from tests.support import ServerTestCase
+from tests.support import HeldServerTestCase, ServerTestCase
 from tests.waiting import Held, WaitTestCase
 
 
@@ -70,19 +69,8 @@ class PrivateTests(ServerTestCase):
         self.assertEqual(len(fake.server.watchers), 0)
 
 
-class StoreTests(ServerTestCase):
+class StoreTests(HeldServerTestCase):
     """While a read or a commit is held."""
-
-    def setUp(self) -> None:
-        self.lane = HeldLane()
-        self.fake = self.serve(self.lane, STATUS_DELAY="1000000")
-        self.settle()
-
-    def settle(self) -> None:
-        self.fake.clock.advance(0)
-        while self.lane.held:
-            self.lane.step()
-            self.fake.clock.advance(0)
 
     def test_a_commit_between_reading_and_waiting_is_not_lost(self) -> None:
         making = self.fake.server.lifecycle.create(NewJob())

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 
 from statusjob.server.registrations import WebhookConflict, known
 from statusjob.server.store import Row, Store, Tx, Update, deliveries
+from statusjob.server.store.deliveries import DeliveryState
 from statusjob.webhooks import webhook_test_payload
 
 #: Deliveries that are made due again in one transaction.
@@ -42,7 +43,12 @@ class Deliveries:
         self._store = store
 
     def list(
-        self, webhook_id: str, *, limit: int, before: tuple[float, str] | None, state: str | None
+        self,
+        webhook_id: str,
+        *,
+        limit: int,
+        before: tuple[float, str] | None,
+        state: DeliveryState | None,
     ) -> Deferred[Page]:
         """A page of a webhook's deliveries; fails with L{UnknownWebhook}."""
 

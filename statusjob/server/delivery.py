@@ -81,7 +81,7 @@ class Delivery:
         self._random = random
         self._node = secrets.token_hex(8)
         self._alarm = Alarm(reactor, "delivery", self._round, now=self._now)
-        self._under_way: dict[Deferred[None], Claim] = {}
+        self._under_way: set[Deferred[None]] = set()
         self._over: list[tuple[Claim, Outcome]] = []
         self._stopping = False
 
@@ -126,7 +126,7 @@ class Delivery:
             return None
         for claim in claims:
             attempt = Deferred.fromCoroutine(self._attempt(claim))
-            self._under_way[attempt] = claim
+            self._under_way.add(attempt)
             attempt.addErrback(self._failed)
             attempt.addBoth(self._ended, attempt)
         # A full batch may have left something.
@@ -226,7 +226,7 @@ class Delivery:
         failure.trap(CancelledError)
 
     def _ended(self, _: None, attempt: Deferred[None]) -> None:
-        del self._under_way[attempt]
+        self._under_way.discard(attempt)
         if not self._stopping:
             self._alarm.set(self._now())
 

@@ -31,7 +31,7 @@ from statusjob.jobs import (
     simulated_progress,
 )
 from statusjob.server import registrations
-from statusjob.server.registrations import CheckAddress, Registered, UnknownJob, anywhere
+from statusjob.server.registrations import CheckAddress, Registered, UnknownJob
 from statusjob.server.store import Row, Store, Tx, ledger, webhooks
 from statusjob.server.store.ledger import Poll
 from statusjob.wire import NewJob, Report, Simulation
@@ -91,7 +91,7 @@ class Lifecycle:
         delay: float = 15.0,
         error_rate: float = 0.2,
         prefix: str = "",
-        check_address: CheckAddress = anywhere,
+        check_address: CheckAddress,
         random: Callable[[], float] = _system_random,
     ) -> None:
         self._store = store

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import hyperlink
 from msgspec import UNSET
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 
 from statusjob import signing
 from statusjob.jobs import Job
@@ -105,11 +105,6 @@ def check(webhook: NewWebhook) -> None:
     _check_secret(webhook.secret)
 
 
-def anywhere(url: str) -> Deferred[None]:
-    """A L{CheckAddress} that refuses nothing."""
-    return succeed(None)
-
-
 def register(
     tx: Tx, webhook: NewWebhook, *, job_id: str | None = None, kind: str | None = None
 ) -> Registered:
@@ -155,9 +150,11 @@ def register(
 class Registrations:
     """All registrations: the original contract's, under a job's base, and those by id."""
 
-    def __init__(
-        self, store: Store, *, prefix: str = "", check_address: CheckAddress = anywhere
-    ) -> None:
+    def __init__(self, store: Store, *, check_address: CheckAddress, prefix: str = "") -> None:
+        """
+        @param check_address: says whether a webhook may be reached; without a default, because
+            one that lets all through would be an easy mistake.
+        """
         self._store = store
         self._prefix = prefix
         self._check_address = check_address

@@ -65,13 +65,11 @@ class Sender:
 def _target(url: str) -> Target:
     """Where a webhook's URL leads, and what is always said there."""
     parsed = parse_url(url)
-    host = f"[{parsed.host}]" if ":" in parsed.host else parsed.host
     text = parsed.replace(userinfo="", fragment="").to_text()
-    _, _, path = text.partition("://")[2].partition("/")
-    default = parsed.port == {"http": 80, "https": 443}.get(parsed.scheme)
+    host, _, path = text.partition("://")[2].partition("/")
     lines = [
         f"POST /{path} HTTP/1.1",
-        f"host: {host if default else f'{host}:{parsed.port}'}",
+        f"host: {host}",
         "content-type: application/json",
         "user-agent: statusjob",
         "accept-encoding: identity",

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import random
 import statistics
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import exp
 from typing import cast
@@ -30,6 +29,7 @@ from statusjob.server.forecast import Forecast
 from statusjob.server.outlook import Estimate, Estimated, Outlook
 from statusjob.server.store import Update
 from statusjob.server.store.lanes import InlineLane
+from tests.benchmarks.clocked import clocked
 from tests.benchmarks.jobs import JobSet, best, cost, extreme_sets, sets
 from tests.memory import Core
 
@@ -213,17 +213,6 @@ def speed() -> None:
         ("saying when, by an ETA", lambda: server.forecast.retry_after(hinted), 20_000, 20e-6),
     ):
         print(f"{what}: {clocked(work, times) * 1e6:.1f} us (<= {goal * 1e6:g})")
-
-
-def clocked(work: Callable[[], object], times: int) -> float:
-    """Seconds that it takes, the worst of five averages."""
-    worst = 0.0
-    for _ in range(5):
-        began = time.perf_counter()
-        for _ in range(times):
-            work()
-        worst = max(worst, (time.perf_counter() - began) / times)
-    return worst
 
 
 if __name__ == "__main__":

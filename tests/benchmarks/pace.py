@@ -13,7 +13,6 @@ from __future__ import annotations
 import itertools
 import random
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -23,6 +22,7 @@ from statusjob import DurationMemory
 from statusjob.durations import REMEMBERED, Durations
 from statusjob.hints import Hints
 from statusjob.pace import MAX_INTERVAL, POLLING_INTERVAL, Pace
+from tests.benchmarks.clocked import clocked
 from tests.benchmarks.jobs import JobSet, best, cost, extreme_sets, sets
 from tests.benchmarks.peers import GOOGLE, ORIGINAL, PEERS, Peer
 from tests.benchmarks.watching import Outcome, after, average, watch
@@ -207,17 +207,6 @@ def speed() -> None:
     print()
     for name, (taken, goal) in times.items():
         print(f"{name}: {taken * 1e6:.1f} us (<= {goal * 1e6:g})")
-
-
-def clocked(work: Callable[[], object], times: int) -> float:
-    """Seconds that it takes, the worst of five averages."""
-    worst = 0.0
-    for _ in range(5):
-        began = time.perf_counter()
-        for _ in range(times):
-            work()
-        worst = max(worst, (time.perf_counter() - began) / times)
-    return worst
 
 
 def main() -> None:

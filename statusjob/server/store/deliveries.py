@@ -4,14 +4,24 @@ Deliveries in SQL, for people: what became of them, and how to send them once mo
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from statusjob.jobs import TEST_EVENT
 from statusjob.server.store import Row, Tx
 from statusjob.server.store.outbox import new_id
 
-#: The states of a delivery.
-STATES = ("pending", "sending", "delivered", "superseded", "dead")
 #: Attempts of one delivery that are shown: the latest.
 ATTEMPTS_SHOWN = 20
+
+
+class DeliveryState(StrEnum):
+    """What a delivery is at."""
+
+    PENDING = "pending"
+    SENDING = "sending"
+    DELIVERED = "delivered"
+    SUPERSEDED = "superseded"
+    DEAD = "dead"
 
 
 def page(
@@ -20,7 +30,7 @@ def page(
     *,
     limit: int,
     before: tuple[float, str] | None,
-    state: str | None,
+    state: DeliveryState | None,
 ) -> list[Row]:
     """
     Deliveries to a webhook, the newest first; C{next_at} is when the next attempt of a pending
@@ -32,9 +42,8 @@ def page(
     made = "d.created_at"
     conditions = ["d.webhook_id = :webhook_id"]
     if state is not None:
-        assert state in STATES, state
         conditions.append(f"d.state = '{state}'")
-    if state == "dead":
+    if state is DeliveryState.DEAD:
         # Few are, in an index of their own: it is not worth following the whole log for them.
         made = "+d.created_at"
     if before is not None:

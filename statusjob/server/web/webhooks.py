@@ -5,12 +5,13 @@ webhooks by their id.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta, Struct
 from twisted.web.http import Request
 
 from statusjob import webhooks, wire
+from statusjob.server.store.deliveries import DeliveryState
 from statusjob.server.web.base import (
     Routes,
     app,
@@ -41,7 +42,7 @@ class _DeliveriesQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
     limit: _Limit = 20
     cursor: str | None = None
-    state: Literal["pending", "sending", "delivered", "superseded", "dead"] | None = None
+    state: DeliveryState | None = None
 
 
 class WebhookRoutes(Routes):
