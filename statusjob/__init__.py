@@ -5,8 +5,6 @@ The public names of the client library. Importing them imports neither Klein nor
 the reactor.
 """
 
-from statusjob.answers import WebhookEvent
-from statusjob.client.duration_memory import DurationMemory
 from statusjob.client.errors import (
     AlreadyMonitoring,
     BadAnswer,
@@ -27,12 +25,14 @@ from statusjob.client.errors import (
     Unavailable,
     Unreachable,
 )
-from statusjob.client.made import CreatedJob, WebhookRegistration
-from statusjob.client.memory import InProcessMemory, WebhookDelivery, WebhookMemory
-from statusjob.client.open_job import OpenJob
-from statusjob.client.receiver import WebhookReceiver
-from statusjob.client.status import StatusClient, wait_for
-from statusjob.client.worker import WorkerClient
+from statusjob.client.http.answers import WebhookEvent
+from statusjob.client.models import CreatedJob, WebhookRegistration
+from statusjob.client.receive.memory import InProcessMemory, WebhookDelivery, WebhookMemory
+from statusjob.client.receive.receiver import WebhookReceiver
+from statusjob.client.watch.history import DurationMemory
+from statusjob.client.watch.status_client import StatusClient, wait_for
+from statusjob.client.work.handle import OpenJob
+from statusjob.client.work.worker_client import WorkerClient
 from statusjob.jobs import EventType, Job, JobError, Status
 from statusjob.signing import BadSecret, new_secret
 

@@ -4,7 +4,7 @@ JSON in, JSON out: the shapes of the HTTP contract and what they accept.
 Pure. What comes in is decoded strictly into small values (wrong types, unknown
 members, NUL, absurd nesting and out-of-range numbers are L{BadInput}); what
 goes out is compact JSON. How a server's answers are read is in
-L{statusjob.answers}.
+L{statusjob.client.http.answers}.
 """
 
 from __future__ import annotations

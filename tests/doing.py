@@ -9,22 +9,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from statusjob import (
-    Job,
-    OpenJob,
-    WorkerClient,
-    wire,
-)
-from statusjob.client._connections import shared_connections
-from tests.fakes import (
-    JOB_ID,
-    Answering,
-    FakeServer,
-    a_job,
-    answer,
-    job_body,
-    json_of,
-)
+from statusjob import Job, OpenJob, WorkerClient, wire
+from statusjob.client.http.connections import shared_connections
+from tests.fakes import JOB_ID, Answering, FakeServer, a_job, answer, job_body, json_of
 
 
 def late(job: Job) -> Answering:

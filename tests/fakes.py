@@ -16,8 +16,9 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from statusjob import CreatedJob, StatusClient, answers, wire
-from statusjob.client.duration_memory import DurationMemory
+from statusjob import CreatedJob, StatusClient, wire
+from statusjob.client.http import answers
+from statusjob.client.watch.history import DurationMemory
 from statusjob.jobs import Job, JobError, Status
 
 JOB_ID = "01936b5e-7d4c-7e3a-8c1d-2f9b3a4c5d6e"

@@ -21,7 +21,7 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 from twisted.web.server import Site
 
-from statusjob.exchange import BytesProducer, ExchangeFailed, exchange
+from statusjob.client.http.exchange import BytesProducer, ExchangeFailed, exchange
 from statusjob.server.settings import SETTINGS
 from statusjob.wire import BODY_LIMIT
 from tests.inbox import Inbox

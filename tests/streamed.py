@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.web.server import NOT_DONE_YET
 
 from statusjob import Job
-from statusjob.client._connections import PLACES, shared_connections
+from statusjob.client.http.connections import PLACES, shared_connections
 from tests.fakes import JOB_ID, Answering, ClientTestCase, FakeServer, a_job, answer, job_body
 
 #: Where a stream is, below its job.

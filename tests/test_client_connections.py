@@ -5,8 +5,8 @@ from __future__ import annotations
 from twisted.internet.task import deferLater
 from twisted.web.client import Agent
 
-from statusjob import exchange
-from statusjob.client._connections import KeptConnections
+from statusjob.client.http import exchange
+from statusjob.client.http.connections import KeptConnections
 from statusjob.testing import HostileReceiver, modes
 from tests.sockets import SocketTestCase, Trusting, reactor
 

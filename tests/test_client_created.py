@@ -19,7 +19,7 @@ from statusjob import (
     WorkerClient,
     wait_for,
 )
-from statusjob.client._connections import PLACES, shared_connections
+from statusjob.client.http.connections import PLACES, shared_connections
 from tests.fakes import (
     JOB_ID,
     PENDING,

@@ -13,8 +13,8 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob import StatusClient
-from statusjob.client import duration_memory as module
-from statusjob.client.duration_memory import KINDS, DurationMemory, shared_memory
+from statusjob.client.watch import history as module
+from statusjob.client.watch.history import KINDS, DurationMemory, shared_memory
 from statusjob.durations import REMEMBERED, Durations
 from statusjob.schedule import cold
 

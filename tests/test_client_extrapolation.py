@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statusjob.client._extrapolation import LEAST_PROGRESS, LEAST_TIME, Extrapolation
+from statusjob.client.work.eta import LEAST_PROGRESS, LEAST_TIME, Extrapolation
 
 
 class ExtrapolationTests(SynchronousTestCase):

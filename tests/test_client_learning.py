@@ -8,16 +8,9 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError
 
-from statusjob import (
-    BadSetting,
-    CreatedJob,
-    JobNotFound,
-    MonitoringTimeout,
-    Status,
-    StatusClient,
-)
-from statusjob.answers import WebhookEvent
-from statusjob.client.duration_memory import DurationMemory, shared_memory
+from statusjob import BadSetting, CreatedJob, JobNotFound, MonitoringTimeout, Status, StatusClient
+from statusjob.client.http.answers import WebhookEvent
+from statusjob.client.watch.history import DurationMemory, shared_memory
 from statusjob.jobs import job_id
 from tests.fakes import (
     BASE,

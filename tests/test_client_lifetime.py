@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statusjob.client._lifetime import Lifetime
+from statusjob.client.watch.job_age import Lifetime
 
 
 def watched(*answers: float, created: float | None = None) -> Lifetime:

@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock, deferLater
 
 from statusjob import Status, StatusClient, WorkerClient
-from statusjob.client import _asking as asking
-from statusjob.client._connections import PLACES, TURNS, shared_connections
+from statusjob.client.http.connections import PLACES, TURNS, shared_connections
+from statusjob.client.watch import long_poll as asking
 from statusjob.jobs import Status as Result
 from statusjob.wire import Report
 from tests.fakes import COMPLETED, PENDING, ClientTestCase, FakeServer, PatientServer, hold

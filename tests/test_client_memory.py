@@ -21,7 +21,7 @@ from statusjob import (
     WebhookEvent,
     WebhookMemory,
 )
-from statusjob.client.memory import SPAN
+from statusjob.client.receive.memory import SPAN
 from tests.fakes import JOB_ID, OTHER_ID, event
 from tests.receiving import NOW, HeldTestCase, payload
 from tests.test_readme import README

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec import json
 
 from statusjob import EventType, Status, WebhookEvent, wire
-from statusjob.answers import read_event_type
+from statusjob.client.http.answers import read_event_type
 from statusjob.jobs import EVENT_OF, TEST_EVENT
 from statusjob.signing import headers
 from tests.connections import Raw

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from statusjob import WebhookReceiver
-from statusjob.client._handover import LIMIT
+from statusjob.client.receive.dispatch import LIMIT
 from tests.fakes import OTHER_ID
 from tests.receiving import HeldTestCase, payload
 

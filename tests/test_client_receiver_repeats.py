@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from statusjob import WebhookReceiver, wire
-from statusjob.client import _handover
-from statusjob.client._handover import LIMIT, WAITING_LIMIT
+from statusjob.client.receive import dispatch
+from statusjob.client.receive.dispatch import LIMIT, WAITING_LIMIT
 from tests.connections import Connection
 from tests.fakes import a_job
 from tests.receiving import HeldTestCase, payload
@@ -113,7 +113,7 @@ class BoundTests(HeldTestCase):
         self.assertTrue(self.waiting(self.deliver(receiver, LIMIT)))
 
     def test_those_that_wait_for_their_turn_count_too(self) -> None:
-        self.patch(_handover, "LIMIT", 3)
+        self.patch(dispatch, "LIMIT", 3)
         receiver = self.held()
         for version in (1, 2, 3):
             self.send(receiver, payload(version), message_id=f"msg_{version}")

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from email.utils import formatdate
 
-from tests.fakes import (
-    COMPLETED,
-    PENDING,
-    Answering,
-    ClientTestCase,
-    answer,
-    problem,
-    status,
-)
+from tests.fakes import COMPLETED, PENDING, Answering, ClientTestCase, answer, problem, status
 
 
 class RetryAfterTests(ClientTestCase):

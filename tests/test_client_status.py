@@ -23,7 +23,7 @@ from statusjob import (
     WebhookRegistration,
     new_secret,
 )
-from statusjob.answers import WebhookEvent
+from statusjob.client.http.answers import WebhookEvent
 from tests.fakes import (
     BASE,
     COMPLETED,

@@ -7,20 +7,9 @@ from typing import Any
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 
-from statusjob import (
-    RetriesExhausted,
-    Status,
-    StatusClient,
-    Transient,
-    Unreachable,
-)
+from statusjob import RetriesExhausted, Status, StatusClient, Transient, Unreachable
 from statusjob.testing import modes
-from tests.fakes import (
-    COMPLETED,
-    PENDING,
-    FakeServer,
-    status,
-)
+from tests.fakes import COMPLETED, PENDING, FakeServer, status
 from tests.sockets import SocketTestCase, reactor
 
 

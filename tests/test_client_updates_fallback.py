@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.web.server import NOT_DONE_YET
 
-from statusjob.client._connections import PLACES, shared_connections
+from statusjob.client.http.connections import PLACES, shared_connections
 from tests.fakes import OTHER_ID, a_job, answer, hold, job_body, problem
 from tests.streamed import EVENTS, StreamServer, UpdatesTestCase
 

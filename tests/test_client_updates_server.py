@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from statusjob import Job, Status, StatusClient, Unreachable, WorkerClient
-from statusjob.client import _connections, _session
+from statusjob.client.http import connections, session
 from statusjob.server.settings import resolve
 from statusjob.server.tap import Server
 from statusjob.testing import Mode, modes
@@ -43,7 +43,7 @@ class ServerTests(SocketsTestCase):
         self.assertIs(jobs[-1].result, Status.COMPLETED)
 
     async def test_more_may_come_than_one_answer_may_have(self) -> None:
-        self.patch(_connections, "WIRE_LIMIT", 5_000)
+        self.patch(connections, "WIRE_LIMIT", 5_000)
         job = await self.new_job(metadata={"x": "x" * 2_000})
         followed = Deferred.fromCoroutine(taken(self.client(job).updates()))
         await self.watched()
@@ -94,19 +94,19 @@ class HostileTests(SocketTestCase):
     async def problem(self, mode: Mode, timeout: float) -> str:
         """In what way following such a stream fails."""
         base, server = self.misbehaving(mode)
-        session = _session.Session(
+        asking = session.Session(
             base, token=None, request_timeout=timeout, reactor=reactor, treq=None
         )
         took: list[bytes] = []
         try:
-            await session.follow("events", headers={}, take=took.append)
+            await asking.follow("events", headers={}, take=took.append)
         except Unreachable as error:
             await server.deserted()
             return error.kind
         self.fail("it came to a good end")
 
     async def test_none_of_them_is_followed_for_long(self) -> None:
-        self.patch(_session, "SILENCE", 0.1)
+        self.patch(session, "SILENCE", 0.1)
         for mode, kind in (
             (modes.silent, "timeout"),
             (modes.reset, "connect"),

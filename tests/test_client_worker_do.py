@@ -19,16 +19,7 @@ from statusjob import (
     WorkerClient,
 )
 from tests.doing import CANCELLED, DoTestCase, late
-from tests.fakes import (
-    JOB_ID,
-    a_job,
-    answer,
-    hang_up,
-    hold,
-    job_body,
-    json_of,
-    problem,
-)
+from tests.fakes import JOB_ID, a_job, answer, hang_up, hold, job_body, json_of, problem
 
 
 class EndTests(DoTestCase):

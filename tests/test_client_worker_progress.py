@@ -6,17 +6,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from statusjob import (
-    Job,
-)
+from statusjob import Job
 from tests.doing import DoTestCase
-from tests.fakes import (
-    a_job,
-    hang_up,
-    hold,
-    job_body,
-    problem,
-)
+from tests.fakes import a_job, hang_up, hold, job_body, problem
 
 
 class ProgressTests(DoTestCase):

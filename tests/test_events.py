@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statusjob.events import Event, EventReader, TooLong
+from statusjob.client.http.event_reader import Event, EventReader, TooLong
 
 
 def read(stream: bytes, limit: int = 1000) -> list[Event]:

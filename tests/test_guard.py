@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from statusjob.exchange import ExchangeFailed
+from statusjob.client.http.exchange import ExchangeFailed
 from statusjob.server import guard
 from statusjob.server.guard import (
     ADDRESSES,

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from statusjob.jobs import (
-    CANCELLED,
-    FAILED,
-    Job,
-    JobError,
-    Status,
-)
+from statusjob.jobs import CANCELLED, FAILED, Job, JobError, Status
 from statusjob.server import registrations
 from statusjob.server.feed import jobs_of
 from statusjob.server.lifecycle import JobFinished, KeyReused, VersionMismatch

@@ -14,7 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from statusjob.exchange import ExchangeFailed
+from statusjob.client.http.exchange import ExchangeFailed
 from statusjob.server import resolving
 from statusjob.server.resolving import (
     DOUBTFUL_LOOKUPS,

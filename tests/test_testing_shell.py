@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import Agent
 from twisted.web.http_headers import Headers
 
-from statusjob.exchange import Answer, BoundedPool, BytesProducer, exchange
+from statusjob.client.http.exchange import Answer, BoundedPool, BytesProducer, exchange
 from statusjob.testing import modes
 from statusjob.testing.__main__ import main
 from tests.process import ServerProcess

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from statusjob.answers import read_webhook
+from statusjob.client.http.answers import read_webhook
 from statusjob.jobs import job_id
 from statusjob.server.posting import DEADLINE
 from statusjob.server.registrations import JOB_LIMIT

@@ -8,14 +8,7 @@ from typing import Any
 from statusjob.jobs import job_id
 from statusjob.server import registrations
 from statusjob.signing import check_secret
-from tests.receivers import (
-    NOBODY,
-    OTHER_SECRET,
-    OTHER_URL,
-    SECRET,
-    URL,
-    ReceiverTestCase,
-)
+from tests.receivers import NOBODY, OTHER_SECRET, OTHER_URL, SECRET, URL, ReceiverTestCase
 from tests.support import EPOCH
 
 PAIR = ["job.completed", "job.error"]

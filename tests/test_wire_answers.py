@@ -10,7 +10,7 @@ from msgspec import json
 from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
-from statusjob.answers import read_event_type, read_job, read_status, read_webhook
+from statusjob.client.http.answers import read_event_type, read_job, read_status, read_webhook
 from statusjob.jobs import CANCELLED, EventType, Job, JobError, Status
 from statusjob.wire import (
     DEPTH_LIMIT,

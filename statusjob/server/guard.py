@@ -39,7 +39,7 @@ from twisted.web.client import URI, BrowserLikePolicyForHTTPS, HostnameCachingHT
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
-from statusjob.exchange import ExchangeFailed
+from statusjob.client.http.exchange import ExchangeFailed
 from statusjob.server.registrations import parse_url
 from statusjob.server.resolving import Resolver
 from statusjob.server.settings import Network

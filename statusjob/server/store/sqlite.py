@@ -17,14 +17,7 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from statusjob.server.store import (
-    Row,
-    StoreFull,
-    StoreUnavailable,
-    StoreUnusable,
-    Tx,
-    Update,
-)
+from statusjob.server.store import Row, StoreFull, StoreUnavailable, StoreUnusable, Tx, Update
 from statusjob.server.store.lanes import Batches, Lane, Outcome
 from statusjob.server.store.schema import SQLITE, migrate
 

@@ -20,8 +20,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
 
-from statusjob import answers, wire
-from statusjob.client._connections import shared_connections
+from statusjob import wire
 from statusjob.client.errors import (
     BadAnswer,
     BadBaseURL,
@@ -35,10 +34,12 @@ from statusjob.client.errors import (
     Unavailable,
     Unreachable,
 )
-from statusjob.exchange import Answer, ExchangeFailed, exchange
+from statusjob.client.http import answers
+from statusjob.client.http.connections import shared_connections
+from statusjob.client.http.exchange import Answer, ExchangeFailed, exchange
+from statusjob.client.http.streaming import EVENT_STREAM, stream
 from statusjob.jobs import CANCELLED
 from statusjob.pace import read_date, read_retry_after
-from statusjob.streaming import EVENT_STREAM, stream
 
 T = TypeVar("T")
 

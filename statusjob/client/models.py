@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from statusjob.exchange import Answer
+from statusjob.client.http.exchange import Answer
 from statusjob.jobs import Job
 from statusjob.pace import read_date
 

@@ -5,7 +5,7 @@ It ends once, for whichever reason comes first: a terminal result, answered or
 pushed; a stop; an error; the timeout; a cancellation. Ending cancels what is
 under way, so that nothing stays on the reactor. A terminal result also teaches
 how long the job took, if it was seen closely enough. How the server is asked,
-and when again, is in L{statusjob.client._asking}.
+and when again, is in L{statusjob.client.watch.long_poll}.
 """
 
 from __future__ import annotations
@@ -17,11 +17,7 @@ from typing import Any, TypeVar
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import LoopingCall
 
-from statusjob import answers, wire
-from statusjob.answers import WebhookEvent
-from statusjob.client._asking import Asking, Question, Rules
-from statusjob.client._lifetime import Lifetime
-from statusjob.client._session import Session
+from statusjob import wire
 from statusjob.client.errors import (
     BadAnswer,
     MonitoringTimeout,
@@ -29,8 +25,13 @@ from statusjob.client.errors import (
     RetriesExhausted,
     Transient,
 )
+from statusjob.client.http import answers
+from statusjob.client.http.answers import WebhookEvent
+from statusjob.client.http.exchange import Answer
+from statusjob.client.http.session import Session
+from statusjob.client.watch.job_age import Lifetime
+from statusjob.client.watch.long_poll import Asking, Question, Rules
 from statusjob.durations import lesson
-from statusjob.exchange import Answer
 from statusjob.jobs import DEMO_KIND, Job, Status
 from statusjob.pace import read_date
 

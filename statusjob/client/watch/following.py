@@ -15,14 +15,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from statusjob import answers, wire
-from statusjob.client._asking import Asking, Question, Rules
-from statusjob.client._lifetime import Lifetime
-from statusjob.client._session import JOB_LIMIT, Session
+from statusjob import wire
 from statusjob.client.errors import BadAnswer, MonitoringTimeout, Transient, Unreachable
+from statusjob.client.http import answers
+from statusjob.client.http.event_reader import Event, EventReader, TooLong
+from statusjob.client.http.exchange import Answer
+from statusjob.client.http.session import JOB_LIMIT, Session
+from statusjob.client.watch.job_age import Lifetime
+from statusjob.client.watch.long_poll import Asking, Question, Rules
 from statusjob.durations import lesson
-from statusjob.events import Event, EventReader, TooLong
-from statusjob.exchange import Answer
 from statusjob.jobs import EventType, Job
 from statusjob.pace import read_date
 

@@ -13,8 +13,8 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Protocol
 
-from statusjob.answers import WebhookEvent
 from statusjob.client.errors import BadSetting
+from statusjob.client.http.answers import WebhookEvent
 
 #: Seconds for which a delivery is remembered. A server's default schedule ends after 31 hours,
 #: 39 with its jitter, and its pauses come on top.

@@ -23,7 +23,7 @@ from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.web.client import Agent, HTTPConnectionPool
 from zope.interface import implementer
 
-from statusjob.exchange import BoundedPool, BytesProducer
+from statusjob.client.http.exchange import BoundedPool, BytesProducer
 
 #: Most bytes of one answer: the longest job, and headers.
 WIRE_LIMIT = 3 * 1024 * 1024

@@ -18,8 +18,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from statusjob.answers import WebhookEvent
-from statusjob.client.memory import WebhookDelivery, WebhookMemory
+from statusjob.client.http.answers import WebhookEvent
+from statusjob.client.receive.memory import WebhookDelivery, WebhookMemory
 
 #: Deliveries under way at the same time, at most, and those who wait for their outcome. A server
 #: of ours makes 16 at a time to one origin.

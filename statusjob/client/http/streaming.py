@@ -1,7 +1,7 @@
 """
 One HTTP exchange whose answer goes on for as long as there is something to tell.
 
-As L{statusjob.exchange}, but what comes is handed on in pieces. A stream that
+As L{statusjob.client.http.exchange}, but what comes is handed on in pieces. A stream that
 falls silent is given up: whoever sends one says something every few seconds,
 if only that it is there. What the pieces mean is for others to say.
 """
@@ -19,7 +19,7 @@ from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import IResponse
 
-from statusjob.exchange import Answer, Body, ExchangeFailed, abort, let_come, verdict
+from statusjob.client.http.exchange import Answer, Body, ExchangeFailed, abort, let_come, verdict
 
 #: The media type of server-sent events.
 EVENT_STREAM = "text/event-stream"

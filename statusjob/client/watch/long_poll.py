@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 from twisted.logger import Logger
 
-from statusjob.client._session import Session
 from statusjob.client.errors import RetriesExhausted, Transient
-from statusjob.exchange import Answer
+from statusjob.client.http.exchange import Answer
+from statusjob.client.http.session import Session
 from statusjob.jobs import Status
 from statusjob.pace import Pace
 

@@ -4,7 +4,7 @@ For those who would rather be told: a resource that takes what webhooks deliver.
 Mount it in a C{Site} of your own, or return it from a Klein route with
 C{branch=True}. It verifies, reads and answers: with success only after all
 handlers are done, so that the server tries again what was not handled. How
-repetitions and old versions are told is in L{statusjob.client._handover}.
+repetitions and old versions are told is in L{statusjob.client.receive.dispatch}.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from statusjob import answers, wire
-from statusjob.answers import WebhookEvent
-from statusjob.client._handover import Busy, Handler, Handover
-from statusjob.client.memory import InProcessMemory, WebhookDelivery, WebhookMemory
+from statusjob import wire
+from statusjob.client.http import answers
+from statusjob.client.http.answers import WebhookEvent
+from statusjob.client.receive.dispatch import Busy, Handler, Handover
+from statusjob.client.receive.memory import InProcessMemory, WebhookDelivery, WebhookMemory
 from statusjob.jobs import TEST_EVENT, EventType
 from statusjob.signing import TOLERANCE, Message, VerificationFailed, Verifier
 from statusjob.wire import BODY_LIMIT

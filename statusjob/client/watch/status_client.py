@@ -4,7 +4,7 @@ For those who wait: a client that knows the moment a job ends, for few requests.
 C{StatusClient} asks C{{base}/status} and nothing else while it monitors, so it
 works with every server of the original contract. A webhook, if it has one,
 merely tells it sooner: when that fails, asking goes on. How one run goes is in
-L{statusjob.client._monitoring}.
+L{statusjob.client.watch.monitoring}.
 """
 
 from __future__ import annotations
@@ -21,12 +21,7 @@ from msgspec import Struct
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 
-from statusjob import answers, wire
-from statusjob.client._asking import Rules
-from statusjob.client._following import Following
-from statusjob.client._monitoring import Monitoring
-from statusjob.client._session import JOB_LIMIT, REQUEST_TIMEOUT, Requester, Session, read_members
-from statusjob.client.duration_memory import DurationMemory, shared_memory
+from statusjob import wire
 from statusjob.client.errors import (
     AlreadyMonitoring,
     BadAnswer,
@@ -35,8 +30,20 @@ from statusjob.client.errors import (
     NoWebhook,
     StatusjobError,
 )
-from statusjob.client.made import CreatedJob, WebhookRegistration
-from statusjob.client.updates import Updates
+from statusjob.client.http import answers
+from statusjob.client.http.session import (
+    JOB_LIMIT,
+    REQUEST_TIMEOUT,
+    Requester,
+    Session,
+    read_members,
+)
+from statusjob.client.models import CreatedJob, WebhookRegistration
+from statusjob.client.watch.following import Following
+from statusjob.client.watch.history import DurationMemory, shared_memory
+from statusjob.client.watch.long_poll import Rules
+from statusjob.client.watch.monitoring import Monitoring
+from statusjob.client.watch.updates import Updates
 from statusjob.jobs import Job, Status
 from statusjob.pace import MAX_INTERVAL, POLLING_INTERVAL, Pace
 from statusjob.signing import BadSecret, check_secret

@@ -19,8 +19,7 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from statusjob import answers, wire
-from statusjob.client._session import JOB_LIMIT, REQUEST_TIMEOUT, Requester, Session, read_members
+from statusjob import wire
 from statusjob.client.errors import (
     BadAnswer,
     BadSetting,
@@ -29,10 +28,18 @@ from statusjob.client.errors import (
     StatusjobError,
     Transient,
 )
-from statusjob.client.made import CreatedJob, WebhookRegistration, creation_time
-from statusjob.client.open_job import OpenJob
-from statusjob.client.status import MAX_RETRIES
-from statusjob.exchange import Answer
+from statusjob.client.http import answers
+from statusjob.client.http.exchange import Answer
+from statusjob.client.http.session import (
+    JOB_LIMIT,
+    REQUEST_TIMEOUT,
+    Requester,
+    Session,
+    read_members,
+)
+from statusjob.client.models import CreatedJob, WebhookRegistration, creation_time
+from statusjob.client.watch.status_client import MAX_RETRIES
+from statusjob.client.work.handle import OpenJob
 from statusjob.jobs import DEFAULT_KIND, FAILED, Job, Status
 from statusjob.pace import Pace
 

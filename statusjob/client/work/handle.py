@@ -21,8 +21,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from statusjob import wire
-from statusjob.client._extrapolation import Extrapolation
 from statusjob.client.errors import Transient
+from statusjob.client.work.eta import Extrapolation
 from statusjob.jobs import Job
 from statusjob.pace import Pace
 
