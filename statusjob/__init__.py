@@ -33,8 +33,8 @@ from statusjob.client.watch.history import DurationMemory
 from statusjob.client.watch.status_client import StatusClient, wait_for
 from statusjob.client.work.handle import OpenJob
 from statusjob.client.work.worker_client import WorkerClient
+from statusjob.contract.signing import BadSecret, new_secret
 from statusjob.jobs import EventType, Job, JobError, Status
-from statusjob.signing import BadSecret, new_secret
 
 __all__ = [
     "AlreadyMonitoring",

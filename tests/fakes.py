@@ -16,9 +16,10 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from statusjob import CreatedJob, StatusClient, wire
+from statusjob import CreatedJob, StatusClient
 from statusjob.client.http import answers
 from statusjob.client.watch.history import DurationMemory
+from statusjob.contract import codec
 from statusjob.jobs import Job, JobError, Status
 
 JOB_ID = "01936b5e-7d4c-7e3a-8c1d-2f9b3a4c5d6e"
@@ -67,7 +68,7 @@ def status(result: str, job_id: str = JOB_ID, **headers: str) -> Answering:
 def problem(code: int, detail: str, **headers: str) -> Answering:
     """An error as the server tells it."""
     headers = {"Content_Type": "application/problem+json", **headers}
-    return answer(code, wire.encode({"detail": detail, "error": detail}), **headers)
+    return answer(code, codec.encode({"detail": detail, "error": detail}), **headers)
 
 
 def hold(request: Any) -> int:
@@ -232,7 +233,7 @@ def a_job(result: str = "pending", *, code: str = "failed", **members: Any) -> J
 
 def job_body(job: Job, **more: Any) -> bytes:
     """A job as a server shows it."""
-    return wire.encode({**wire.job_to_json(job), **more})
+    return codec.encode({**codec.job_to_json(job), **more})
 
 
 def event(result: str = "completed", **members: Any) -> answers.WebhookEvent:
@@ -243,7 +244,7 @@ def event(result: str = "completed", **members: Any) -> answers.WebhookEvent:
 
 def json_of(request: Asked) -> Any:
     """The body of a request."""
-    return cast(Any, wire.decode(request.body, dict))
+    return cast(Any, codec.decode(request.body, dict))
 
 
 class ClientTestCase(SynchronousTestCase):

@@ -15,7 +15,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from statusjob.signing import Message, Verifier
+from statusjob.contract.signing import Message, Verifier
 
 reactor: IReactorTime = _reactor
 

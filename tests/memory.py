@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from statusjob.contract.codec import NewJob, NewWebhook, Report, decode
 from statusjob.jobs import EventType, Job
 from statusjob.server.alarms import Alarm, follow
 from statusjob.server.feed import Feed
@@ -19,7 +20,6 @@ from statusjob.server.store import Row, Tx, Update
 from statusjob.server.store.lanes import InlineLane, Lane
 from statusjob.server.store.outbox import Claim
 from statusjob.server.store.sqlite import MEMORY, SQLiteStore
-from statusjob.wire import NewJob, NewWebhook, Report, decode
 from tests.support import EPOCH
 
 T = TypeVar("T")

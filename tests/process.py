@@ -22,8 +22,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.server import Site
 
 from statusjob.client.http.exchange import BytesProducer, ExchangeFailed, exchange
+from statusjob.contract.codec import BODY_LIMIT
 from statusjob.server.settings import SETTINGS
-from statusjob.wire import BODY_LIMIT
 from tests.inbox import Inbox
 from tests.support import directory
 

@@ -15,8 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from statusjob import StatusClient
 from statusjob.client.watch import history as module
 from statusjob.client.watch.history import KINDS, DurationMemory, shared_memory
-from statusjob.durations import REMEMBERED, Durations
-from statusjob.schedule import cold
+from statusjob.pace.durations import REMEMBERED, Durations
+from statusjob.pace.schedule import cold
 
 KEY = "http://example.test/jobs"
 

@@ -11,8 +11,8 @@ from twisted.internet.task import Clock, deferLater
 from statusjob import Status, StatusClient, WorkerClient
 from statusjob.client.http.connections import PLACES, TURNS, shared_connections
 from statusjob.client.watch import long_poll as asking
+from statusjob.contract.codec import Report
 from statusjob.jobs import Status as Result
-from statusjob.wire import Report
 from tests.fakes import COMPLETED, PENDING, ClientTestCase, FakeServer, PatientServer, hold
 from tests.sockets import SocketTestCase, reactor
 from tests.test_watch_sockets import SocketsTestCase

@@ -10,9 +10,10 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import LogLevel, capturedLogs, eventAsText, formatEvent
 from twisted.web.http import Request
 
-from statusjob import BadSecret, EventType, Status, WebhookEvent, WebhookReceiver, wire
+from statusjob import BadSecret, EventType, Status, WebhookEvent, WebhookReceiver
+from statusjob.contract import codec
+from statusjob.contract.signing import headers
 from statusjob.jobs import TEST_EVENT
-from statusjob.signing import headers
 from tests.fakes import a_job
 from tests.receiving import NOW, OTHER_SECRET, PAYLOAD, SECRET, ReceiverTestCase, payload
 
@@ -97,7 +98,7 @@ class VerifyingTests(ReceiverTestCase):
         self.assertEqual(self.events, [])
 
     def test_a_body_that_is_too_long_is_refused(self) -> None:
-        self.refused(self.send(self.receiver(), b" " * (wire.BODY_LIMIT + 1)), 413)
+        self.refused(self.send(self.receiver(), b" " * (codec.BODY_LIMIT + 1)), 413)
 
     def test_deliveries_come_by_post_only(self) -> None:
         for method in ("GET", "PUT", "DELETE", "PATCH", "OPTIONS"):
@@ -128,7 +129,7 @@ class OtherEventTests(ReceiverTestCase):
 
     def test_a_test_is_acknowledged_and_logged_but_not_handed_over(self) -> None:
         webhook = {"id": "wh_1", "name": "mine"}
-        body = wire.encode({"type": TEST_EVENT, "timestamp": 1, "webhook": webhook})
+        body = codec.encode({"type": TEST_EVENT, "timestamp": 1, "webhook": webhook})
         self.assertEqual(self.told(body), ["a webhook was tested"])
 
     def test_an_unknown_type_is_acknowledged_but_not_handed_over(self) -> None:
@@ -136,18 +137,18 @@ class OtherEventTests(ReceiverTestCase):
         self.assertEqual(self.told(body), ["a webhook brought an unknown event, 'job.paused'"])
 
     def test_an_unknown_type_reaches_the_log_escaped_and_cut_short(self) -> None:
-        body = wire.encode({"type": "a\nb" + "x" * 1000})
+        body = codec.encode({"type": "a\nb" + "x" * 1000})
         [line] = self.told(body)
         self.assertNotIn("\n", line)
         self.assertLess(len(line), 120)
 
     def test_a_forged_one_is_refused(self) -> None:
         for kind in (TEST_EVENT, "job.paused"):
-            body = wire.encode({"type": kind})
+            body = codec.encode({"type": kind})
             self.refused(self.send(self.receiver(), body, secret=OTHER_SECRET), 401)
 
     def test_a_test_that_comes_again_is_acknowledged_again(self) -> None:
-        receiver, body = self.receiver(), wire.encode({"type": TEST_EVENT, "timestamp": 1})
+        receiver, body = self.receiver(), codec.encode({"type": TEST_EVENT, "timestamp": 1})
         for _ in range(2):
             self.assertEqual(self.code(self.send(receiver, body)), 204)
 

@@ -9,10 +9,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from msgspec import json
 
-from statusjob import EventType, Status, WebhookEvent, wire
+from statusjob import EventType, Status, WebhookEvent
 from statusjob.client.http.answers import read_event_type
+from statusjob.contract import codec
+from statusjob.contract.signing import headers
 from statusjob.jobs import EVENT_OF, TEST_EVENT
-from statusjob.signing import headers
 from tests.connections import Raw
 from tests.receiving import NOW, OTHER_SECRET, PAYLOAD, SECRET, ReceiverTestCase
 from tests.test_wire import json_values, nested
@@ -187,7 +188,7 @@ class KnownSenderTests(ReceiverTestCase):
         self.assertTrue(1 <= job.version <= 2**53)
         self.assertTrue(job.progress is None or 0 <= job.progress <= 1)
         self.assertTrue(all(map(math.isfinite, (job.created_at, job.updated_at))))
-        self.assertFalse(wire.too_deep(job.output) or wire.too_deep(job.metadata))
+        self.assertFalse(codec.too_deep(job.output) or codec.too_deep(job.metadata))
         # It can be shown and stored.
         self.assertIn(job.id, repr(event))
         json.encode(job)

@@ -10,10 +10,10 @@ from twisted.internet.task import deferLater
 
 from statusjob import Job, Status, StatusClient, Unreachable, WorkerClient
 from statusjob.client.http import connections, session
+from statusjob.contract.codec import Report
 from statusjob.server.settings import resolve
 from statusjob.server.tap import Server
 from statusjob.testing import Mode, modes
-from statusjob.wire import Report
 from tests.sockets import SocketTestCase, reactor
 from tests.support import directory
 from tests.test_watch_sockets import SocketsTestCase

@@ -10,7 +10,7 @@ from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 from twisted.python.monkey import MonkeyPatcher
 
-from statusjob import signing
+from statusjob.contract import signing
 from statusjob.server import posting
 from statusjob.server.store import StoreFull, outcomes
 from tests.confidential import URL, Broken, ConfidentialTestCase

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from statusjob.contract.codec import BODY_LIMIT
 from statusjob.server import registrations
 from statusjob.server.store import webhooks
-from statusjob.wire import BODY_LIMIT
 from tests.confidential import URL, Broken, ConfidentialTestCase
 from tests.connections import Connection
 from tests.receivers import OTHER_SECRET, SECRET

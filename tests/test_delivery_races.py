@@ -6,13 +6,13 @@ from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 
+from statusjob.contract.webhooks import WebhookChange
 from statusjob.jobs import EventType, Job
 from statusjob.server.deliveries import Deliveries
 from statusjob.server.registrations import WebhookConflict
 from statusjob.server.store import outbox
 from statusjob.server.store.lanes import HeldLane
 from statusjob.server.store.outcomes import Outcome
-from statusjob.webhooks import WebhookChange
 from tests.memory import Core, hook, new_job, said
 from tests.test_delivery import COMPLETED, OK, REFUSED, DeliveryTestCase
 

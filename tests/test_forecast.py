@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from statusjob.durations import REMEMBERED
 from statusjob.jobs import CANCELLED, DEADLINE_EXCEEDED, DEMO_KIND, SIMULATED, WORKER_LOST
+from statusjob.pace.durations import REMEMBERED
 from statusjob.server import forecast
 from statusjob.server.forecast import INTERVAL, REST
 from statusjob.server.store.lanes import HeldLane

@@ -6,8 +6,8 @@ from typing import Any, cast
 
 from twisted.internet.defer import fail
 
-from statusjob.durations import REMEMBERED
 from statusjob.jobs import CANCELLED, SIMULATED, Job, Status
+from statusjob.pace.durations import REMEMBERED
 from statusjob.server import forecast
 from statusjob.server.alarms import RETRY_SLEEP
 from statusjob.server.forecast import PAGE

@@ -8,6 +8,7 @@ from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
+from statusjob.contract.codec import BODY_LIMIT
 from statusjob.server import front
 from statusjob.server.front import (
     IDLE_SECONDS,
@@ -17,7 +18,6 @@ from statusjob.server.front import (
     SWEEP_SECONDS,
     FrontSite,
 )
-from statusjob.wire import BODY_LIMIT
 from tests.connections import Connection
 
 

@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from statusjob.client.http.exchange import ExchangeFailed
+from statusjob.contract.codec import BadInput
 from statusjob.server import guard
 from statusjob.server.guard import (
     ADDRESSES,
@@ -31,7 +32,6 @@ from statusjob.server.guard import (
 from statusjob.server.posting import DEADLINE, Answer, Poster, Target
 from statusjob.server.resolving import Resolver
 from statusjob.server.settings import Network
-from statusjob.wire import BadInput
 from tests.support import PUBLIC
 
 OTHER_PUBLIC = "2606:2800:220:1::1"

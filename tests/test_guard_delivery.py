@@ -22,6 +22,7 @@ from twisted.web.iweb import IPolicyForHTTPS
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
+from statusjob.contract.codec import BadInput
 from statusjob.server.guard import AddressNotAllowed, Guard, GuardedEndpoints
 from statusjob.server.posting import DEADLINE, Poster
 from statusjob.server.registrations import Registrations, origin_of
@@ -29,7 +30,6 @@ from statusjob.server.resolving import LookupThreads, Resolver, system_addresses
 from statusjob.server.sender import Sender
 from statusjob.server.store.outcomes import Outcome
 from statusjob.testing import self_signed_options
-from statusjob.wire import BadInput
 from tests.memory import Core, a_claim, hook, new_job
 from tests.sockets import SocketTestCase, reactor
 from tests.support import PUBLIC

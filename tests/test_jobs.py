@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
+from statusjob.contract.codec import is_job_id
 from statusjob.jobs import SIMULATED_STEPS, EventType, Job, Status, job_id, simulated_progress
-from statusjob.wire import is_job_id
 
 moments = st.integers(0, (1 << 48) - 1).map(lambda milliseconds: milliseconds / 1000)
 entropy = st.integers(0, (1 << 74) - 1)

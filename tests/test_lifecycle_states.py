@@ -18,11 +18,11 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from statusjob.contract.codec import ErrorReport, NewJob, Report
 from statusjob.jobs import CANCELLED, DEADLINE_EXCEEDED, FAILED, WORKER_LOST, Job, JobError, Status
 from statusjob.server.feed import jobs_of
 from statusjob.server.lifecycle import JobFinished
 from statusjob.server.store.ledger import EVENTS_LIMIT
-from statusjob.wire import ErrorReport, NewJob, Report
 from tests.memory import Core
 
 #: One event of a timeline: version, result, progress, message.

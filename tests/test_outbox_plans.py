@@ -7,10 +7,10 @@ from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 
+from statusjob.contract.webhooks import NewScopedWebhook, WebhookChange
 from statusjob.server.deliveries import Deliveries
 from statusjob.server.store import Row, Tx, Update, origins, outbox
 from statusjob.server.store.deliveries import DeliveryState
-from statusjob.webhooks import NewScopedWebhook, WebhookChange
 from tests.memory import URL
 from tests.test_outbox import ALL, COMPLETED, OutboxTestCase
 

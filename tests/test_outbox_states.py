@@ -22,6 +22,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from statusjob.contract.webhooks import NewScopedWebhook, WebhookChange
 from statusjob.server.deliveries import Deliveries, UnknownDelivery
 from statusjob.server.lifecycle import JobFinished
 from statusjob.server.registrations import UnknownWebhook, WebhookConflict
@@ -29,7 +30,6 @@ from statusjob.server.store import Row, Tx, outbox, outcomes
 from statusjob.server.store.outbox import LEASE, Claim
 from statusjob.server.store.outcomes import Outcome, Retry
 from statusjob.server.store.webhooks import concerned, forget_origins, forget_removed
-from statusjob.webhooks import NewScopedWebhook, WebhookChange
 from tests.memory import Core, hook, new_job, said
 from tests.test_outbox import ALL
 

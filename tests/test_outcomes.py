@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from statusjob.contract.webhooks import NewScopedWebhook, WebhookChange
 from statusjob.jobs import TEST_EVENT
 from statusjob.server.deliveries import Deliveries
 from statusjob.server.store import outbox, outcomes, webhooks
 from statusjob.server.store.origins import OPEN_AFTER
 from statusjob.server.store.outbox import Claim
 from statusjob.server.store.webhooks import FAILING_LIMIT
-from statusjob.webhooks import NewScopedWebhook, WebhookChange
 from tests.memory import URL
 from tests.test_outbox import ALL, COMPLETED, LIFETIME, OutboxTestCase
 

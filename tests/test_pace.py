@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statusjob.durations import Durations
-from statusjob.pace import RETRY_AFTER_LIMIT, Pace, read_date, read_retry_after, retry_after
-from statusjob.schedule import cold
+from statusjob.pace.bounds import RETRY_AFTER_LIMIT, Pace, read_date, read_retry_after, retry_after
+from statusjob.pace.durations import Durations
+from statusjob.pace.schedule import cold
 
 anything = st.floats(allow_nan=True, allow_infinity=True)
 units = st.floats(0, 1)

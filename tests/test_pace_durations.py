@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from msgspec import ValidationError, json
 from twisted.trial.unittest import SynchronousTestCase
 
-from statusjob.durations import LONGEST, REMEMBERED, Durations, lesson
-from statusjob.pace import Pace
-from statusjob.schedule import Plan, cold
+from statusjob.pace.bounds import Pace
+from statusjob.pace.durations import LONGEST, REMEMBERED, Durations, lesson
+from statusjob.pace.schedule import Plan, cold
 from tests.benchmarks.jobs import best, cost, sets
 from tests.fakes import a_job
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statusjob.hints import REMEMBERED, Hints
-from statusjob.pace import Pace
-from statusjob.schedule import cold
+from statusjob.pace.bounds import Pace
+from statusjob.pace.estimates import REMEMBERED, Hints
+from statusjob.pace.schedule import cold
 
 
 def after(*errors: float) -> Hints:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statusjob.schedule import Schedule, cold, ignorance, lattice, optimum
+from statusjob.pace.schedule import Schedule, cold, ignorance, lattice, optimum
 
 intervals = st.floats(0.01, 100)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from statusjob import signing
+from statusjob.contract import signing
+from statusjob.contract.codec import URL_LIMIT, BadInput
 from statusjob.jobs import EventType
 from statusjob.server import registrations
 from statusjob.server.registrations import Registered, UnknownJob, WebhookConflict, origin_of
-from statusjob.wire import URL_LIMIT, BadInput
 from tests.memory import SECRET, URL, CoreTestCase, hook
 
 OTHER_SECRET = signing.new_secret(b"x" * 32)

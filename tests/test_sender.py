@@ -21,6 +21,7 @@ from twisted.web.http import Request
 from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 
+from statusjob.contract.codec import BadInput
 from statusjob.server.delivery import Delivery
 from statusjob.server.guard import Guard, GuardedEndpoints
 from statusjob.server.posting import DEADLINE, Connect, Poster
@@ -28,7 +29,6 @@ from statusjob.server.registrations import origin_of
 from statusjob.server.resolving import Resolver
 from statusjob.server.sender import Sender
 from statusjob.server.store.outcomes import Outcome
-from statusjob.wire import BadInput
 from tests.memory import SECRET, URL, Core, a_claim, hook, new_job, said
 from tests.sockets import SocketTestCase, reactor
 from tests.support import EPOCH, PUBLIC

@@ -11,7 +11,7 @@ from standardwebhooks import Webhook
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
-from statusjob.signing import (
+from statusjob.contract.signing import (
     BadSecret,
     GetHeaders,
     Message,

@@ -12,12 +12,12 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
+from statusjob.contract.codec import Report
 from statusjob.server.feed import Feed, jobs_of
 from statusjob.server.lifecycle import Lifecycle
 from statusjob.server.store import StoreUnusable
 from statusjob.server.store.lanes import InlineLane, ThreadLane
 from statusjob.server.store.sqlite import SQLiteStore
-from statusjob.wire import Report
 from tests.memory import CoreTestCase, anywhere, new_job
 from tests.sockets import reactor
 

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred
 
+from statusjob.contract.codec import NewJob, Report
 from statusjob.jobs import Status
-from statusjob.wire import NewJob, Report
 from tests.connections import Connection, Following, Raw
 from tests.support import ServerTestCase
 

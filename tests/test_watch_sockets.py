@@ -14,12 +14,12 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
+from statusjob.contract.codec import NewJob, Report
 from statusjob.jobs import Status
 from statusjob.server.settings import resolve
 from statusjob.server.tap import Server
 from statusjob.server.watchers import Wait
 from statusjob.server.web.streams import Stream
-from statusjob.wire import NewJob, Report
 from tests.sockets import reactor
 from tests.support import directory
 

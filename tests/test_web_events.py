@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred, fail, succeed
 
+from statusjob.contract.codec import NewJob, Report
 from statusjob.jobs import job_id
 from statusjob.server.store import StoreBusy
 from statusjob.server.web.watch import JOBS_LIMIT, SNAPSHOT_LIMIT
-from statusjob.wire import NewJob, Report
 from tests.connections import Connection, Following
 from tests.following import FollowTestCase
 from tests.support import EPOCH, HeldServerTestCase

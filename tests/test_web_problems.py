@@ -6,9 +6,9 @@ from typing import Any
 
 from twisted.internet.defer import fail
 
+from statusjob.contract.codec import DEPTH_LIMIT
 from statusjob.server.store import StoreBusy, StoreFull
 from statusjob.server.web.problems import DETAIL_LIMIT
-from statusjob.wire import DEPTH_LIMIT
 from tests.support import Reply, ServerTestCase
 
 NESTED = b"[" * 100_000 + b"]" * 100_000

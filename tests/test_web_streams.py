@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from statusjob.contract.codec import NewJob, Report
 from statusjob.jobs import job_id
 from statusjob.server.store.lanes import HeldLane
 from statusjob.server.watchers import GRAIN
 from statusjob.server.web.streams import BEAT_SECONDS, BEATS_PER_LOOK
-from statusjob.wire import NewJob, Report
 from tests.connections import Connection, Following
 from tests.following import FollowTestCase
 from tests.support import EPOCH, ServerTestCase

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from statusjob.contract.codec import NewJob, Report
 from statusjob.jobs import Job
 from statusjob.server.store import Update
 from statusjob.server.watchers import GRAIN
 from statusjob.server.web.streams import BEAT_SECONDS, BEHIND_LIMIT, FRESH_LIMIT, TURN_EVENTS
-from statusjob.wire import NewJob, Report
 from tests.connections import Following
 from tests.following import FollowTestCase
 from tests.support import EPOCH, HeldServerTestCase

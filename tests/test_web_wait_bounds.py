@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from twisted.internet.defer import fail
 
+from statusjob.contract.codec import NewJob, Report
 from statusjob.server.store import StoreBusy
 from statusjob.server.watchers import GRAIN
-from statusjob.wire import NewJob, Report
 from tests.support import HeldServerTestCase, ServerTestCase
 from tests.waiting import Held, WaitTestCase
 

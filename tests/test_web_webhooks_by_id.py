@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from statusjob.contract.signing import check_secret
 from statusjob.jobs import job_id
 from statusjob.server import registrations
-from statusjob.signing import check_secret
 from tests.receivers import NOBODY, OTHER_SECRET, OTHER_URL, SECRET, URL, ReceiverTestCase
 from tests.support import EPOCH
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from hypothesis import given
 from hypothesis import strategies as st
 
-from statusjob.wire import BODY_LIMIT
+from statusjob.contract.codec import BODY_LIMIT
 from tests.connections import Connection
 from tests.receivers import BEGINNING, NOBODY, OTHER_SECRET, OTHER_URL, SECRET, ReceiverTestCase
 from tests.support import Reply

@@ -5,9 +5,9 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import Any
 
+from statusjob.contract.signing import check_secret
 from statusjob.server.registrations import SECRETS_LIMIT
 from statusjob.server.store.webhooks import OVERLAP
-from statusjob.signing import check_secret
 from tests.receivers import OTHER_SECRET, OTHER_URL, SECRET, ReceiverTestCase, status
 from tests.support import Reply
 

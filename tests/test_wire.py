@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 from twisted.trial.unittest import SynchronousTestCase
 
-from statusjob.jobs import TERMINAL_EVENTS, EventType, Status
-from statusjob.wire import (
+from statusjob.contract.codec import (
     DEPTH_LIMIT,
     MESSAGE_LIMIT,
     METADATA_LIMIT,
@@ -28,6 +27,7 @@ from statusjob.wire import (
     encode,
     is_job_id,
 )
+from statusjob.jobs import TERMINAL_EVENTS, EventType, Status
 
 SHAPES: tuple[type[Any], ...] = (Report, NewJob, Registration)
 

@@ -11,8 +11,7 @@ from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.client.http.answers import read_event_type, read_job, read_status, read_webhook
-from statusjob.jobs import CANCELLED, EventType, Job, JobError, Status
-from statusjob.wire import (
+from statusjob.contract.codec import (
     DEPTH_LIMIT,
     BadInput,
     encode,
@@ -22,6 +21,7 @@ from statusjob.wire import (
     status_body,
     webhook_payload,
 )
+from statusjob.jobs import CANCELLED, EventType, Job, JobError, Status
 from tests.support import EPOCH
 from tests.test_wire import json_values, nested
 

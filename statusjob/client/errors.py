@@ -6,7 +6,7 @@ No message holds a secret, a token or a URL.
 
 from __future__ import annotations
 
-from statusjob import wire
+from statusjob.contract import codec
 from statusjob.jobs import FAILED, Job
 
 
@@ -118,7 +118,7 @@ class JobFailed(StatusjobError):
         self.code = code
         self.message = message
         self.members = {"result": "error", "error": {"code": code, "message": message}}
-        wire.decode(wire.encode(self.members), wire.Report)
+        codec.decode(codec.encode(self.members), codec.Report)
 
 
 class RetriesExhausted(StatusjobError):

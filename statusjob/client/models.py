@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from statusjob.client.http.exchange import Answer
 from statusjob.jobs import Job
-from statusjob.pace import read_date
+from statusjob.pace.bounds import read_date
 
 #: Servers tell times in whole seconds, so an age below this is rounding (seconds).
 _ROUNDING = 1.0

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred
 
+from statusjob.contract.webhooks import webhook_test_payload
 from statusjob.server.registrations import WebhookConflict, known
 from statusjob.server.store import Row, Store, Tx, Update, deliveries
 from statusjob.server.store.deliveries import DeliveryState
-from statusjob.webhooks import webhook_test_payload
 
 #: Deliveries that are made due again in one transaction.
 REDELIVERY_BATCH = 500

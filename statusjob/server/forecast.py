@@ -21,8 +21,8 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
-from statusjob.durations import LONGEST, REMEMBERED, lesson
 from statusjob.jobs import DEMO_KIND, Job, Status
+from statusjob.pace.durations import LONGEST, REMEMBERED, lesson
 from statusjob.server.alarms import Alarm
 from statusjob.server.feed import Feed
 from statusjob.server.outlook import Estimate, Estimated, Outlook

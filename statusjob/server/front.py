@@ -22,8 +22,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
+from statusjob.contract.codec import BODY_LIMIT
 from statusjob.server.web.problems import Problem
-from statusjob.wire import BODY_LIMIT
 
 #: Seconds that a kept connection may idle, and that sending one request may take.
 IDLE_SECONDS = 60

@@ -17,6 +17,7 @@ from random import SystemRandom
 from msgspec import UNSET
 from twisted.internet.defer import Deferred
 
+from statusjob.contract.codec import NewJob, Report, Simulation
 from statusjob.jobs import (
     CANCELLED,
     DEADLINE_EXCEEDED,
@@ -34,7 +35,6 @@ from statusjob.server import registrations
 from statusjob.server.registrations import CheckAddress, Registered, UnknownJob
 from statusjob.server.store import Row, Store, Tx, ledger, webhooks
 from statusjob.server.store.ledger import Poll
-from statusjob.wire import NewJob, Report, Simulation
 
 _system_random = SystemRandom().random
 
@@ -107,10 +107,10 @@ class Lifecycle:
         """
         Create a job, or find it if C{key} created it before.
 
-        @raise statusjob.wire.BadInput: if its webhook is not acceptable.
+        @raise statusjob.contract.codec.BadInput: if its webhook is not acceptable.
 
         The Deferred fails with L{KeyReused}, L{registrations.WebhookConflict}, or
-        L{statusjob.wire.BadInput} if its webhook may not be reached.
+        L{statusjob.contract.codec.BadInput} if its webhook may not be reached.
         """
         if new.webhook is None:
             return self._store.write(lambda tx: self._create(tx, new, key, key_hash))

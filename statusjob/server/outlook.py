@@ -7,7 +7,7 @@ L{statusjob.server.forecast}'s matter.
 
 What is known of a job is how long others of its kind took and, if its worker
 says so, an estimate of the time that is left. How far to trust estimates is
-learned, too: by how much they are usually wrong (L{statusjob.hints}), and whether
+learned, too: by how much they are usually wrong (L{statusjob.pace.estimates}), and whether
 those who heeded them would have been better off with the durations alone. And
 because a worker that has just begun may guess wildly, an estimate only lengthens
 a wait so far.
@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
-from statusjob.durations import Durations
-from statusjob.hints import Hints
-from statusjob.pace import POLLING_INTERVAL, retry_after
+from statusjob.pace.bounds import POLLING_INTERVAL, retry_after
+from statusjob.pace.durations import Durations
+from statusjob.pace.estimates import Hints
 
 #: What a request is worth, in seconds: the clients' default.
 R = POLLING_INTERVAL
@@ -68,7 +68,7 @@ class Outlook:
     ) -> None:
         """
         @param durations: of past jobs, in seconds, the newest last; at most
-            L{statusjob.durations.REMEMBERED}.
+            L{statusjob.pace.durations.REMEMBERED}.
         @param estimated: those of them whose workers gave estimates.
         @raise ValueError: if that is not what they can be.
         """

@@ -18,11 +18,11 @@ import hyperlink
 from msgspec import UNSET
 from twisted.internet.defer import Deferred
 
-from statusjob import signing
+from statusjob.contract import signing
+from statusjob.contract.codec import URL_LIMIT, BadInput, NewWebhook
+from statusjob.contract.webhooks import NewScopedWebhook, WebhookChange
 from statusjob.jobs import Job
 from statusjob.server.store import Row, Store, Tx, Update, ledger, outbox, webhooks
-from statusjob.webhooks import NewScopedWebhook, WebhookChange
-from statusjob.wire import URL_LIMIT, BadInput, NewWebhook
 
 #: Most webhooks registered for one job, at one origin, in all.
 JOB_LIMIT = 20

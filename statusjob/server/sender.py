@@ -11,9 +11,9 @@ from collections.abc import Callable
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
-from statusjob import signing
 from statusjob.client.http.exchange import ExchangeFailed
-from statusjob.pace import read_date, read_retry_after
+from statusjob.contract import signing
+from statusjob.pace.bounds import read_date, read_retry_after
 from statusjob.server.posting import Answer, Poster, Target
 from statusjob.server.registrations import origin_of, parse_url
 from statusjob.server.store.outbox import Claim

@@ -24,8 +24,8 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.task import deferLater, react
 from twisted.internet.threads import deferToThread
 
+from statusjob.contract.webhooks import NewScopedWebhook
 from statusjob.server.tap import Options, Server, makeService
-from statusjob.webhooks import NewScopedWebhook
 from tests.memory import new_job, said
 from tests.meter import Lag, Meter
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import matplotlib
 
-from statusjob.schedule import optimum
+from statusjob.pace.schedule import optimum
 from tests.benchmarks.jobs import JobSet, ask, extreme_sets, sets
 from tests.benchmarks.peers import PEERS
 from tests.benchmarks.watching import Outcome, average

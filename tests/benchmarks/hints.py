@@ -21,9 +21,9 @@ from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 
-from statusjob.durations import REMEMBERED, Durations
 from statusjob.jobs import Job, Status
-from statusjob.pace import POLLING_INTERVAL, RETRY_AFTER_LIMIT, Pace
+from statusjob.pace.bounds import POLLING_INTERVAL, RETRY_AFTER_LIMIT, Pace
+from statusjob.pace.durations import REMEMBERED, Durations
 from statusjob.server.feed import Feed
 from statusjob.server.forecast import Forecast
 from statusjob.server.outlook import Estimate, Estimated, Outlook

@@ -19,9 +19,9 @@ from functools import partial
 from math import exp, inf, sqrt
 
 from statusjob import DurationMemory
-from statusjob.durations import REMEMBERED, Durations
-from statusjob.hints import Hints
-from statusjob.pace import MAX_INTERVAL, POLLING_INTERVAL, Pace
+from statusjob.pace.bounds import MAX_INTERVAL, POLLING_INTERVAL, Pace
+from statusjob.pace.durations import REMEMBERED, Durations
+from statusjob.pace.estimates import Hints
 from tests.benchmarks.clocked import clocked
 from tests.benchmarks.jobs import JobSet, best, cost, extreme_sets, sets
 from tests.benchmarks.peers import GOOGLE, ORIGINAL, PEERS, Peer

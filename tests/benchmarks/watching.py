@@ -20,8 +20,8 @@ from twisted.web.client import ResponseDone
 from twisted.web.http_headers import Headers
 
 from statusjob import DurationMemory, StatusClient
-from statusjob.durations import Durations
-from statusjob.schedule import Plan
+from statusjob.pace.durations import Durations
+from statusjob.pace.schedule import Plan
 
 #: Its virtual clock begins here.
 EPOCH = 1_700_000_000.0

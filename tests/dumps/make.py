@@ -14,10 +14,10 @@ from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 
+from statusjob.contract.webhooks import NewScopedWebhook, WebhookChange
 from statusjob.jobs import Job
 from statusjob.server.store import Tx, outbox, outcomes
 from statusjob.server.store.outcomes import Outcome, Retry
-from statusjob.webhooks import NewScopedWebhook, WebhookChange
 from tests.memory import SECRET, URL, Core, hook, new_job, said
 
 T = TypeVar("T")

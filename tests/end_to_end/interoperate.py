@@ -16,15 +16,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from statusjob import new_secret, wire
-from statusjob.signing import VerificationFailed, Verifier, headers, sign
+from statusjob import new_secret
+from statusjob.contract import codec
+from statusjob.contract.signing import VerificationFailed, Verifier, headers, sign
 from tests.fakes import a_job
 from tests.test_signing import BODY, ID, SECRET, SIGNATURE, TIMESTAMP
 
 OLD, NEW, OTHER = (new_secret(bytes([each]) * size) for each, size in ((1, 24), (2, 32), (3, 64)))
 PAYLOADS = (
-    wire.webhook_payload(a_job("completed", output={"rows": 1000})),
-    wire.webhook_payload(a_job("error", message='"\u00e4\u20ac\U0001f600\u2028" \\ \n')),
+    codec.webhook_payload(a_job("completed", output={"rows": 1000})),
+    codec.webhook_payload(a_job("error", message='"\u00e4\u20ac\U0001f600\u2028" \\ \n')),
     b'{"result":"completed","timestamp":1732387200123}',
 )
 

@@ -19,10 +19,10 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 from urllib3 import HTTPResponse
 
-from statusjob.durations import Durations
+from statusjob.contract.codec import Report
 from statusjob.jobs import Status
-from statusjob.pace import POLLING_INTERVAL, RETRY_AFTER_LIMIT, Pace
-from statusjob.wire import Report
+from statusjob.pace.bounds import POLLING_INTERVAL, RETRY_AFTER_LIMIT, Pace
+from statusjob.pace.durations import Durations
 from tests.support import FakeServer
 
 URL = "http://localhost"

@@ -13,8 +13,8 @@ from typing import Annotated, Any, TypeVar
 
 from msgspec import DecodeError, Meta, Struct, json
 
+from statusjob.contract.codec import DEPTH_LIMIT, BadInput, Fraction, too_deep
 from statusjob.jobs import EVENT_OF, FAILED, EventType, Job, JobError, Status
-from statusjob.wire import DEPTH_LIMIT, BadInput, Fraction, too_deep
 
 T = TypeVar("T")
 

@@ -20,7 +20,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
 
-from statusjob import wire
 from statusjob.client.errors import (
     BadAnswer,
     BadBaseURL,
@@ -38,8 +37,9 @@ from statusjob.client.http import answers
 from statusjob.client.http.connections import shared_connections
 from statusjob.client.http.exchange import Answer, ExchangeFailed, exchange
 from statusjob.client.http.streaming import EVENT_STREAM, stream
+from statusjob.contract import codec
 from statusjob.jobs import CANCELLED
-from statusjob.pace import read_date, read_retry_after
+from statusjob.pace.bounds import read_date, read_retry_after
 
 T = TypeVar("T")
 
@@ -183,7 +183,7 @@ class Session:
                 method,
                 self.base.child(*segments) if segments else self.base,
                 headers=sent,
-                data=None if body is None else wire.encode(body),
+                data=None if body is None else codec.encode(body),
                 allow_redirects=False,
                 unbuffered=True,
                 reactor=self.reactor,
@@ -271,7 +271,7 @@ def _conflict(answer: Answer, detail: str) -> Refused:
     """A report that came too late is told by the job in the answer."""
     try:
         job = answers.read_job(bytes(read_members(answer, _Carrier).job))
-    except (BadAnswer, wire.BadInput):
+    except (BadAnswer, codec.BadInput):
         return Refused(answer.code, detail)
     cancelled = job.error is not None and job.error.code == CANCELLED
     return (JobCancelled if cancelled else JobFinished)(answer.code, detail, job=job)

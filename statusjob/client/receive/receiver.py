@@ -19,14 +19,14 @@ from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from statusjob import wire
 from statusjob.client.http import answers
 from statusjob.client.http.answers import WebhookEvent
 from statusjob.client.receive.dispatch import Busy, Handler, Handover
 from statusjob.client.receive.memory import InProcessMemory, WebhookDelivery, WebhookMemory
+from statusjob.contract import codec
+from statusjob.contract.codec import BODY_LIMIT
+from statusjob.contract.signing import TOLERANCE, Message, VerificationFailed, Verifier
 from statusjob.jobs import TEST_EVENT, EventType
-from statusjob.signing import TOLERANCE, Message, VerificationFailed, Verifier
-from statusjob.wire import BODY_LIMIT
 
 #: Headers that belong to errors; a sender that comes too often is asked to wait some seconds.
 _HEADERS_OF = {
@@ -143,7 +143,7 @@ class WebhookReceiver(Resource):
             raise _Refusal(HTTPStatus.UNAUTHORIZED, error.reason) from None
         try:
             return self._take(message, body)
-        except wire.BadInput as error:
+        except codec.BadInput as error:
             raise _Refusal(HTTPStatus.BAD_REQUEST, str(error)) from None
         except Busy:
             raise _Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many at a time") from None
@@ -176,7 +176,7 @@ def _refuse(request: Any, refusal: _Refusal) -> None:
         "status": int(refusal.code),
         "detail": str(refusal),
     }
-    body = wire.encode(problem)
+    body = codec.encode(problem)
     request.setResponseCode(refusal.code)
     request.setHeader("Content-Type", "application/problem+json")
     request.setHeader("Content-Length", str(len(body)))

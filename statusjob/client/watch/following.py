@@ -15,7 +15,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from statusjob import wire
 from statusjob.client.errors import BadAnswer, MonitoringTimeout, Transient, Unreachable
 from statusjob.client.http import answers
 from statusjob.client.http.event_reader import Event, EventReader, TooLong
@@ -23,9 +22,10 @@ from statusjob.client.http.exchange import Answer
 from statusjob.client.http.session import JOB_LIMIT, Session
 from statusjob.client.watch.job_age import Lifetime
 from statusjob.client.watch.long_poll import Asking, Question, Rules
-from statusjob.durations import lesson
+from statusjob.contract import codec
 from statusjob.jobs import EventType, Job
-from statusjob.pace import read_date
+from statusjob.pace.bounds import read_date
+from statusjob.pace.durations import lesson
 
 #: After so many streams in a row that brought nothing no more are opened.
 STREAMS = 2
@@ -180,7 +180,7 @@ class Following:
         """Take note of a job, answered or streamed; whether it is newer than what is known."""
         try:
             job = answers.read_job(body)
-        except wire.BadInput as error:
+        except codec.BadInput as error:
             raise BadAnswer(str(error)) from error
         if job.id != self._job_id:
             raise BadAnswer("the state of another job")

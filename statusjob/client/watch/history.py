@@ -2,7 +2,7 @@
 What a client remembers of past jobs: how long they took, kind by kind.
 
 In memory, or in a small file from one run to the next. What the durations are
-good for is decided in L{statusjob.durations}; whose they are, by whoever asks.
+good for is decided in L{statusjob.pace.durations}; whose they are, by whoever asks.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from weakref import WeakKeyDictionary
 from msgspec import Raw, json
 from twisted.logger import Logger
 
-from statusjob.durations import Durations
-from statusjob.schedule import Plan
+from statusjob.pace.durations import Durations
+from statusjob.pace.schedule import Plan
 
 #: Of so many kinds something is remembered; beyond, the one that was longest unused is forgotten.
 KINDS = 100

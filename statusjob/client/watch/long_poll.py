@@ -22,7 +22,7 @@ from statusjob.client.errors import RetriesExhausted, Transient
 from statusjob.client.http.exchange import Answer
 from statusjob.client.http.session import Session
 from statusjob.jobs import Status
-from statusjob.pace import Pace
+from statusjob.pace.bounds import Pace
 
 #: Seconds that a server is asked to hold an answer: many proxies give up at 60,
 LONG_WAIT = 50

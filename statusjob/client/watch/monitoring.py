@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import LoopingCall
 
-from statusjob import wire
 from statusjob.client.errors import (
     BadAnswer,
     MonitoringTimeout,
@@ -31,9 +30,10 @@ from statusjob.client.http.exchange import Answer
 from statusjob.client.http.session import Session
 from statusjob.client.watch.job_age import Lifetime
 from statusjob.client.watch.long_poll import Asking, Question, Rules
-from statusjob.durations import lesson
+from statusjob.contract import codec
 from statusjob.jobs import DEMO_KIND, Job, Status
-from statusjob.pace import read_date
+from statusjob.pace.bounds import read_date
+from statusjob.pace.durations import lesson
 
 T = TypeVar("T")
 
@@ -243,7 +243,7 @@ class Monitoring:
             raise self._session.refusal(answer)
         try:
             status = answers.read_status(answer.body)
-        except wire.BadInput as error:
+        except codec.BadInput as error:
             raise BadAnswer(str(error)) from error
         self._remember(answer.header("ETag") or "")
         return status
@@ -252,7 +252,7 @@ class Monitoring:
         usable = 0 < len(etag) <= _ETAG_LIMIT and etag.isascii() and etag.isprintable()
         self._etag = etag if usable else None
         named = _ETAG.match(etag)
-        if named is not None and wire.is_job_id(named[1]) and not self._named_by_base:
+        if named is not None and codec.is_job_id(named[1]) and not self._named_by_base:
             if self._job_id not in (None, named[1]):
                 # Another demo job has taken its place.
                 self._life = Lifetime(None)

@@ -21,7 +21,6 @@ from msgspec import Struct
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 
-from statusjob import wire
 from statusjob.client.errors import (
     AlreadyMonitoring,
     BadAnswer,
@@ -44,9 +43,10 @@ from statusjob.client.watch.history import DurationMemory, shared_memory
 from statusjob.client.watch.long_poll import Rules
 from statusjob.client.watch.monitoring import Monitoring
 from statusjob.client.watch.updates import Updates
+from statusjob.contract import codec
+from statusjob.contract.signing import BadSecret, check_secret
 from statusjob.jobs import Job, Status
-from statusjob.pace import MAX_INTERVAL, POLLING_INTERVAL, Pace
-from statusjob.signing import BadSecret, check_secret
+from statusjob.pace.bounds import MAX_INTERVAL, POLLING_INTERVAL, Pace
 
 #: Consecutive failures that are outlived.
 MAX_RETRIES = 10
@@ -260,7 +260,7 @@ class StatusClient:
     def _job_id(self) -> str | None:
         """The job's id, if the base URL tells it."""
         path = self._session.base.path
-        named = len(path) >= 2 and path[-2] == "jobs" and wire.is_job_id(path[-1])
+        named = len(path) >= 2 and path[-2] == "jobs" and codec.is_job_id(path[-1])
         return path[-1] if named else None
 
     def _memory_key(self, kind: str | None) -> str:
@@ -290,7 +290,7 @@ class StatusClient:
             raise self._session.refusal(answer)
         try:
             return answers.read_status(answer.body)
-        except wire.BadInput as error:
+        except codec.BadInput as error:
             raise BadAnswer(str(error)) from error
 
     async def _get_job(self) -> Job:
@@ -299,7 +299,7 @@ class StatusClient:
             raise self._session.refusal(answer)
         try:
             return answers.read_job(answer.body)
-        except wire.BadInput as error:
+        except codec.BadInput as error:
             raise BadAnswer(str(error)) from error
 
     async def _register(self) -> WebhookRegistration:

@@ -20,11 +20,11 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from statusjob import wire
 from statusjob.client.errors import Transient
 from statusjob.client.work.eta import Extrapolation
+from statusjob.contract import codec
 from statusjob.jobs import Job
-from statusjob.pace import Pace
+from statusjob.pace.bounds import Pace
 
 #: Shortest time from one report to the next, and the longest wait after one that failed (seconds).
 REPORT_INTERVAL = 0.5
@@ -108,7 +108,7 @@ class OpenJob:
         members = {name: value for name, value in given.items() if value is not UNSET}
         if any(isinstance(each, float) and not isfinite(each) for each in members.values()):
             raise ValueError("numbers must be finite")
-        wire.decode(wire.encode(members), wire.Report)
+        codec.decode(codec.encode(members), codec.Report)
         now = self._reactor.seconds()
         if eta is not UNSET:
             self._extrapolation = None

@@ -19,7 +19,6 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from statusjob import wire
 from statusjob.client.errors import (
     BadAnswer,
     BadSetting,
@@ -40,8 +39,9 @@ from statusjob.client.http.session import (
 from statusjob.client.models import CreatedJob, WebhookRegistration, creation_time
 from statusjob.client.watch.status_client import MAX_RETRIES
 from statusjob.client.work.handle import OpenJob
+from statusjob.contract import codec
 from statusjob.jobs import DEFAULT_KIND, FAILED, Job, Status
-from statusjob.pace import Pace
+from statusjob.pace.bounds import Pace
 
 #: Waits between tries begin with this and end with that (seconds).
 _PACE = Pace(1.0, 30.0)
@@ -222,7 +222,7 @@ class WorkerClient:
         try:
             output = await working
             members = {"result": Status.COMPLETED, "output": output}
-            wire.decode(wire.encode(members), wire.Report)
+            codec.decode(codec.encode(members), codec.Report)
         except CancelledError:
             if open_job.problem is None:
                 raise
@@ -290,7 +290,7 @@ class WorkerClient:
             raise self._session.refusal(answer)
         try:
             return answers.read_job(answer.body)
-        except wire.BadInput as error:
+        except codec.BadInput as error:
             raise BadAnswer(str(error)) from error
 
 

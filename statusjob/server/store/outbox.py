@@ -13,9 +13,9 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field
 
+from statusjob.contract.codec import webhook_payload
 from statusjob.jobs import EventType, Job
 from statusjob.server.store import Row, Tx, origins, webhooks
-from statusjob.wire import webhook_payload
 
 #: Seconds for which a claim leases its origin: well above the longest attempt.
 LEASE = 60.0

@@ -18,7 +18,7 @@ from msgspec import ValidationError, convert
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 
-from statusjob import wire
+from statusjob.contract import codec
 from statusjob.jobs import Job, Status
 from statusjob.server.deliveries import Deliveries
 from statusjob.server.forecast import Forecast, Pending
@@ -42,7 +42,7 @@ _TAG = re.compile(rb'(W/)?"([^"]*)"')
 _MILLISECONDS = re.compile(r"\A[0-9]{1,15}\Z")
 _ITEM_ID = re.compile(r"\A[a-z]{2,4}_[0-9a-f]{32}\Z")
 
-BAD_CURSOR = wire.BadInput("the query's `cursor` is not one that was given out")
+BAD_CURSOR = codec.BadInput("the query's `cursor` is not one that was given out")
 
 #: What L{known_tags} says of C{If-None-Match: *}: whatever there is, it is known.
 ANY = frozenset({b"*"})
@@ -99,7 +99,7 @@ class Routes:
     def job_answer(self, request: Request, job: Job) -> bytes:
         """A job as the body of an answer, with its validators."""
         validators(request, job)
-        return json_answer(request, wire.job_to_json(job, self.prefix))
+        return json_answer(request, codec.job_to_json(job, self.prefix))
 
     def hint(self, request: Request, state: State) -> None:
         """While a job is pending, say when asking again is worth it."""
@@ -117,7 +117,7 @@ class Routes:
 
 def json_answer(request: Request, value: object) -> bytes:
     """C{value} as the JSON body of an answer."""
-    return body_answer(request, wire.encode(value))
+    return body_answer(request, codec.encode(value))
 
 
 def body_answer(request: Request, body: bytes) -> bytes:
@@ -224,7 +224,7 @@ def json_body(request: Request, shape: type[T]) -> tuple[bytes, T]:
             raise Problem(
                 "unsupported-media-type", "send JSON in UTF-8 with Content-Type: application/json"
             )
-    return body, wire.decode(body, shape)
+    return body, codec.decode(body, shape)
 
 
 def read_query(request: Request, shape: type[T]) -> T:
@@ -236,14 +236,14 @@ def read_query(request: Request, shape: type[T]) -> T:
     given: dict[str, str] = {}
     for name, values in request.args.items():
         if len(values) > 1:
-            raise wire.BadInput(f"the query repeats `{name.decode('latin-1')}`")
+            raise codec.BadInput(f"the query repeats `{name.decode('latin-1')}`")
         given[name.decode("latin-1")] = values[0].decode("latin-1")
     try:
         return convert(
             {name: value for name, value in given.items() if value}, shape, strict=False
         )
     except ValidationError as error:
-        raise wire.BadInput(f"in the query: {error}") from None
+        raise codec.BadInput(f"in the query: {error}") from None
 
 
 def cursor(created_at: float, item_id: str) -> str:
@@ -271,6 +271,6 @@ def path_job(job_id: str) -> str:
 
     @raise UnknownJob: if no job can have it.
     """
-    if not wire.is_job_id(job_id):
+    if not codec.is_job_id(job_id):
         raise UnknownJob
     return job_id

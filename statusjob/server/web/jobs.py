@@ -10,7 +10,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 from twisted.web.http import Request
 
-from statusjob import wire
+from statusjob.contract import codec
 from statusjob.jobs import Job, Status
 from statusjob.server.web.base import (
     BAD_CURSOR,
@@ -36,7 +36,7 @@ class _Query(Struct, frozen=True, forbid_unknown_fields=True):
     """What C{GET /jobs} can be asked."""
 
     result: Status | None = None
-    kind: wire.Kind | None = None
+    kind: codec.Kind | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
     cursor: str | None = None
 
@@ -62,16 +62,16 @@ class JobRoutes(WatchRoutes):
         set_header(b"link", [link.encode()])
         if not wanted:
             return not_modified(request)
-        return body_answer(request, wire.status_body(poll.result))
+        return body_answer(request, codec.status_body(poll.result))
 
     @app.route("/jobs", methods=["POST"])
     async def create(self, request: Request) -> bytes:
         """Create a job."""
         self.access.changes(request)
         key = idempotency_key(request)
-        body, new = json_body(request, wire.NewJob)
+        body, new = json_body(request, codec.NewJob)
         created = await self.lifecycle.create(
-            new, key=key, key_hash=None if key is None else wire.canonical_hash(body)
+            new, key=key, key_hash=None if key is None else codec.canonical_hash(body)
         )
         job = created.job
         path = f"{self.prefix}/jobs/{job.id}"
@@ -82,7 +82,7 @@ class JobRoutes(WatchRoutes):
         if operation is not None:
             request.setHeader(b"operation-location", operation.encode())
         self.hint(request, job)
-        answer = wire.job_to_json(job, self.prefix)
+        answer = codec.job_to_json(job, self.prefix)
         if created.webhook is not None:
             request.setHeader(b"cache-control", b"no-store")
             answer["webhook"] = {"id": created.webhook.id, "secret": created.webhook.secret}
@@ -93,7 +93,7 @@ class JobRoutes(WatchRoutes):
         """List jobs, a page at a time."""
         self.access.changes(request)
         query = read_query(request, _Query)
-        if query.cursor is not None and not wire.is_job_id(query.cursor):
+        if query.cursor is not None and not codec.is_job_id(query.cursor):
             raise BAD_CURSOR
         page, more = await self.lifecycle.list(
             limit=query.limit, before=query.cursor, result=query.result, kind=query.kind
@@ -102,7 +102,7 @@ class JobRoutes(WatchRoutes):
         return json_answer(
             request,
             {
-                "jobs": [wire.job_to_json(job, self.prefix) for job in page],
+                "jobs": [codec.job_to_json(job, self.prefix) for job in page],
                 "next": page[-1].id if more else None,
             },
         )
@@ -128,14 +128,14 @@ class JobRoutes(WatchRoutes):
         if not wanted:
             return not_modified(request)
         location = self.absolute(request, f"/jobs/{job.id}")
-        return json_answer(request, wire.operation_to_json(job, location))
+        return json_answer(request, codec.operation_to_json(job, location))
 
     @app.route("/jobs/<job_id>", methods=["PATCH"])
     async def report(self, request: Request, job_id: str) -> bytes:
         """A worker's word on its job."""
         self.access.changes(request)
         versions = wanted_versions(request)
-        _, report = json_body(request, wire.Report)
+        _, report = json_body(request, codec.Report)
         job = await self.lifecycle.report(path_job(job_id), report, versions=versions)
         return self.job_answer(request, job)
 

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import Request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from statusjob import wire
+from statusjob.contract import codec
 from statusjob.server.deliveries import UnknownDelivery
 from statusjob.server.lifecycle import JobFinished, KeyReused, VersionMismatch
 from statusjob.server.registrations import UnknownJob, UnknownWebhook, WebhookConflict
@@ -76,7 +76,7 @@ class Problem(Exception):
 
     def body(self) -> bytes:
         """The answer's body; C{error} repeats C{detail} for clients of the original contract."""
-        return wire.encode(
+        return codec.encode(
             {
                 "type": f"urn:statusjob:{self.slug}",
                 "title": self.title,
@@ -109,7 +109,7 @@ def problem_for(failure: Failure, prefix: str = "") -> Problem:
     match error:
         case Problem():
             return error
-        case wire.BadInput():
+        case codec.BadInput():
             return Problem("invalid-request", _short(str(error)))
         case UnknownJob():
             return Problem("unknown-job", "there is no such job")
@@ -118,10 +118,10 @@ def problem_for(failure: Failure, prefix: str = "") -> Problem:
         case UnknownDelivery():
             return Problem("unknown-delivery", "there is no such delivery to this webhook")
         case JobFinished():
-            members = {"job": wire.job_to_json(error.job, prefix)}
+            members = {"job": codec.job_to_json(error.job, prefix)}
             return Problem("job-finished", str(error), members=members)
         case VersionMismatch():
-            members = {"job": wire.job_to_json(error.job, prefix)}
+            members = {"job": codec.job_to_json(error.job, prefix)}
             return Problem("version-mismatch", str(error), members=members)
         case WebhookConflict():
             return Problem("webhook-conflict", str(error))

@@ -23,7 +23,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
-from statusjob import wire
+from statusjob.contract import codec
 from statusjob.jobs import Job
 from statusjob.server.registrations import UnknownJob
 from statusjob.server.store import StoreUnavailable
@@ -72,7 +72,7 @@ class Events:
     def encode(self, job: Job) -> bytes:
         """A job's state as an event without an id."""
         if self._last is None or self._last[0] is not job:
-            data = wire.encode(wire.job_to_json(job, self._prefix))
+            data = codec.encode(codec.job_to_json(job, self._prefix))
             event = b"event: %b\ndata: %b\n\n" % (job.event_type.encode(), data)
             self._last = (job, event)
         return self._last[1]

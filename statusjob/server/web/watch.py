@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.web.http import Request
 from twisted.web.resource import Resource
 
-from statusjob import wire
+from statusjob.contract import codec
 from statusjob.server.watchers import ALL, TooManyWatchers, Topic, Wait, job_topic, kind_topic
 from statusjob.server.web.base import ANY, Routes, State, app, known_tags, path_job
 from statusjob.server.web.problems import Problem
@@ -69,7 +69,7 @@ class _Query(Struct, frozen=True, forbid_unknown_fields=True):
     """What C{GET /events} can be asked."""
 
     job: Annotated[Sequence[str], Meta(max_length=JOBS_LIMIT)] = ()
-    kind: Annotated[Sequence[wire.Kind], Meta(max_length=1)] = ()
+    kind: Annotated[Sequence[codec.Kind], Meta(max_length=1)] = ()
 
 
 class WatchRoutes(Routes):
@@ -207,7 +207,7 @@ def _wanted(request: Request) -> tuple[Sequence[str], str | None]:
     try:
         query = convert(given, _Query)
     except ValidationError as error:
-        raise wire.BadInput(f"in the query: {error}") from None
+        raise codec.BadInput(f"in the query: {error}") from None
     if query.job and query.kind:
-        raise wire.BadInput("the query takes jobs or a kind")
+        raise codec.BadInput("the query takes jobs or a kind")
     return [path_job(each) for each in query.job], query.kind[0] if query.kind else None

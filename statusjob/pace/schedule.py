@@ -2,8 +2,8 @@
 When to ask, as calculus has it: the cold rule, and the optimum schedule of a distribution.
 
 Pure, and about nothing but numbers: where a distribution comes from is the
-matter of L{statusjob.durations} and L{statusjob.hints}, how a wait is bounded
-that of L{statusjob.pace}.
+matter of L{statusjob.pace.durations} and L{statusjob.pace.estimates}, how a wait is bounded
+that of L{statusjob.pace.bounds}.
 
 Watching a job costs r seconds for every request, and one second for every
 second by which its end is noticed late. Let S(t) be the probability that a job

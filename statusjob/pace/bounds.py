@@ -4,8 +4,8 @@ When to ask again: the rule by which a client waits between two requests, bounde
 Pure: no clock, no randomness, no I/O. Ages and random numbers are arguments,
 seconds come out. The server uses the same rule for its C{Retry-After}. What
 would be best without bounds is the L{Plan}'s: the cold rule of
-L{statusjob.schedule} unless something is known, from past durations
-(L{statusjob.durations}) or from a hint (L{statusjob.hints}).
+L{statusjob.pace.schedule} unless something is known, from past durations
+(L{statusjob.pace.durations}) or from a hint (L{statusjob.pace.estimates}).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from statusjob.schedule import Plan, cold
+from statusjob.pace.schedule import Plan, cold
 
 #: What a request is worth, and the longest wait that a client chooses by itself (seconds).
 POLLING_INTERVAL = 2.0

@@ -2,7 +2,7 @@
 Webhooks in JSON: what may be asked of them, how they and their deliveries are shown, and what is
 brought to them.
 
-Pure, as L{statusjob.wire} is, whose strictness holds here, too.
+Pure, as L{statusjob.contract.codec} is, whose strictness holds here, too.
 """
 
 from __future__ import annotations
@@ -13,8 +13,16 @@ from typing import Annotated, Any, Protocol
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from statusjob.contract.codec import (
+    Confidential,
+    Kind,
+    Name,
+    NewWebhook,
+    encode,
+    event_types,
+    rfc3339,
+)
 from statusjob.jobs import DEMO_KIND, TEST_EVENT, EventType
-from statusjob.wire import Confidential, Kind, Name, NewWebhook, encode, event_types, rfc3339
 
 
 class Record(Protocol):

@@ -4,7 +4,7 @@ How good estimates of the time that is left have been, and when to ask because o
 Pure. A hint is whatever somebody says: a worker's ETA, say. The time that is
 really left is taken to be log-normal around it, with the bias and the spread
 that earlier hints of the same source had, except that one hint in twenty may be
-worth nothing. From that comes the optimum schedule (L{statusjob.schedule}).
+worth nothing. From that comes the optimum schedule (L{statusjob.pace.schedule}).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import cached_property, lru_cache, partial
 from itertools import pairwise
 from statistics import NormalDist, median, quantiles
 
-from statusjob.schedule import Plan, Schedule, cold, lattice
+from statusjob.pace.schedule import Plan, Schedule, cold, lattice
 
 #: How many errors are remembered of a source.
 REMEMBERED = 256

@@ -8,7 +8,7 @@ where, is not decided here.
 The next duration is taken to come from the last ones (n of them), each widened
 to a triangle in the logarithm of the age, because no job takes exactly as long
 as another; or, with a weight of one against n, from the distribution that
-stands for ignorance (L{statusjob.schedule.ignorance}). With nothing seen that
+stands for ignorance (L{statusjob.pace.schedule.ignorance}). With nothing seen that
 is the cold rule; and a job that outlives all that were seen falls back to it by
 itself.
 """
@@ -23,7 +23,7 @@ from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from statusjob.jobs import CANCELLED, DEADLINE_EXCEEDED, SIMULATED, Job
-from statusjob.schedule import Plan, Schedule, cold, ignorance, lattice
+from statusjob.pace.schedule import Plan, Schedule, cold, ignorance, lattice
 
 #: How many durations are remembered of a kind.
 REMEMBERED = 256
