@@ -3,7 +3,7 @@ What a job is: frozen values and the few rules that concern nothing but them.
 
 Pure: no I/O, no clock, no randomness; the present and random numbers are
 arguments. Who may change a job, and how that is made durable, is decided by
-L{statusjob.server.lifecycle} and the store. Times are seconds since the epoch
+L{statusjob.server.jobs.lifecycle} and the store. Times are seconds since the epoch
 (UTC, a float, whole milliseconds), durations are seconds.
 """
 

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from statusjob.jobs import Job, JobError, Status
-from statusjob.server.forecast import INTERVAL, REST, Forecast
+from statusjob.server.forecast.learner import INTERVAL, REST, Forecast
 from statusjob.server.store import Update
 from statusjob.server.store.lanes import InlineLane, Lane
 from tests.memory import Core, CoreTestCase

@@ -14,12 +14,12 @@ from statusjob.contract.codec import NewJob, NewWebhook, Report, decode
 from statusjob.jobs import EventType, Job
 from statusjob.server.alarms import Alarm, follow
 from statusjob.server.feed import Feed
-from statusjob.server.lifecycle import Lifecycle
-from statusjob.server.registrations import Registrations
+from statusjob.server.jobs.lifecycle import Lifecycle
 from statusjob.server.store import Row, Tx, Update
 from statusjob.server.store.lanes import InlineLane, Lane
-from statusjob.server.store.outbox import Claim
+from statusjob.server.store.outbox_claim import Claim
 from statusjob.server.store.sqlite import MEMORY, SQLiteStore
+from statusjob.server.webhooks.registry import Registrations
 from tests.support import EPOCH
 
 T = TypeVar("T")

@@ -11,8 +11,8 @@ from twisted.python.failure import Failure
 from twisted.python.monkey import MonkeyPatcher
 
 from statusjob.contract import signing
-from statusjob.server import posting
-from statusjob.server.store import StoreFull, outcomes
+from statusjob.server.delivery import poster
+from statusjob.server.store import StoreFull, outbox_settle
 from tests.confidential import URL, Broken, ConfidentialTestCase
 from tests.receivers import OTHER_SECRET, SECRET, status
 from tests.wires import Wire
@@ -88,7 +88,7 @@ class DeliveryTests(ConfidentialTestCase):
         hook = self.hook(URL)["id"]
         self.finish()
         self.under_way()
-        self.fake.clock.advance(posting.DEADLINE)
+        self.fake.clock.advance(poster.DEADLINE)
         self.receive()
         self.assertEqual(self.look(hook), ["timeout"])
 
@@ -105,7 +105,7 @@ class DeliveryTests(ConfidentialTestCase):
         for addresses, kind in (([], "dns"), (["10.0.0.1"], "blocked"), (None, "timeout")):
             self.fake.names["receiver.example"] = addresses
             self.finish()
-            self.fake.clock.pump([0.01, 0.01, posting.DEADLINE, 0.01])
+            self.fake.clock.pump([0.01, 0.01, poster.DEADLINE, 0.01])
             self.assertEqual(self.look(hook), [kind])
 
     def test_whose_host_cannot_be_looked_up(self) -> None:
@@ -124,9 +124,9 @@ class DeliveryTests(ConfidentialTestCase):
 
         for owner, name in (
             (signing, "headers"),
-            (posting, "_Post"),
-            (posting._Connection, "send"),
-            (outcomes, "settle"),
+            (poster, "_Post"),
+            (poster._Connection, "send"),
+            (outbox_settle, "settle"),
         ):
             patched = self.patch(owner, name, broken)
             self.finish()

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from statusjob.contract.codec import BODY_LIMIT
-from statusjob.server import registrations
 from statusjob.server.store import webhooks
+from statusjob.server.webhooks import registry
 from tests.confidential import URL, Broken, ConfidentialTestCase
 from tests.connections import Connection
 from tests.receivers import OTHER_SECRET, SECRET
@@ -46,7 +46,7 @@ class RequestTests(ConfidentialTestCase):
         self.register(200, "/webhooks/register", secret=SECRET)
         self.register(409, "/webhooks/register", secret=OTHER_SECRET)
         for name in ("ORIGIN_LIMIT", "TOTAL_LIMIT"):
-            patched = self.patch(registrations, name, 1)
+            patched = self.patch(registry, name, 1)
             self.register(409, kind="export")
             patched.restore()
 
@@ -137,8 +137,8 @@ class RequestTests(ConfidentialTestCase):
         hook = self.register(201, secret=SECRET).json["id"]
         for owner, name in (
             (webhooks, "find"),
-            (registrations, "_check_secret"),
-            (registrations, "parse_url"),
+            (registry, "_check_secret"),
+            (registry, "parse_url"),
             (self.fake.server.api.registrations, "add"),
         ):
             patched = self.patch(owner, name, self.mistake)

@@ -10,12 +10,12 @@ from twisted.internet.defer import Deferred
 
 from statusjob.jobs import EventType, Job
 from statusjob.server.alarms import RETRY_SLEEP
-from statusjob.server.delivery import CONCURRENCY, JITTER, Delivery
-from statusjob.server.sender import Sender
-from statusjob.server.store import StoreUnavailable, outbox
+from statusjob.server.delivery.attempt import Sender
+from statusjob.server.delivery.worker import CONCURRENCY, JITTER, Delivery
+from statusjob.server.store import StoreUnavailable, outbox_claim
 from statusjob.server.store.origins import CONCURRENCY as ORIGIN_CONCURRENCY
-from statusjob.server.store.outbox import Claim
-from statusjob.server.store.outcomes import Outcome
+from statusjob.server.store.outbox_claim import Claim
+from statusjob.server.store.outbox_settle import Outcome
 from tests.memory import URL, Core, CoreTestCase, hook
 from tests.support import EPOCH
 
@@ -302,7 +302,7 @@ class FaultTests(DeliveryTestCase):
         ((_, first),) = self.sender.sent
         self.successResultOf(self.stop())
         self.successResultOf(Deferred.fromCoroutine(self.box.store.close()))
-        self.deliver(self.core(path=path, clock=self.box.clock, prepare=outbox.release))
+        self.deliver(self.core(path=path, clock=self.box.clock, prepare=outbox_claim.release))
         self.pump(10)
         ((time, second),) = self.sender.sent
         self.assertEqual(time, 6.25)
@@ -319,7 +319,7 @@ class FaultTests(DeliveryTestCase):
         self.box.clock.advance(0)
         self.successResultOf(stopping)
         self.box.store.abandon()
-        self.deliver(self.core(path=path, clock=self.box.clock, prepare=outbox.release))
+        self.deliver(self.core(path=path, clock=self.box.clock, prepare=outbox_claim.release))
         self.rounds()
         ((_, again),) = self.sender.sent
         self.assertEqual((again.id, again.body, again.attempt), (first.id, first.body, 1))

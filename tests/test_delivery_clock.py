@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from statusjob.server import tap
 from statusjob.server.alarms import LONGEST_SLEEP
 from statusjob.server.store import origins
-from statusjob.server.store.outcomes import Outcome
+from statusjob.server.store.outbox_settle import Outcome
 from tests.test_delivery import OK, REFUSED, SCHEDULE, DeliveryTestCase
 
 HOUR = 3600.0

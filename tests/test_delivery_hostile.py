@@ -8,12 +8,12 @@ from itertools import repeat
 
 from twisted.internet.defer import Deferred, succeed
 
-from statusjob.server import posting
-from statusjob.server.guard import Guard, GuardedEndpoints
-from statusjob.server.posting import Poster
-from statusjob.server.resolving import Resolver
-from statusjob.server.sender import Sender
-from statusjob.server.store.outcomes import Outcome
+from statusjob.server.delivery import poster
+from statusjob.server.delivery.attempt import Sender
+from statusjob.server.delivery.guard import Guard, GuardedEndpoints
+from statusjob.server.delivery.poster import Poster
+from statusjob.server.delivery.resolver import Resolver
+from statusjob.server.store.outbox_settle import Outcome
 from statusjob.testing import Connection, HostileReceiver, Mode, modes
 from tests.memory import a_claim
 from tests.sockets import SocketTestCase, Trusting, reactor
@@ -28,14 +28,14 @@ class HostileTestCase(SocketTestCase):
     """The real sender, with the connections that the server gives it."""
 
     def setUp(self) -> None:
-        self.patch(posting, "BODY_GRACE", BODY_GRACE)
-        self.patch(posting, "KEEP_SECONDS", KEEP_SECONDS)
+        self.patch(poster, "BODY_GRACE", BODY_GRACE)
+        self.patch(poster, "KEEP_SECONDS", KEEP_SECONDS)
         self.due_in(5)
 
     def due_in(self, seconds: float) -> None:
         """Set the deadline of an attempt."""
         self.deadline = seconds
-        self.patch(posting, "DEADLINE", seconds)
+        self.patch(poster, "DEADLINE", seconds)
 
     async def send(self, url: str, *, trusting: bool = False, size: int = 2) -> Outcome:
         """Make one attempt. Only one that times out may take longer than the slack."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 from statusjob.jobs import Job
-from statusjob.server.store.outbox import PROGRESS_INTERVAL, Claim
-from statusjob.server.store.outcomes import Outcome
+from statusjob.server.store.outbox_claim import PROGRESS_INTERVAL, Claim
+from statusjob.server.store.outbox_settle import Outcome
 from tests.memory import hook
 from tests.support import EPOCH
 from tests.test_delivery import COMPLETED, OK, REFUSED, DeliveryTestCase, version_of

@@ -8,11 +8,11 @@ from twisted.internet.defer import Deferred
 
 from statusjob.contract.webhooks import WebhookChange
 from statusjob.jobs import EventType, Job
-from statusjob.server.deliveries import Deliveries
-from statusjob.server.registrations import WebhookConflict
-from statusjob.server.store import outbox
+from statusjob.server.store import outbox_claim
 from statusjob.server.store.lanes import HeldLane
-from statusjob.server.store.outcomes import Outcome
+from statusjob.server.store.outbox_settle import Outcome
+from statusjob.server.webhooks.redelivery import Deliveries
+from statusjob.server.webhooks.registry import WebhookConflict
 from tests.memory import Core, hook, new_job, said
 from tests.test_delivery import COMPLETED, OK, REFUSED, DeliveryTestCase
 
@@ -106,7 +106,7 @@ class RoundRaceTests(RaceTestCase):
         self.assertNoResult(stopping)
         self.done(stopping)
         self.assertEqual((self.sender.sent, self.held_states()), ([], ["sending"]))
-        self.done(self.box.store.write(outbox.release))
+        self.done(self.box.store.write(outbox_claim.release))
         self.assertEqual(self.held_states(), ["pending"])
 
     def test_a_newer_update_that_comes_meanwhile_is_told_after_it(self) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from statusjob.server import delivery
 from statusjob.server.alarms import LONGEST_SLEEP, RETRY_SLEEP
-from statusjob.server.store import Tx, outbox, outcomes
+from statusjob.server.delivery import worker
+from statusjob.server.store import Tx, outbox_claim, outbox_settle
 from statusjob.server.store.origins import CONCURRENCY as ORIGIN_CONCURRENCY
-from statusjob.server.store.outbox import Claim
-from statusjob.server.store.outcomes import Outcome, Retry
+from statusjob.server.store.outbox_claim import Claim
+from statusjob.server.store.outbox_settle import Outcome, Retry
 from tests.test_delivery import OK, REFUSED, DeliveryTestCase
 
 HOUR = 3600.0
@@ -56,9 +56,9 @@ class RoomTests(RoundsTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.patch(delivery, "CONCURRENCY", 40)
-        self.patch(delivery, "RESERVED", 10)
-        self.patch(delivery, "BATCH", 8)
+        self.patch(worker, "CONCURRENCY", 40)
+        self.patch(worker, "RESERVED", 10)
+        self.patch(worker, "BATCH", 8)
         self.sender.answers = lambda claim: None
 
     def fill(self) -> None:
@@ -108,7 +108,7 @@ class RoomTests(RoundsTestCase):
         self.assertEqual(begun, [8, 16, 20, 20])
 
     def test_only_so_many_are_settled_in_one_turn(self) -> None:
-        self.patch(delivery, "SETTLED", 12)
+        self.patch(worker, "SETTLED", 12)
         self.due("a", ORIGIN_CONCURRENCY)
         self.due("b", ORIGIN_CONCURRENCY)
         self.rounds(20)
@@ -120,7 +120,7 @@ class RoomTests(RoundsTestCase):
         self.assertEqual(settled, [12, 24, 30, 30])
 
     def test_stopping_settles_all_of_them(self) -> None:
-        self.patch(delivery, "SETTLED", 3)
+        self.patch(worker, "SETTLED", 3)
         self.due("a", 8)
         self.rounds()
         stopping = self.stop(10)
@@ -221,7 +221,7 @@ class FaultTests(RoundsTestCase):
         Let no outcome of these classes be written down for the origin C{poison}; the function
         that ends it.
         """
-        settle = outcomes.settle
+        settle = outbox_settle.settle
 
         def broken(tx: Tx, node: str, claim: Claim, outcome: Outcome, retry: Retry) -> str | None:
             state = settle(tx, node, claim, outcome, retry)
@@ -229,7 +229,7 @@ class FaultTests(RoundsTestCase):
                 raise ValueError("cannot be settled")
             return state
 
-        patch = self.patch(outcomes, "settle", broken)
+        patch = self.patch(outbox_settle, "settle", broken)
         return lambda: patch.restore()
 
     def flush(self) -> int:
@@ -272,7 +272,7 @@ class FaultTests(RoundsTestCase):
         self.assertEqual(sorted(self.states()), ["delivered", "sending"])
         self.assertEqual((len(self.sender.sent), self.flush()), (2, 2))
         repair()
-        self.write(self.box, outbox.release)
+        self.write(self.box, outbox_claim.release)
         self.pump(60)
         self.assertEqual(self.states(), ["delivered"] * 2)
 
@@ -284,7 +284,7 @@ class FaultTests(RoundsTestCase):
         def broken(tx: Tx, *args: object) -> list[Claim]:
             raise ValueError("cannot be claimed")
 
-        patch = self.patch(outbox, "claim", broken)
+        patch = self.patch(outbox_claim, "claim", broken)
         self.end_all()
         self.due("b")
         self.pump(5.5 * RETRY_SLEEP, step=0.25)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from statusjob.jobs import CANCELLED, DEADLINE_EXCEEDED, DEMO_KIND, SIMULATED, WORKER_LOST
 from statusjob.pace.durations import REMEMBERED
-from statusjob.server import forecast
-from statusjob.server.forecast import INTERVAL, REST
+from statusjob.server.forecast import learner
+from statusjob.server.forecast.learner import INTERVAL, REST
 from statusjob.server.store.lanes import HeldLane
 from tests.forecasting import LONG, TURN, ForecastTestCase
 
@@ -54,7 +54,7 @@ class LearningTests(ForecastTestCase):
         self.assert_learned()
 
     def test_the_kind_that_was_longest_unused_is_forgotten(self) -> None:
-        self.patch(forecast, "KINDS", 2)
+        self.patch(learner, "KINDS", 2)
         for kind in ("a", "b"):
             self.learn(kind)
         # To ask is to use.
@@ -177,7 +177,7 @@ class MakingTests(ForecastTestCase):
         self.make()
 
     def test_a_kind_that_is_forgotten_before_its_turn_leaves_nothing(self) -> None:
-        self.patch(forecast, "KINDS", 1)
+        self.patch(learner, "KINDS", 1)
         self.learn("a")
         self.ask("a")
         self.learn("b")

@@ -9,8 +9,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from statusjob.jobs import CANCELLED, Job, JobError, Status
-from statusjob.server import forecast
-from statusjob.server.forecast import ESTIMATES
+from statusjob.server.forecast import learner
+from statusjob.server.forecast.learner import ESTIMATES
 from tests.forecasting import LONG, ForecastTestCase
 
 
@@ -80,7 +80,7 @@ class UseTests(EstimateTests):
         self.assertNotEqual(self.told(later), self.told(fresh))
 
     def test_one_that_is_not_remembered_counts_from_the_last_report(self) -> None:
-        self.patch(forecast, "ESTIMATED_LIMIT", 0)
+        self.patch(learner, "ESTIMATED_LIMIT", 0)
         now = self.its_core.now()
         job = self.say(self.pending(age=60), eta=100)
         self.clock.advance(90)
@@ -152,7 +152,7 @@ class LearningTests(EstimateTests):
             self.assertGreaterEqual(ages[-1], reports * 3 / 4)
 
     def test_the_jobs_whose_etas_are_remembered_are_bounded(self) -> None:
-        self.patch(forecast, "ESTIMATED_LIMIT", 3)
+        self.patch(learner, "ESTIMATED_LIMIT", 3)
         jobs = [self.say(self.pending(), eta=100) for _ in range(5)]
         self.clock.advance(50)
         for job in jobs:

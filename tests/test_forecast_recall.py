@@ -8,10 +8,10 @@ from twisted.internet.defer import fail
 
 from statusjob.jobs import CANCELLED, SIMULATED, Job, Status
 from statusjob.pace.durations import REMEMBERED
-from statusjob.server import forecast
 from statusjob.server.alarms import RETRY_SLEEP
-from statusjob.server.forecast import PAGE
-from statusjob.server.store import Row, StoreBusy, Tx, history
+from statusjob.server.forecast import learner
+from statusjob.server.forecast.learner import PAGE
+from statusjob.server.store import Row, StoreBusy, Tx, past_durations
 from statusjob.server.store.lanes import HeldLane
 from tests.forecasting import LONG, TURN, ForecastTestCase
 from tests.memory import Core, CoreTestCase
@@ -86,7 +86,7 @@ class RecallTests(StoredTestCase):
             self.assert_learned(kind)
 
     def test_only_the_last_jobs_are_in_order(self) -> None:
-        self.patch(forecast, "REMEMBERED", 2 * PAGE)
+        self.patch(learner, "REMEMBERED", 2 * PAGE)
         self.store(3 * PAGE, duration=1)
         self.store(PAGE, duration=2)
         self.store(PAGE // 2, duration=3, result="error", code="disk-full")
@@ -139,7 +139,7 @@ class RecallTests(StoredTestCase):
         self.assert_learned()
 
     def test_no_more_kinds_are_recalled_than_remembered(self) -> None:
-        self.patch(forecast, "KINDS", 3)
+        self.patch(learner, "KINDS", 3)
         for kind in ("a", "c", "d", "e", "f"):
             self.store(50, kind)
         self.store(5, "b", result="pending")
@@ -150,7 +150,7 @@ class RecallTests(StoredTestCase):
         )
 
     def test_a_kind_that_is_recalled_displaces_none_that_is_in_use(self) -> None:
-        self.patch(forecast, "KINDS", 2)
+        self.patch(learner, "KINDS", 2)
         for kind in ("a", "b"):
             self.store(50, kind)
         self.begin(self.its_core)
@@ -160,7 +160,7 @@ class RecallTests(StoredTestCase):
         self.assertEqual([bool(self.durations(kind)) for kind in "abyz"], [0, 0, 1, 1])
 
     def test_of_kinds_that_are_in_use_and_others_the_others_go_first(self) -> None:
-        self.patch(forecast, "KINDS", 3)
+        self.patch(learner, "KINDS", 3)
         for kind in ("a", "b"):
             self.store(50, kind)
         self.begin(self.its_core)
@@ -187,14 +187,14 @@ class ReadTests(StoredTestCase):
 
     def test_in_short_reads_of_a_bounded_number(self) -> None:
         rows: list[int] = []
-        ended = history.ended
+        ended = past_durations.ended
 
         def counted(*args: Any, **given: Any) -> list[Job]:
             page = ended(*args, **given)
             rows.append(len(page))
             return page
 
-        self.patch(history, "ended", counted)
+        self.patch(past_durations, "ended", counted)
         self.begin(self.its_core)
         while self.lane.held:
             self.assertEqual(self.lane.held, 1)
@@ -249,9 +249,9 @@ class IndexTests(CoreTestCase):
                     self.all(sql, **values)
 
             explaining = cast(Tx, Explaining())
-            history.next_kind(explaining, "a")
+            past_durations.next_kind(explaining, "a")
             for before in (None, "x"):
-                history.ended(explaining, "a", Status.COMPLETED, before=before, limit=1)
+                past_durations.ended(explaining, "a", Status.COMPLETED, before=before, limit=1)
 
         self.successResultOf(core.store.read(explained))
         self.assertEqual(len(seen), 3, seen)

@@ -9,8 +9,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from statusjob.contract.codec import BODY_LIMIT
-from statusjob.server import front
-from statusjob.server.front import (
+from statusjob.server.site import channels
+from statusjob.server.site.channels import (
     IDLE_SECONDS,
     LINGER_LIMIT,
     LINGER_SECONDS,
@@ -254,7 +254,7 @@ class ConnectionLimitTests(FrontTestCase):
     """There are only so many connections."""
 
     def test_one_too_many_is_not_accepted_until_another_ends(self) -> None:
-        self.patch(front, "CONNECTION_LIMIT", 2)
+        self.patch(channels, "CONNECTION_LIMIT", 2)
         first, _ = self.connect(), self.connect()
         self.assertIsNone(self.site.buildProtocol(None))
         first.hang_up()

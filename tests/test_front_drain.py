@@ -8,8 +8,8 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 
-from statusjob.server.forecast import REST
-from statusjob.server.front import LINGER_SECONDS
+from statusjob.server.forecast.learner import REST
+from statusjob.server.site.channels import LINGER_SECONDS
 from statusjob.server.store.lanes import HeldLane
 from tests.connections import Connection
 from tests.support import EPOCH, FakeServer, ServerTestCase, directory

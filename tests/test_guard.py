@@ -19,8 +19,8 @@ from zope.interface.verify import verifyObject
 
 from statusjob.client.http.exchange import ExchangeFailed
 from statusjob.contract.codec import BadInput
-from statusjob.server import guard
-from statusjob.server.guard import (
+from statusjob.server.delivery import guard
+from statusjob.server.delivery.guard import (
     ADDRESSES,
     CHECK_DEADLINE,
     CONNECT_TIMEOUT,
@@ -29,8 +29,8 @@ from statusjob.server.guard import (
     GuardedEndpoints,
     permits,
 )
-from statusjob.server.posting import DEADLINE, Answer, Poster, Target
-from statusjob.server.resolving import Resolver
+from statusjob.server.delivery.poster import DEADLINE, Answer, Poster, Target
+from statusjob.server.delivery.resolver import Resolver
 from statusjob.server.settings import Network
 from tests.support import PUBLIC
 

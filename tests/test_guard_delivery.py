@@ -23,12 +23,12 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from statusjob.contract.codec import BadInput
-from statusjob.server.guard import AddressNotAllowed, Guard, GuardedEndpoints
-from statusjob.server.posting import DEADLINE, Poster
-from statusjob.server.registrations import Registrations, origin_of
-from statusjob.server.resolving import LookupThreads, Resolver, system_addresses
-from statusjob.server.sender import Sender
-from statusjob.server.store.outcomes import Outcome
+from statusjob.server.delivery.attempt import Sender
+from statusjob.server.delivery.guard import AddressNotAllowed, Guard, GuardedEndpoints
+from statusjob.server.delivery.poster import DEADLINE, Poster
+from statusjob.server.delivery.resolver import LookupThreads, Resolver, system_addresses
+from statusjob.server.store.outbox_settle import Outcome
+from statusjob.server.webhooks.registry import Registrations, origin_of
 from statusjob.testing import self_signed_options
 from tests.memory import Core, a_claim, hook, new_job
 from tests.sockets import SocketTestCase, reactor

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from statusjob.jobs import EventType, Job, Status
-from statusjob.server.lifecycle import EXPIRY_BATCH
-from statusjob.server.store import Tx, ledger
+from statusjob.server.jobs.lifecycle import EXPIRY_BATCH
+from statusjob.server.store import Tx, jobs
 from tests.memory import URL, Core, CoreTestCase, hook, new_job, said
 from tests.support import EPOCH
 
@@ -26,13 +26,13 @@ class TimelineTests(CoreTestCase):
     def test_up_to_its_bound_every_event_is_kept(self) -> None:
         core = self.core()
         job = self.create(core)
-        self.report_times(core, job, ledger.EVENTS_LIMIT - 1)
+        self.report_times(core, job, jobs.EVENTS_LIMIT - 1)
         self.assertEqual(self.versions(core, job), list(range(1, 101)))
 
     def test_beyond_it_exactly_the_newest_are(self) -> None:
         core = self.core()
         job, other = self.create(core), self.create(core)
-        self.report_times(core, job, ledger.EVENTS_LIMIT)
+        self.report_times(core, job, jobs.EVENTS_LIMIT)
         self.assertEqual(self.versions(core, job), list(range(2, 102)))
         self.report(core, job, COMPLETED)
         self.assertEqual(self.versions(core, job), list(range(3, 103)))
@@ -129,18 +129,18 @@ class DueTests(CoreTestCase):
 
     def test_the_earliest_come_first_and_no_more_than_asked_for(self) -> None:
         core = self.core()
-        jobs = [self.create(core, b'{"deadline":%d}' % deadline) for deadline in (3, 1, 2, 9)]
+        created = [self.create(core, b'{"deadline":%d}' % deadline) for deadline in (3, 1, 2, 9)]
         core.clock.advance(5)
 
         def work(tx: Tx) -> tuple[list[str], float | None]:
-            return [row["id"] for row in ledger.due(tx, 2)], ledger.next_due(tx)
+            return [row["id"] for row in jobs.due(tx, 2)], jobs.next_due(tx)
 
-        self.assertEqual(self.write(core, work), ([jobs[1].id, jobs[2].id], EPOCH + 1))
+        self.assertEqual(self.write(core, work), ([created[1].id, created[2].id], EPOCH + 1))
 
     def test_a_job_that_waits_for_nothing_has_no_alarm(self) -> None:
         core = self.core()
         self.create(core, b'{"heartbeat":5}')
-        self.assertIsNone(self.write(core, ledger.next_due))
+        self.assertIsNone(self.write(core, jobs.next_due))
 
     def test_looking_for_what_is_due_needs_no_scan(self) -> None:
         core = self.core()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from statusjob.jobs import CANCELLED, FAILED, Job, JobError, Status
-from statusjob.server import registrations
 from statusjob.server.feed import jobs_of
-from statusjob.server.lifecycle import JobFinished, KeyReused, VersionMismatch
-from statusjob.server.registrations import UnknownJob, WebhookConflict
+from statusjob.server.jobs.lifecycle import JobFinished, KeyReused, VersionMismatch
 from statusjob.server.store.lanes import HeldLane
+from statusjob.server.webhooks import registry
+from statusjob.server.webhooks.registry import UnknownJob, WebhookConflict
 from tests.memory import Core, CoreTestCase, new_job, said
 
 COMPLETED = b'{"result":"completed","output":{"frames":7},"message":"done"}'
@@ -236,7 +236,7 @@ class KeyTests(CoreTestCase):
     def test_a_job_whose_webhook_is_refused_is_not_created(self) -> None:
         core = self.core()
         self.create(core, self.BODY)
-        self.patch(registrations, "ORIGIN_LIMIT", 1)
+        self.patch(registry, "ORIGIN_LIMIT", 1)
         self.failureResultOf(core.lifecycle.create(new_job(self.BODY)), WebhookConflict)
         self.assertEqual(self.column(core, "SELECT COUNT(*) FROM jobs"), [1])
         self.assertEqual(len(core.heard), 1)

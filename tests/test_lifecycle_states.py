@@ -21,8 +21,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from statusjob.contract.codec import ErrorReport, NewJob, Report
 from statusjob.jobs import CANCELLED, DEADLINE_EXCEEDED, FAILED, WORKER_LOST, Job, JobError, Status
 from statusjob.server.feed import jobs_of
-from statusjob.server.lifecycle import JobFinished
-from statusjob.server.store.ledger import EVENTS_LIMIT
+from statusjob.server.jobs.lifecycle import JobFinished
+from statusjob.server.store.jobs import EVENTS_LIMIT
 from tests.memory import Core
 
 #: One event of a timeline: version, result, progress, message.

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from msgspec import json
 
 from statusjob.jobs import EventType, Job
-from statusjob.server.store import outbox, outcomes
-from statusjob.server.store.outbox import PROGRESS_INTERVAL, Claim
-from statusjob.server.store.outcomes import Outcome, Retry
+from statusjob.server.store import outbox_claim, outbox_settle
+from statusjob.server.store.outbox_claim import PROGRESS_INTERVAL, Claim
+from statusjob.server.store.outbox_settle import Outcome, Retry
 from tests.memory import URL, Core, CoreTestCase, hook
 from tests.support import EPOCH
 
@@ -53,7 +53,7 @@ class OutboxTestCase(CoreTestCase):
             self.say(COMPLETED, job)
 
     def claim(self, limit: int = 100, node: str = NODE) -> list[Claim]:
-        return self.write(self.box, lambda tx: outbox.claim(tx, node, limit, limit))
+        return self.write(self.box, lambda tx: outbox_claim.claim(tx, node, limit, limit))
 
     def settle(
         self,
@@ -76,7 +76,7 @@ class OutboxTestCase(CoreTestCase):
         else:
             what = Outcome(outcome, 200 if outcome == "ok" else None, **more)
         retry = Retry(wait=wait or 0, exhausted=wait is None, lifetime=LIFETIME, u=u)
-        return self.write(self.box, lambda tx: outcomes.settle(tx, node, claim, what, retry))
+        return self.write(self.box, lambda tx: outbox_settle.settle(tx, node, claim, what, retry))
 
     def slots(self, core: Core | None = None) -> list[Slot]:
         """The deliveries, the oldest version first; due times are seconds since the start."""

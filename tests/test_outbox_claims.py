@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statusjob.server.store import outbox
+from statusjob.server.store import outbox_claim
 from statusjob.server.store.origins import CONCURRENCY as ORIGIN_CONCURRENCY
 from tests.memory import SECRET, URL, a_claim
 from tests.support import EPOCH
@@ -40,11 +40,13 @@ class ClaimTests(OutboxTestCase):
     def test_of_what_is_taken_only_so_much_is_for_the_busy(self) -> None:
         for origin in ("a.example", "b.example", "c.example"):
             self.due(origin, 5)
-        first = self.write(self.box, lambda tx: outbox.claim(tx, NODE, 100, 4))
+        first = self.write(self.box, lambda tx: outbox_claim.claim(tx, NODE, 100, 4))
         # One for each that has nothing under way, and four more.
         self.assertEqual(len(first), 3 + 4)
-        self.assertEqual(len(self.write(self.box, lambda tx: outbox.claim(tx, NODE, 100, 3))), 3)
-        self.assertEqual(self.write(self.box, lambda tx: outbox.claim(tx, NODE, 100, 0)), [])
+        self.assertEqual(
+            len(self.write(self.box, lambda tx: outbox_claim.claim(tx, NODE, 100, 3))), 3
+        )
+        self.assertEqual(self.write(self.box, lambda tx: outbox_claim.claim(tx, NODE, 100, 0)), [])
 
     def test_the_origin_that_waited_longest_comes_first(self) -> None:
         self.due("a.example", 3)
@@ -68,9 +70,9 @@ class ClaimTests(OutboxTestCase):
         self.due("a.example", 1)
         (claim,) = self.claim()
         self.settle(claim, "http", wait=7)
-        self.assertEqual(self.write(self.box, outbox.next_due), EPOCH + 7)
+        self.assertEqual(self.write(self.box, outbox_claim.next_due), EPOCH + 7)
         self.box.clock.advance(7)
-        self.assertIsNone(self.write(self.box, outbox.next_due))
+        self.assertIsNone(self.write(self.box, outbox_claim.next_due))
         self.assertEqual([claim.attempt for claim in self.claim()], [2])
 
 
@@ -94,7 +96,7 @@ class SettleTests(OutboxTestCase):
         self.assertEqual(self.slots(), [Slot("pending", 2, 1, 5)])
 
     def test_whoever_lost_a_delivery_cannot_settle_it(self) -> None:
-        self.write(self.box, outbox.release)
+        self.write(self.box, outbox_claim.release)
         (second,) = self.claim()
         self.settle(second, "http", 5)
         self.assertIsNone(self.settle(second))
@@ -119,7 +121,7 @@ class SettleTests(OutboxTestCase):
 
     def test_a_crash_does_not_count_as_an_attempt(self) -> None:
         for _ in range(5):
-            self.write(self.box, outbox.release)
+            self.write(self.box, outbox_claim.release)
             self.assertEqual(self.slots(), [Slot("pending", 2, 0, 0)])
             (again,) = self.claim()
             self.assertEqual((again.id, again.attempt), (self.first.id, 1))
@@ -134,5 +136,5 @@ class SettleTests(OutboxTestCase):
         self.claim()
         self.say(COMPLETED, job)
         self.settle(self.first)
-        self.write(self.box, outbox.release)
+        self.write(self.box, outbox_claim.release)
         self.assertEqual([self.version(claim) for claim in self.claim()], [3])

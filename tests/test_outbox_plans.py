@@ -8,9 +8,9 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred
 
 from statusjob.contract.webhooks import NewScopedWebhook, WebhookChange
-from statusjob.server.deliveries import Deliveries
-from statusjob.server.store import Row, Tx, Update, origins, outbox
-from statusjob.server.store.deliveries import DeliveryState
+from statusjob.server.store import Row, Tx, Update, origins, outbox_claim
+from statusjob.server.store.delivery_log import DeliveryState
+from statusjob.server.webhooks.redelivery import Deliveries
 from tests.memory import URL
 from tests.test_outbox import ALL, COMPLETED, OutboxTestCase
 
@@ -97,8 +97,8 @@ class PlanTests(OutboxTestCase):
         self.claim(node="other")
         self.box.clock.advance(100)
         self.claim(node="third")
-        self.write(self.box, outbox.release)
-        self.write(self.box, outbox.next_due)
+        self.write(self.box, outbox_claim.release)
+        self.write(self.box, outbox_claim.next_due)
         for enabled in (False, True):
             changing = self.box.registrations.change(wide, WebhookChange(enabled=enabled))
             self.successResultOf(changing)

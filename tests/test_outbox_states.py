@@ -23,13 +23,13 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.contract.webhooks import NewScopedWebhook, WebhookChange
-from statusjob.server.deliveries import Deliveries, UnknownDelivery
-from statusjob.server.lifecycle import JobFinished
-from statusjob.server.registrations import UnknownWebhook, WebhookConflict
-from statusjob.server.store import Row, Tx, outbox, outcomes
-from statusjob.server.store.outbox import LEASE, Claim
-from statusjob.server.store.outcomes import Outcome, Retry
+from statusjob.server.jobs.lifecycle import JobFinished
+from statusjob.server.store import Row, Tx, outbox_claim, outbox_settle
+from statusjob.server.store.outbox_claim import LEASE, Claim
+from statusjob.server.store.outbox_settle import Outcome, Retry
 from statusjob.server.store.webhooks import concerned, forget_origins, forget_removed
+from statusjob.server.webhooks.redelivery import Deliveries, UnknownDelivery
+from statusjob.server.webhooks.registry import UnknownWebhook, WebhookConflict
 from tests.memory import Core, hook, new_job, said
 from tests.test_outbox import ALL
 
@@ -149,7 +149,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def claim(self, node: str, room: int, shared: int, after: float) -> None:
         self.core.clock.advance(after)
         name = f"{node}{self.generation}"
-        claims = self.write(lambda tx: outbox.claim(tx, name, room, shared))
+        claims = self.write(lambda tx: outbox_claim.claim(tx, name, room, shared))
         assert len(claims) <= room
         for claim in claims:
             if claim.id in self.under_way:
@@ -180,7 +180,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     def settled(self, name: str, claim: Claim, outcome: Outcome, wait: float) -> str | None:
         retry = Retry(wait=wait, exhausted=claim.attempt >= ATTEMPTS, lifetime=2000, u=0.5)
-        return self.write(lambda tx: outcomes.settle(tx, name, claim, outcome, retry))
+        return self.write(lambda tx: outbox_settle.settle(tx, name, claim, outcome, retry))
 
     def is_ours(self, name: str, claim: Claim) -> bool:
         return bool(
@@ -199,7 +199,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        self.write(outbox.release)
+        self.write(outbox_claim.release)
         self.generation += 1
         self.lost += self.under_way.values()
         self.under_way.clear()

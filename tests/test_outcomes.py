@@ -6,11 +6,11 @@ from typing import Any
 
 from statusjob.contract.webhooks import NewScopedWebhook, WebhookChange
 from statusjob.jobs import TEST_EVENT
-from statusjob.server.deliveries import Deliveries
-from statusjob.server.store import outbox, outcomes, webhooks
+from statusjob.server.store import outbox_claim, outbox_settle, webhooks
 from statusjob.server.store.origins import OPEN_AFTER
-from statusjob.server.store.outbox import Claim
+from statusjob.server.store.outbox_claim import Claim
 from statusjob.server.store.webhooks import FAILING_LIMIT
+from statusjob.server.webhooks.redelivery import Deliveries
 from tests.memory import URL
 from tests.test_outbox import ALL, COMPLETED, LIFETIME, OutboxTestCase
 
@@ -202,7 +202,7 @@ class DisabledMeanwhileTests(OutcomeTestCase):
         self.assertEqual(self.settle(self.sending), "delivered")
 
     def test_after_a_crash_it_is_dead(self) -> None:
-        self.write(self.box, outbox.release)
+        self.write(self.box, outbox_claim.release)
         self.assertEqual(self.fates(), [("dead", "the webhook was disabled: by request")])
         self.assertEqual(self.claim(), [])
 
@@ -210,7 +210,7 @@ class DisabledMeanwhileTests(OutcomeTestCase):
         self.settle(self.sending)
         self.send_test(self.webhook_id)
         self.claim()
-        self.write(self.box, outbox.release)
+        self.write(self.box, outbox_claim.release)
         self.assertEqual(self.one().type, TEST_EVENT)
 
 
@@ -280,7 +280,7 @@ class ExpiryTests(OutcomeTestCase):
         self.assertEqual({state for state, _ in self.fates()}, {"pending"})
 
     def test_only_so_much_is_given_up_at_once(self) -> None:
-        self.patch(outcomes, "EXPIRY_BATCH", 2)
+        self.patch(outbox_settle, "EXPIRY_BATCH", 2)
         self.due(A, 8)
         self.box.clock.advance(2 * LIFETIME)
         self.execute(self.box, "UPDATE origins SET failures = 4")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from statusjob.server.store.deliveries import ATTEMPTS_SHOWN, attempts
+from statusjob.server.store.delivery_log import ATTEMPTS_SHOWN, attempts
 from tests.test_outbox import ALL, COMPLETED
 from tests.test_outcomes import OutcomeTestCase
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.pace.bounds import RETRY_AFTER_LIMIT
-from statusjob.server.outlook import STRETCH, Estimate, Estimated, Outlook, R
+from statusjob.server.forecast.outlook import STRETCH, Estimate, Estimated, Outlook, R
 
 #: From a job's age and the time that is left to what its worker says is left (in seconds).
 Expects = Callable[[float, float], float]

@@ -19,9 +19,9 @@ from twisted.internet.protocol import Factory, Protocol, ServerFactory
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from statusjob.server import ports
-from statusjob.server.ports import BACKLOG, CannotListen, allow_files, describe, listen
 from statusjob.server.settings import Settings, resolve
+from statusjob.server.site import ports
+from statusjob.server.site.ports import BACKLOG, CannotListen, allow_files, describe, listen
 from tests.support import directory
 
 reactor: Any = _reactor

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.client.http.exchange import ExchangeFailed
-from statusjob.server.posting import (
+from statusjob.server.delivery.poster import (
     BODY_GRACE,
     BODY_LIMIT,
     DEADLINE,

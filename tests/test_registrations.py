@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from statusjob.contract import signing
 from statusjob.contract.codec import URL_LIMIT, BadInput
 from statusjob.jobs import EventType
-from statusjob.server import registrations
-from statusjob.server.registrations import Registered, UnknownJob, WebhookConflict, origin_of
+from statusjob.server.webhooks import registry
+from statusjob.server.webhooks.registry import Registered, UnknownJob, WebhookConflict, origin_of
 from tests.memory import SECRET, URL, CoreTestCase, hook
 
 OTHER_SECRET = signing.new_secret(b"x" * 32)
@@ -138,7 +138,7 @@ class RegisterTests(CoreTestCase):
         self.failureResultOf(self.box.registrations.unregister("nobody", URL), UnknownJob)
 
     def test_a_job_has_a_bounded_number(self) -> None:
-        for i in range(registrations.JOB_LIMIT):
+        for i in range(registry.JOB_LIMIT):
             self.register(f"http://r{i}.example/")
         self.assertIn("20 webhooks for this job", self.refusal())
         self.register("http://r0.example/")
@@ -146,8 +146,8 @@ class RegisterTests(CoreTestCase):
         self.register()
 
     def test_an_origin_and_all_together_have_bounds_too(self) -> None:
-        self.patch(registrations, "ORIGIN_LIMIT", 2)
-        self.patch(registrations, "TOTAL_LIMIT", 3)
+        self.patch(registry, "ORIGIN_LIMIT", 2)
+        self.patch(registry, "TOTAL_LIMIT", 3)
         self.register(URL + "1")
         self.job = self.create(self.box)
         self.register(URL + "2")

@@ -15,8 +15,8 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from statusjob.client.http.exchange import ExchangeFailed
-from statusjob.server import resolving
-from statusjob.server.resolving import (
+from statusjob.server.delivery import resolver
+from statusjob.server.delivery.resolver import (
     DOUBTFUL_LOOKUPS,
     LOOKUPS,
     LookupThreads,
@@ -172,7 +172,7 @@ class ResolverTests(SynchronousTestCase):
         self.successResultOf(third)
 
     def test_only_so_many_may_wait(self) -> None:
-        self.patch(resolving, "WAITERS", 3)
+        self.patch(resolver, "WAITERS", 3)
         asked = self.ask("a.example", "a.example", "b.example")
         (refused,) = self.ask("c.example")
         self.assert_unknown(refused)
@@ -183,7 +183,7 @@ class ResolverTests(SynchronousTestCase):
         self.assert_unknown(self.ask("c.example")[0])
 
     def test_only_so_many_good_names_are_remembered_those_used_last(self) -> None:
-        self.patch(resolving, "GOOD_NAMES", 2)
+        self.patch(resolver, "GOOD_NAMES", 2)
         for name in ("a.example", "b.example", "a.example", "c.example"):
             self.make_good(name)
         self.fill("hangs", LOOKUPS)
@@ -199,8 +199,8 @@ class ResolverTests(SynchronousTestCase):
         self, steps: list[tuple[str, int]]
     ) -> None:
         self.setUp()
-        self.patch(resolving, "LOOKUPS", 3)
-        self.patch(resolving, "DOUBTFUL_LOOKUPS", 2)
+        self.patch(resolver, "LOOKUPS", 3)
+        self.patch(resolver, "DOUBTFUL_LOOKUPS", 2)
         waiting: list[Deferred[Any]] = []
         for step, n in steps:
             running = list(self.running)
@@ -296,7 +296,7 @@ class ExitTests(SynchronousTestCase):
         program = (
             "import threading\n"
             "from twisted.internet import reactor\n"
-            "from statusjob.server.resolving import LookupThreads\n"
+            "from statusjob.server.delivery.resolver import LookupThreads\n"
             "def hang(name):\n"
             "    reactor.callFromThread(reactor.stop)\n"
             "    threading.Event().wait()\n"

@@ -22,13 +22,13 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 
 from statusjob.contract.codec import BadInput
-from statusjob.server.delivery import Delivery
-from statusjob.server.guard import Guard, GuardedEndpoints
-from statusjob.server.posting import DEADLINE, Connect, Poster
-from statusjob.server.registrations import origin_of
-from statusjob.server.resolving import Resolver
-from statusjob.server.sender import Sender
-from statusjob.server.store.outcomes import Outcome
+from statusjob.server.delivery.attempt import Sender
+from statusjob.server.delivery.guard import Guard, GuardedEndpoints
+from statusjob.server.delivery.poster import DEADLINE, Connect, Poster
+from statusjob.server.delivery.resolver import Resolver
+from statusjob.server.delivery.worker import Delivery
+from statusjob.server.store.outbox_settle import Outcome
+from statusjob.server.webhooks.registry import origin_of
 from tests.memory import SECRET, URL, Core, a_claim, hook, new_job, said
 from tests.sockets import SocketTestCase, reactor
 from tests.support import EPOCH, PUBLIC

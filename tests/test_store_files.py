@@ -14,7 +14,7 @@ from twisted.trial.unittest import TestCase
 
 from statusjob.contract.codec import Report
 from statusjob.server.feed import Feed, jobs_of
-from statusjob.server.lifecycle import Lifecycle
+from statusjob.server.jobs.lifecycle import Lifecycle
 from statusjob.server.store import StoreUnusable
 from statusjob.server.store.lanes import InlineLane, ThreadLane
 from statusjob.server.store.sqlite import SQLiteStore

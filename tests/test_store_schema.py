@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from statusjob.jobs import CANCELLED, DEMO_KIND, Job, JobError, Status
-from statusjob.server.store import Row, StoreUnusable, Tx, outbox, schema, webhooks
+from statusjob.server.store import Row, StoreUnusable, Tx, outbox_claim, schema, webhooks
 from statusjob.server.store.schema import MIGRATIONS, Migration
 from tests.memory import SECRET, Core, CoreTestCase
 from tests.support import EPOCH
@@ -43,7 +43,7 @@ class SchemaTestCase(CoreTestCase):
     def open(self, *migrations: Migration) -> Core:
         """Open the database, as a program that knows these migrations on top of ours."""
         self.patch(schema, "MIGRATIONS", (*MIGRATIONS, *migrations))
-        return self.core(path=self.path, prepare=outbox.release)
+        return self.core(path=self.path, prepare=outbox_claim.release)
 
     def close(self, core: Core) -> None:
         core.store.abandon()
@@ -103,7 +103,7 @@ class DumpContract:
                 "sending": ("pending", 0),
             },
         )
-        (claim,) = self.write(core, lambda tx: outbox.claim(tx, "node", 10, 10))
+        (claim,) = self.write(core, lambda tx: outbox_claim.claim(tx, "node", 10, 10))
         self.assertIn(b'"kind":"sending"', claim.body)
 
     def test_its_jobs_go_on(self: Any) -> None:
@@ -129,7 +129,7 @@ class Version1Tests(DumpContract, SchemaTestCase):
     def test_a_secret_that_a_rotation_left_still_signs(self) -> None:
         self.sql("UPDATE webhooks SET old_secret = 'whsec_old', old_secret_until = 2e9")
         core = self.open()
-        (claim,) = self.write(core, lambda tx: outbox.claim(tx, "node", 10, 10))
+        (claim,) = self.write(core, lambda tx: outbox_claim.claim(tx, "node", 10, 10))
         self.assertEqual(claim.secrets, (SECRET, "whsec_old"))
 
 

@@ -18,8 +18,8 @@ from statusjob.contract.codec import NewJob, Report
 from statusjob.jobs import Status
 from statusjob.server.settings import resolve
 from statusjob.server.tap import Server
-from statusjob.server.watchers import Wait
-from statusjob.server.web.streams import Stream
+from statusjob.server.waiting.event_stream import Stream
+from statusjob.server.waiting.watchers import Wait
 from tests.sockets import reactor
 from tests.support import directory
 

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.jobs import DEMO_KIND, Job, Status
 from statusjob.server.store import Update
-from statusjob.server.watchers import (
+from statusjob.server.waiting.watchers import (
     ALL,
     DEMO,
     GRAIN,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from twisted.internet.defer import CancelledError, Deferred
 
 from statusjob.jobs import Job
-from statusjob.server.watchers import GRAIN, TooManyWatchers, Wait
+from statusjob.server.waiting.watchers import GRAIN, TooManyWatchers, Wait
 from tests.test_watchers import WatchersTestCase, state
 
 

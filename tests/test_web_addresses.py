@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from statusjob.server.guard import CHECK_DEADLINE
+from statusjob.server.delivery.guard import CHECK_DEADLINE
 from tests.support import PUBLIC, FakeServer, Reply, ServerTestCase
 
 TOKEN = {"Authorization": "Bearer x"}

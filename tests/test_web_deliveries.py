@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from statusjob.server.posting import DEADLINE
-from statusjob.server.store.deliveries import ATTEMPTS_SHOWN
+from statusjob.server.delivery.poster import DEADLINE
+from statusjob.server.store.delivery_log import ATTEMPTS_SHOWN
 from tests.receivers import BEGINNING, OTHER_URL, SECRET, ReceiverTestCase, status
 
 

@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from statusjob.contract.codec import NewJob, Report
 from statusjob.jobs import job_id
 from statusjob.server.store import StoreBusy
-from statusjob.server.web.watch import JOBS_LIMIT, SNAPSHOT_LIMIT
+from statusjob.server.web.waiting import JOBS_LIMIT, SNAPSHOT_LIMIT
 from tests.connections import Connection, Following
 from tests.following import FollowTestCase
 from tests.support import EPOCH, HeldServerTestCase

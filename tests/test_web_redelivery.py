@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from statusjob.server import deliveries as server_deliveries
-from statusjob.server.store import Tx, deliveries
+from statusjob.server.store import Tx, delivery_log
+from statusjob.server.webhooks import redelivery as server_deliveries
 from tests.receivers import BEGINNING, OTHER_URL, ReceiverTestCase, status
 from tests.support import Reply
 from tests.wires import Sent
@@ -201,7 +201,7 @@ class AllTests(RedeliveryTestCase):
     def test_what_dies_again_meanwhile_is_left(self) -> None:
         self.patch(server_deliveries, "REDELIVERY_BATCH", 2)
         self.die(6)
-        make_due = deliveries.redeliver_dead
+        make_due = delivery_log.redeliver_dead
         counts: list[int] = []
 
         def hopeless(tx: Tx, *given: Any) -> int:
@@ -216,7 +216,7 @@ class AllTests(RedeliveryTestCase):
             )
             return counts[-1]
 
-        self.patch(deliveries, "redeliver_dead", hopeless)
+        self.patch(delivery_log, "redeliver_dead", hopeless)
         self.redelivered(6, failed_since=BEGINNING)
 
     def test_not_while_the_webhook_is_disabled(self) -> None:

@@ -5,8 +5,13 @@ from __future__ import annotations
 from statusjob.contract.codec import NewJob, Report
 from statusjob.jobs import Job
 from statusjob.server.store import Update
-from statusjob.server.watchers import GRAIN
-from statusjob.server.web.streams import BEAT_SECONDS, BEHIND_LIMIT, FRESH_LIMIT, TURN_EVENTS
+from statusjob.server.waiting.event_stream import (
+    BEAT_SECONDS,
+    BEHIND_LIMIT,
+    FRESH_LIMIT,
+    TURN_EVENTS,
+)
+from statusjob.server.waiting.watchers import GRAIN
 from tests.connections import Following
 from tests.following import FollowTestCase
 from tests.support import EPOCH, HeldServerTestCase

@@ -8,7 +8,7 @@ from twisted.internet.defer import fail
 
 from statusjob.contract.codec import NewJob, Report
 from statusjob.server.store import StoreBusy
-from statusjob.server.watchers import GRAIN
+from statusjob.server.waiting.watchers import GRAIN
 from tests.support import HeldServerTestCase, ServerTestCase
 from tests.waiting import Held, WaitTestCase
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from statusjob.jobs import job_id
-from statusjob.server.watchers import GRAIN
+from statusjob.server.waiting.watchers import GRAIN
 from tests.support import EPOCH, ServerTestCase
 from tests.waiting import Held, WaitTestCase
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from statusjob.client.http.answers import read_webhook
 from statusjob.jobs import job_id
-from statusjob.server.posting import DEADLINE
-from statusjob.server.registrations import JOB_LIMIT
+from statusjob.server.delivery.poster import DEADLINE
 from statusjob.server.store import Row
+from statusjob.server.webhooks.registry import JOB_LIMIT
 from tests.support import EPOCH, FakeServer, Reply, ServerTestCase
 
 URL = "http://127.0.0.1:9999/hook"

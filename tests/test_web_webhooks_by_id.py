@@ -7,7 +7,7 @@ from typing import Any
 
 from statusjob.contract.signing import check_secret
 from statusjob.jobs import job_id
-from statusjob.server import registrations
+from statusjob.server.webhooks import registry
 from tests.receivers import NOBODY, OTHER_SECRET, OTHER_URL, SECRET, URL, ReceiverTestCase
 from tests.support import EPOCH
 
@@ -213,28 +213,28 @@ class LimitTests(ReceiverTestCase):
         self.assertEqual(self.post("/webhooks", bodies[0]).code, 200)
 
     def test_for_a_job(self) -> None:
-        self.patch(registrations, "JOB_LIMIT", 3)
+        self.patch(registry, "JOB_LIMIT", 3)
         job = self.create(self.fake)["id"]
         self.fill(3, "for this job", *({"url": f"{OTHER_URL}/{n}", "job": job} for n in range(4)))
         self.hook()
 
     def test_at_an_origin_whatever_the_scope(self) -> None:
-        self.patch(registrations, "ORIGIN_LIMIT", 3)
+        self.patch(registry, "ORIGIN_LIMIT", 3)
         job = self.create(self.fake)["id"]
         scopes: list[dict[str, str]] = [{}, {"kind": "export"}, {"job": job}, {"kind": "import"}]
         self.fill(3, "at this origin", *({"url": OTHER_URL, **scope} for scope in scopes))
         self.hook(URL)
 
     def test_in_all(self) -> None:
-        self.patch(registrations, "TOTAL_LIMIT", 3)
+        self.patch(registry, "TOTAL_LIMIT", 3)
         self.fill(3, "in all", *({"url": f"http://r{n}.example/"} for n in range(4)))
 
     def test_one_that_is_deleted_makes_room(self) -> None:
-        self.patch(registrations, "TOTAL_LIMIT", 1)
+        self.patch(registry, "TOTAL_LIMIT", 1)
         self.ask(self.fake, "DELETE", f"/webhooks/{self.hook()['id']}")
         self.hook(URL)
 
     def test_those_of_jobs_that_have_ended_take_no_room(self) -> None:
-        self.patch(registrations, "TOTAL_LIMIT", 1)
+        self.patch(registry, "TOTAL_LIMIT", 1)
         self.hook(job=self.finish()["id"])
         self.hook(URL)

@@ -6,8 +6,8 @@ from base64 import b64encode
 from typing import Any
 
 from statusjob.contract.signing import check_secret
-from statusjob.server.registrations import SECRETS_LIMIT
 from statusjob.server.store.webhooks import OVERLAP
+from statusjob.server.webhooks.registry import SECRETS_LIMIT
 from tests.receivers import OTHER_SECRET, OTHER_URL, SECRET, ReceiverTestCase, status
 from tests.support import Reply
 

@@ -23,25 +23,25 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from statusjob.server.alarms import Alarm, follow
-from statusjob.server.deliveries import Deliveries
-from statusjob.server.delivery import Delivery
+from statusjob.server.delivery.attempt import Sender
+from statusjob.server.delivery.guard import Guard, GuardedEndpoints
+from statusjob.server.delivery.poster import Poster
+from statusjob.server.delivery.resolver import LookUp, LookupThreads, Resolver
+from statusjob.server.delivery.worker import Delivery
 from statusjob.server.feed import Feed
-from statusjob.server.forecast import Forecast
-from statusjob.server.front import CONNECTION_LIMIT, FrontSite
-from statusjob.server.guard import Guard, GuardedEndpoints
-from statusjob.server.lifecycle import Lifecycle
-from statusjob.server.ports import CannotListen, allow_files, describe, listen
-from statusjob.server.posting import Poster
-from statusjob.server.registrations import Registrations
-from statusjob.server.resolving import LookUp, LookupThreads, Resolver
-from statusjob.server.sender import Sender
+from statusjob.server.forecast.learner import Forecast
+from statusjob.server.jobs.lifecycle import Lifecycle
 from statusjob.server.settings import SETTINGS, BadSetting, Settings, resolve
-from statusjob.server.store import StoreUnusable, Tx, outbox
+from statusjob.server.site.channels import CONNECTION_LIMIT, FrontSite
+from statusjob.server.site.ports import CannotListen, allow_files, describe, listen
+from statusjob.server.store import StoreUnusable, Tx, outbox_claim
 from statusjob.server.store.lanes import Lane, ThreadLane
 from statusjob.server.store.sqlite import SQLiteStore
-from statusjob.server.watchers import Watchers
+from statusjob.server.waiting.watchers import Watchers
 from statusjob.server.web import Api, Door
 from statusjob.server.web.access import Access
+from statusjob.server.webhooks.redelivery import Deliveries
+from statusjob.server.webhooks.registry import Registrations
 
 #: Seconds between two batches of old jobs, so that writers hardly notice.
 EXPIRY_PAUSE = 0.1
@@ -240,7 +240,7 @@ class Server(Service):
         self._log.info("stopped; all that was acknowledged is on disk")
 
     def _prepare(self, tx: Tx) -> None:
-        outbox.release(tx)
+        outbox_claim.release(tx)
         self.lifecycle.begin_demo(tx)
 
     def _expire(self, tx: Tx) -> float | None:

@@ -25,8 +25,8 @@ from statusjob.jobs import Job, Status
 from statusjob.pace.bounds import POLLING_INTERVAL, RETRY_AFTER_LIMIT, Pace
 from statusjob.pace.durations import REMEMBERED, Durations
 from statusjob.server.feed import Feed
-from statusjob.server.forecast import Forecast
-from statusjob.server.outlook import Estimate, Estimated, Outlook
+from statusjob.server.forecast.learner import Forecast
+from statusjob.server.forecast.outlook import Estimate, Estimated, Outlook
 from statusjob.server.store import Update
 from statusjob.server.store.lanes import InlineLane
 from tests.benchmarks.clocked import clocked

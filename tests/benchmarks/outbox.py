@@ -11,16 +11,16 @@ from typing import Any
 from twisted.internet.task import deferLater
 
 from statusjob.jobs import EventType, Job, Status, job_id
-from statusjob.server.delivery import Delivery
+from statusjob.server.delivery.attempt import Sender
+from statusjob.server.delivery.guard import Guard, GuardedEndpoints
+from statusjob.server.delivery.poster import Poster
+from statusjob.server.delivery.resolver import LookupThreads, Resolver
+from statusjob.server.delivery.worker import Delivery
 from statusjob.server.feed import Feed
-from statusjob.server.guard import Guard, GuardedEndpoints
-from statusjob.server.posting import Poster
-from statusjob.server.registrations import origin_of
-from statusjob.server.resolving import LookupThreads, Resolver
-from statusjob.server.sender import Sender
-from statusjob.server.store import Tx, outbox, webhooks
+from statusjob.server.store import Tx, outbox_claim, webhooks
 from statusjob.server.store.lanes import ThreadLane
 from statusjob.server.store.sqlite import SQLiteStore
+from statusjob.server.webhooks.registry import origin_of
 from tests.memory import SECRET
 
 #: Origins at which the sink is reached: loopback addresses.
@@ -107,4 +107,4 @@ def _finish_jobs(tx: Tx, *, begin: int, count: int) -> None:
             kind=job.kind,
             now=tx.now,
         )
-        outbox.fan_out(tx, job, "")
+        outbox_claim.fan_out(tx, job, "")

@@ -25,7 +25,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import react
 
 from statusjob.jobs import Job, job_id
-from statusjob.server.store import Tx, ledger
+from statusjob.server.store import Tx, jobs
 from statusjob.server.store.lanes import ThreadLane
 from statusjob.server.store.sqlite import SQLiteStore, _Transaction
 
@@ -54,16 +54,16 @@ def add_jobs(tx: Tx, count: int) -> list[str]:
     ids = []
     for number in range(count):
         job = Job(id=job_id(tx.now, number), created_at=tx.now, updated_at=tx.now)
-        update = ledger.add(tx, job)
+        update = jobs.add(tx, job)
         assert update is not None
-        ledger.record(tx, update, "")
+        jobs.record(tx, update, "")
         ids.append(job.id)
     return ids
 
 
 def report(job: str, progress: float) -> Callable[[Tx], Job | None]:
     """One report: the job's row, its event, and the look for webhooks."""
-    return lambda tx: ledger.change(tx, job, {"progress": progress}, prefix="", heard=True)
+    return lambda tx: jobs.change(tx, job, {"progress": progress}, prefix="", heard=True)
 
 
 async def measure(write: Write, jobs: list[str]) -> tuple[float, float]:

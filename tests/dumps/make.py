@@ -16,8 +16,8 @@ from twisted.internet.defer import Deferred
 
 from statusjob.contract.webhooks import NewScopedWebhook, WebhookChange
 from statusjob.jobs import Job
-from statusjob.server.store import Tx, outbox, outcomes
-from statusjob.server.store.outcomes import Outcome, Retry
+from statusjob.server.store import Tx, outbox_claim, outbox_settle
+from statusjob.server.store.outbox_settle import Outcome, Retry
 from tests.memory import SECRET, URL, Core, hook, new_job, said
 
 T = TypeVar("T")
@@ -46,9 +46,9 @@ def populate(core: Core) -> None:
     def send(outcome: str, wait: float | None = None) -> None:
         def work(tx: Tx) -> None:
             retry = Retry(wait=wait or 0, exhausted=wait is None, lifetime=0, u=0)
-            for claim in outbox.claim(tx, NODE, 10, 10):
+            for claim in outbox_claim.claim(tx, NODE, 10, 10):
                 status = 200 if outcome == "ok" else None
-                outcomes.settle(tx, NODE, claim, Outcome(outcome, status), retry)
+                outbox_settle.settle(tx, NODE, claim, Outcome(outcome, status), retry)
 
         fired(core.store.write(work))
 
@@ -81,7 +81,7 @@ def populate(core: Core) -> None:
     fired(core.registrations.change(gone["id"], WebhookChange(enabled=False)))
     # As a crash leaves it: claimed, and nothing settled.
     report(create(told % (b"sending", URL.encode(), SECRET.encode())), b'{"result":"completed"}')
-    fired(core.store.write(lambda tx: outbox.claim(tx, NODE, 10, 10)))
+    fired(core.store.write(lambda tx: outbox_claim.claim(tx, NODE, 10, 10)))
 
 
 def main() -> None:

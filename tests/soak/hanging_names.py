@@ -22,7 +22,7 @@ from twisted.internet.task import deferLater, react
 from twisted.names import dns
 from twisted.web.server import Site
 
-from statusjob.server.resolving import LOOKUPS
+from statusjob.server.delivery.resolver import LOOKUPS
 from tests.inbox import Inbox, disordered
 from tests.process import Client, ServerProcess, reactor, start
 from tests.soak.dead_origin import LATENCY_LIMIT

@@ -1,7 +1,7 @@
 """
 Webhooks in SQL: who is registered for what, with which secrets, and whether it still works.
 
-What is to be brought to them is in L{statusjob.server.store.outbox}.
+What is to be brought to them is in L{statusjob.server.store.outbox_claim}.
 """
 
 from __future__ import annotations

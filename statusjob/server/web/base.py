@@ -20,15 +20,15 @@ from twisted.web.http import Request
 
 from statusjob.contract import codec
 from statusjob.jobs import Job, Status
-from statusjob.server.deliveries import Deliveries
-from statusjob.server.forecast import Forecast, Pending
-from statusjob.server.lifecycle import Lifecycle
-from statusjob.server.registrations import Registrations, UnknownJob
+from statusjob.server.forecast.learner import Forecast, Pending
+from statusjob.server.jobs.lifecycle import Lifecycle
 from statusjob.server.store import Store
-from statusjob.server.watchers import Watchers
+from statusjob.server.waiting.event_stream import Events
+from statusjob.server.waiting.watchers import Watchers
 from statusjob.server.web.access import Access, host_of
 from statusjob.server.web.problems import Problem, problem_for
-from statusjob.server.web.streams import Events
+from statusjob.server.webhooks.redelivery import Deliveries
+from statusjob.server.webhooks.registry import Registrations, UnknownJob
 
 T = TypeVar("T")
 

@@ -29,7 +29,7 @@ from statusjob.server.web.base import (
     validators,
     wanted_versions,
 )
-from statusjob.server.web.watch import WatchRoutes
+from statusjob.server.web.waiting import WatchRoutes
 
 
 class _Query(Struct, frozen=True, forbid_unknown_fields=True):

@@ -16,11 +16,11 @@ from twisted.web.http import Request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from statusjob.contract import codec
-from statusjob.server.deliveries import UnknownDelivery
-from statusjob.server.lifecycle import JobFinished, KeyReused, VersionMismatch
-from statusjob.server.registrations import UnknownJob, UnknownWebhook, WebhookConflict
+from statusjob.server.jobs.lifecycle import JobFinished, KeyReused, VersionMismatch
 from statusjob.server.store import StoreUnavailable
-from statusjob.server.watchers import TooManyWatchers
+from statusjob.server.waiting.watchers import TooManyWatchers
+from statusjob.server.webhooks.redelivery import UnknownDelivery
+from statusjob.server.webhooks.registry import UnknownJob, UnknownWebhook, WebhookConflict
 
 #: Longest words about bad input, in characters: they may repeat what was sent.
 DETAIL_LIMIT = 300

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from twisted.web.http import Request
 
 from statusjob.contract import codec, webhooks
-from statusjob.server.store.deliveries import DeliveryState
+from statusjob.server.store.delivery_log import DeliveryState
 from statusjob.server.web.base import (
     Routes,
     app,

@@ -3,7 +3,7 @@ Registrations: who is to be told of which jobs by webhook.
 
 Decides what URL and secret are acceptable and that the same URL is registered
 once a scope; the outbox brings the updates over. What became of deliveries is in
-L{statusjob.server.deliveries}.
+L{statusjob.server.webhooks.redelivery}.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from statusjob.contract import signing
 from statusjob.contract.codec import URL_LIMIT, BadInput, NewWebhook
 from statusjob.contract.webhooks import NewScopedWebhook, WebhookChange
 from statusjob.jobs import Job
-from statusjob.server.store import Row, Store, Tx, Update, ledger, outbox, webhooks
+from statusjob.server.store import Row, Store, Tx, Update, jobs, outbox_claim, webhooks
 
 #: Most webhooks registered for one job, at one origin, in all.
 JOB_LIMIT = 20
@@ -283,7 +283,7 @@ class Registrations:
     def _for_job(self, tx: Tx, job: Job, webhook: NewWebhook) -> Registered:
         registered = register(tx, webhook, job_id=job.id)
         if job.result.terminal and registered.secret is not None:
-            written = outbox.fan_out(tx, job, self._prefix, webhook_id=registered.id)
+            written = outbox_claim.fan_out(tx, job, self._prefix, webhook_id=registered.id)
             tx.announce(Update(job=job, deliveries=written))
         return registered
 
@@ -294,8 +294,8 @@ def find(tx: Tx, job_id: str | None) -> Job:
 
     @raise UnknownJob: if there is none.
     """
-    wanted = ledger.demo_id(tx) if job_id is None else job_id
-    job = None if wanted is None else ledger.find(tx, wanted)
+    wanted = jobs.demo_id(tx) if job_id is None else job_id
+    job = None if wanted is None else jobs.find(tx, wanted)
     if job is None:
         raise UnknownJob
     return job

@@ -17,7 +17,7 @@ from msgspec import json
 
 from statusjob.jobs import DEMO_KIND, Job, JobError, Status
 from statusjob.server.store import Row, Tx, Update
-from statusjob.server.store.outbox import fan_out
+from statusjob.server.store.outbox_claim import fan_out
 
 #: A page of a list ends after this many bytes of what workers wrote; jobs read at a time for it.
 PAGE_BYTES = 512 * 1024

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from statusjob.jobs import TEST_EVENT
 from statusjob.server.store import Row, Tx
-from statusjob.server.store.outbox import new_id
+from statusjob.server.store.outbox_claim import new_id
 
 #: Attempts of one delivery that are shown: the latest.
 ATTEMPTS_SHOWN = 20

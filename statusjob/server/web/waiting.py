@@ -14,10 +14,17 @@ from twisted.web.http import Request
 from twisted.web.resource import Resource
 
 from statusjob.contract import codec
-from statusjob.server.watchers import ALL, TooManyWatchers, Topic, Wait, job_topic, kind_topic
+from statusjob.server.waiting.event_stream import Stream, head
+from statusjob.server.waiting.watchers import (
+    ALL,
+    TooManyWatchers,
+    Topic,
+    Wait,
+    job_topic,
+    kind_topic,
+)
 from statusjob.server.web.base import ANY, Routes, State, app, known_tags, path_job
 from statusjob.server.web.problems import Problem
-from statusjob.server.web.streams import Stream, head
 
 S = TypeVar("S", bound=State)
 

@@ -25,8 +25,8 @@ from statusjob.jobs import DEMO_KIND, Job, Status
 from statusjob.pace.durations import LONGEST, REMEMBERED, lesson
 from statusjob.server.alarms import Alarm
 from statusjob.server.feed import Feed
-from statusjob.server.outlook import Estimate, Estimated, Outlook
-from statusjob.server.store import Store, Update, history
+from statusjob.server.forecast.outlook import Estimate, Estimated, Outlook
+from statusjob.server.store import Store, Update, past_durations
 from statusjob.server.store.lanes import Lane
 
 #: Kinds that are remembered; beyond, the one that was longest unused is forgotten.
@@ -234,7 +234,7 @@ class Forecast:
 
     async def _recall(self, after: str) -> None:
         """Recall how the last jobs of the next kind ended."""
-        name = await self._store.read(lambda tx: history.next_kind(tx, after))
+        name = await self._store.read(lambda tx: past_durations.next_kind(tx, after))
         if name is not None:
             past: list[Job] = []
             for result in (Status.COMPLETED, Status.ERROR):
@@ -249,7 +249,7 @@ class Forecast:
         before: str | None = None
         while len(jobs) < REMEMBERED:
             page = await self._store.read(
-                partial(history.ended, kind=kind, result=result, before=before, limit=PAGE)
+                partial(past_durations.ended, kind=kind, result=result, before=before, limit=PAGE)
             )
             jobs += page
             if len(page) < PAGE:

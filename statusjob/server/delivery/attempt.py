@@ -1,7 +1,7 @@
 """
 Sending: one message, signed and posted, and what is made of the answer.
 
-It decides nothing about when or how often: that is L{statusjob.server.delivery}.
+It decides nothing about when or how often: that is L{statusjob.server.delivery.worker}.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from urllib.parse import unquote_to_bytes
 from statusjob.client.http.exchange import ExchangeFailed
 from statusjob.contract import signing
 from statusjob.pace.bounds import read_date, read_retry_after
-from statusjob.server.posting import Answer, Poster, Target
-from statusjob.server.registrations import origin_of, parse_url
-from statusjob.server.store.outbox import Claim
-from statusjob.server.store.outcomes import Outcome
+from statusjob.server.delivery.poster import Answer, Poster, Target
+from statusjob.server.store.outbox_claim import Claim
+from statusjob.server.store.outbox_settle import Outcome
+from statusjob.server.webhooks.registry import origin_of, parse_url
 
 
 class Sender:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from statusjob.jobs import TEST_EVENT, EventType
 from statusjob.server.store import Tx, origins, webhooks
-from statusjob.server.store.outbox import Claim, forget_bodies
+from statusjob.server.store.outbox_claim import Claim, forget_bodies
 
 #: Deliveries that are given up in one transaction.
 EXPIRY_BATCH = 5_000

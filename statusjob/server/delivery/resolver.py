@@ -5,7 +5,7 @@ The system's resolver blocks for as long as it likes and cannot be interrupted.
 So a name is looked up once at a time, names that did not resolve the last time
 never take every thread, and nobody ever waits for a thread to end. How long an
 answer is worth waiting for is decided by whoever waits; where its addresses
-lead to is judged in L{statusjob.server.guard}.
+lead to is judged in L{statusjob.server.delivery.guard}.
 """
 
 from __future__ import annotations

@@ -23,11 +23,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from statusjob.server.alarms import Alarm
+from statusjob.server.delivery.attempt import Sender
 from statusjob.server.feed import Feed
-from statusjob.server.sender import Sender
-from statusjob.server.store import Store, StoreUnavailable, Tx, Update, outbox, outcomes
-from statusjob.server.store.outbox import Claim
-from statusjob.server.store.outcomes import Outcome, Retry
+from statusjob.server.store import Store, StoreUnavailable, Tx, Update, outbox_claim, outbox_settle
+from statusjob.server.store.outbox_claim import Claim
+from statusjob.server.store.outbox_settle import Outcome, Retry
 
 #: Attempts under way at the same time, at most; how many of them are only for origins that have
 #: none under way; and how many begin, and how many are settled, in one turn of the reactor, which
@@ -144,13 +144,13 @@ class Delivery:
         def work(tx: Tx) -> tuple[list[str | None], list[Claim], float | None]:
             if abs(step) > CLOCK_STEP:
                 # Waits are measured by a clock that was set: they must not become others by that.
-                outbox.shift(tx, step)
+                outbox_claim.shift(tx, step)
             states = [
-                outcomes.settle(tx, self._node, claim, outcome, retry)
+                outbox_settle.settle(tx, self._node, claim, outcome, retry)
                 for claim, outcome, retry in judged
             ]
-            claims = outbox.claim(tx, self._node, room, shared) if room else []
-            return states, claims, outbox.next_due(tx)
+            claims = outbox_claim.claim(tx, self._node, room, shared) if room else []
+            return states, claims, outbox_claim.next_due(tx)
 
         judged = [(claim, outcome, self._retry(claim)) for claim, outcome in over]
         try:
@@ -187,7 +187,7 @@ class Delivery:
         for index, (claim, outcome, retry) in enumerate(judged):
             for what in (outcome, WRONG):
                 settle = partial(
-                    outcomes.settle, node=self._node, claim=claim, outcome=what, retry=retry
+                    outbox_settle.settle, node=self._node, claim=claim, outcome=what, retry=retry
                 )
                 try:
                     await self._store.write(settle)

@@ -25,9 +25,9 @@ from zope.interface import implementer
 
 from statusjob.contract import codec
 from statusjob.jobs import Job
-from statusjob.server.registrations import UnknownJob
 from statusjob.server.store import StoreUnavailable
-from statusjob.server.watchers import Topic, Watchers
+from statusjob.server.waiting.watchers import Topic, Watchers
+from statusjob.server.webhooks.registry import UnknownJob
 
 #: Seconds between two comments that keep a connection from looking idle. A client that has taken
 #: nothing for between one and two of them is too slow.
@@ -140,7 +140,7 @@ class Stream:
 
     def __enter__(self) -> Stream:
         """
-        @raise statusjob.server.watchers.TooManyWatchers: if there is no room.
+        @raise statusjob.server.waiting.watchers.TooManyWatchers: if there is no room.
         """
         self._watchers.enter(self)
         return self

@@ -31,10 +31,10 @@ from statusjob.jobs import (
     job_id,
     simulated_progress,
 )
-from statusjob.server import registrations
-from statusjob.server.registrations import CheckAddress, Registered, UnknownJob
-from statusjob.server.store import Row, Store, Tx, ledger, webhooks
-from statusjob.server.store.ledger import Poll
+from statusjob.server.store import Row, Store, Tx, jobs, webhooks
+from statusjob.server.store.jobs import Poll
+from statusjob.server.webhooks import registry
+from statusjob.server.webhooks.registry import CheckAddress, Registered, UnknownJob
 
 _system_random = SystemRandom().random
 
@@ -114,7 +114,7 @@ class Lifecycle:
         """
         if new.webhook is None:
             return self._store.write(lambda tx: self._create(tx, new, key, key_hash))
-        registrations.check(new.webhook)
+        registry.check(new.webhook)
         return Deferred.fromCoroutine(self._create_checked(new, new.webhook.url, key, key_hash))
 
     def report(
@@ -130,7 +130,7 @@ class Lifecycle:
 
         def work(tx: Tx) -> Job:
             members = _members(report, tx.now)
-            job = ledger.change(
+            job = jobs.change(
                 tx, job_id, members, prefix=self._prefix, versions=versions, heard=True
             )
             return job or _unchanged(tx, job_id, versions, lambda job: _repeats(report, job))
@@ -146,7 +146,7 @@ class Lifecycle:
 
         def work(tx: Tx) -> Job:
             members = _failure(JobError(CANCELLED))
-            job = ledger.change(tx, job_id, members, prefix=self._prefix, versions=versions)
+            job = jobs.change(tx, job_id, members, prefix=self._prefix, versions=versions)
             return job or _unchanged(
                 tx, job_id, versions, lambda job: job.error == JobError(CANCELLED)
             )
@@ -155,7 +155,7 @@ class Lifecycle:
 
     def get(self, job_id: str | None) -> Deferred[Job]:
         """The job, or the demo job for C{None}; fails with L{UnknownJob}."""
-        return self._store.read(lambda tx: registrations.find(tx, job_id))
+        return self._store.read(lambda tx: registry.find(tx, job_id))
 
     def poll(self, job_id: str | None) -> Deferred[Poll]:
         """
@@ -165,7 +165,7 @@ class Lifecycle:
         """
 
         def work(tx: Tx) -> Poll:
-            found = ledger.poll(tx, job_id)
+            found = jobs.poll(tx, job_id)
             if found is None:
                 raise UnknownJob
             return found
@@ -181,20 +181,20 @@ class Lifecycle:
         @return: fires with the page, and whether there are more.
         """
         return self._store.read(
-            lambda tx: ledger.newest(tx, limit=limit, before=before, result=result, kind=kind)
+            lambda tx: jobs.newest(tx, limit=limit, before=before, result=result, kind=kind)
         )
 
     def missing(self, job_ids: Collection[str]) -> Deferred[Sequence[str]]:
         """Those ids of which there is no job."""
-        return self._store.read(lambda tx: ledger.missing(tx, job_ids))
+        return self._store.read(lambda tx: jobs.missing(tx, job_ids))
 
     def ids(self, *, limit: int, kind: str | None) -> Deferred[Sequence[str]]:
         """The ids of jobs, of one kind or all, the newest first."""
-        return self._store.read(lambda tx: ledger.newest_ids(tx, limit=limit, kind=kind))
+        return self._store.read(lambda tx: jobs.newest_ids(tx, limit=limit, kind=kind))
 
     def begin_demo(self, tx: Tx) -> None:
         """Begin the demo job anew; one that an earlier start left pending is forgotten."""
-        ledger.remove_demos(tx, job_id(tx.now, 0))
+        jobs.remove_demos(tx, job_id(tx.now, 0))
         self._add(tx, NewJob(), kind=DEMO_KIND, simulation=Simulation())
 
     def ring(self, tx: Tx) -> float | None:
@@ -203,9 +203,9 @@ class Lifecycle:
 
         @return: when the next one rings: in the past if some are left.
         """
-        for row in ledger.due(tx, ALARM_BATCH):
+        for row in jobs.due(tx, ALARM_BATCH):
             self._alarm(tx, row)
-        return ledger.next_due(tx)
+        return jobs.next_due(tx)
 
     def expire(self, tx: Tx, retention: float) -> bool:
         """
@@ -213,7 +213,7 @@ class Lifecycle:
 
         @return: whether there may be more.
         """
-        gone = ledger.expire(tx, tx.now - retention, EXPIRY_BATCH)
+        gone = jobs.expire(tx, tx.now - retention, EXPIRY_BATCH)
         forgotten = webhooks.forget_removed(tx, EXPIRY_BATCH)
         webhooks.forget_origins(tx, EXPIRY_BATCH)
         webhooks.forget_secrets(tx)
@@ -269,15 +269,15 @@ class Lifecycle:
             rate = self.error_rate if simulation.error_rate is None else simulation.error_rate
             simulated = (delay, Status.ERROR if self._random() < rate else Status.COMPLETED)
             step_at = now + simulated_progress(0, delay)[1]
-        update = ledger.add(
+        update = jobs.add(
             tx, job, key=key, key_hash=key_hash, simulated=simulated, step_at=step_at
         )
         if update is None:
             return None, None
         webhook = None
         if new.webhook is not None:
-            webhook = registrations.register(tx, new.webhook, job_id=job.id)
-        ledger.record(tx, update, self._prefix)
+            webhook = registry.register(tx, new.webhook, job_id=job.id)
+        jobs.record(tx, update, self._prefix)
         return job, webhook
 
     def _alarm(self, tx: Tx, row: Row) -> None:
@@ -302,7 +302,7 @@ class Lifecycle:
                 ends.append((step_at, _simulated_end(row["simulated_result"])))
         if ends:
             _, members = min(ends, key=itemgetter(0))
-        ledger.change(tx, row["id"], members, prefix=self._prefix, step_at=step_at)
+        jobs.change(tx, row["id"], members, prefix=self._prefix, step_at=step_at)
 
 
 def _known(tx: Tx, new: NewJob, key: str, key_hash: str | None) -> Created | None:
@@ -311,7 +311,7 @@ def _known(tx: Tx, new: NewJob, key: str, key_hash: str | None) -> Created | Non
 
     @raise KeyReused: if that was with another body.
     """
-    found = ledger.find_by_key(tx, key)
+    found = jobs.find_by_key(tx, key)
     if found is None:
         return None
     job, hash_then = found
@@ -383,7 +383,7 @@ def _unchanged(
     @param accept: whether a terminal job is just what the change would have made of it.
     @return: the job, if so.
     """
-    job = registrations.find(tx, job_id)
+    job = registry.find(tx, job_id)
     if job.result.terminal and accept(job):
         return job
     if versions and job.version not in versions:

@@ -3,7 +3,7 @@ What past jobs of one kind say about when to ask about the next: the waits behin
 
 Pure. Making an L{Outlook} takes some milliseconds and is done off the reactor;
 from then on it is only looked up, in microseconds. Who remembers the past is
-L{statusjob.server.forecast}'s matter.
+L{statusjob.server.forecast.learner}'s matter.
 
 What is known of a job is how long others of its kind took and, if its worker
 says so, an estimate of the time that is left. How far to trust estimates is

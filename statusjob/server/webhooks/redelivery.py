@@ -1,7 +1,7 @@
 """
 Deliveries, for whoever answers for a receiver: what became of them, a test, once more.
 
-How they are made is L{statusjob.server.delivery}'s matter; what is written here
+How they are made is L{statusjob.server.delivery.worker}'s matter; what is written here
 it hears of by the feed.
 """
 
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from twisted.internet.defer import Deferred
 
 from statusjob.contract.webhooks import webhook_test_payload
-from statusjob.server.registrations import WebhookConflict, known
-from statusjob.server.store import Row, Store, Tx, Update, deliveries
-from statusjob.server.store.deliveries import DeliveryState
+from statusjob.server.store import Row, Store, Tx, Update, delivery_log
+from statusjob.server.store.delivery_log import DeliveryState
+from statusjob.server.webhooks.registry import WebhookConflict, known
 
 #: Deliveries that are made due again in one transaction.
 REDELIVERY_BATCH = 500
@@ -54,8 +54,8 @@ class Deliveries:
 
         def work(tx: Tx) -> Page:
             known(tx, webhook_id)
-            rows = deliveries.page(tx, webhook_id, limit=limit + 1, before=before, state=state)
-            items = [(row, deliveries.attempts(tx, row["id"])) for row in rows[:limit]]
+            rows = delivery_log.page(tx, webhook_id, limit=limit + 1, before=before, state=state)
+            items = [(row, delivery_log.attempts(tx, row["id"])) for row in rows[:limit]]
             return Page(items, len(rows) > limit)
 
         return self._store.read(work)
@@ -71,7 +71,7 @@ class Deliveries:
         def work(tx: Tx) -> str:
             row = known(tx, webhook_id)
             body = webhook_test_payload(row["id"], row["name"], tx.now)
-            delivery_id, new = deliveries.add_test(tx, webhook_id, row["origin_id"], body)
+            delivery_id, new = delivery_log.add_test(tx, webhook_id, row["origin_id"], body)
             tx.announce(Update(deliveries=int(new)))
             return delivery_id
 
@@ -88,10 +88,10 @@ class Deliveries:
 
         def work(tx: Tx) -> int:
             _enabled(tx, webhook_id)
-            state = deliveries.state_of(tx, webhook_id, delivery_id)
+            state = delivery_log.state_of(tx, webhook_id, delivery_id)
             if state is None:
                 raise UnknownDelivery
-            if not deliveries.redeliver(tx, delivery_id):
+            if not delivery_log.redeliver(tx, delivery_id):
                 raise WebhookConflict(
                     "this delivery is being sent"
                     if state == "sending"
@@ -116,7 +116,7 @@ class Deliveries:
         def work(tx: Tx) -> tuple[int, float]:
             _enabled(tx, webhook_id)
             last = tx.now if until is None else until
-            count = deliveries.redeliver_dead(tx, webhook_id, since, last, REDELIVERY_BATCH)
+            count = delivery_log.redeliver_dead(tx, webhook_id, since, last, REDELIVERY_BATCH)
             tx.announce(Update(deliveries=count))
             return count, last
 
