@@ -12,12 +12,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from statusjob import Job, OpenJob, WorkerClient
 from statusjob.client.http.connections import shared_connections
 from statusjob.contract import codec
+from statusjob.contract.jobs import job_to_json
 from tests.fakes import JOB_ID, Answering, FakeServer, a_job, answer, job_body, json_of
 
 
 def late(job: Job) -> Answering:
     """The answer to a report that comes too late."""
-    return answer(409, codec.encode({"detail": "too late", "job": codec.job_to_json(job)}))
+    return answer(409, codec.encode({"detail": "too late", "job": job_to_json(job)}))
 
 
 CANCELLED = late(a_job("error", code="cancelled"))

@@ -20,6 +20,7 @@ from statusjob import CreatedJob, StatusClient
 from statusjob.client.http import answers
 from statusjob.client.watch.history import DurationMemory
 from statusjob.contract import codec
+from statusjob.contract.jobs import job_to_json
 from statusjob.jobs import Job, JobError, Status
 
 JOB_ID = "01936b5e-7d4c-7e3a-8c1d-2f9b3a4c5d6e"
@@ -233,7 +234,7 @@ def a_job(result: str = "pending", *, code: str = "failed", **members: Any) -> J
 
 def job_body(job: Job, **more: Any) -> bytes:
     """A job as a server shows it."""
-    return codec.encode({**codec.job_to_json(job), **more})
+    return codec.encode({**job_to_json(job), **more})
 
 
 def event(result: str = "completed", **members: Any) -> answers.WebhookEvent:

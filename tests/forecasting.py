@@ -9,8 +9,9 @@ from twisted.internet.defer import Deferred
 
 from statusjob.jobs import Job, JobError, Status
 from statusjob.server.forecast.learner import INTERVAL, REST, Forecast
-from statusjob.server.store import Update
-from statusjob.server.store.lanes import InlineLane, Lane
+from statusjob.server.lanes import Lane
+from statusjob.server.store.interface import Update
+from tests.helpers.lanes import InlineLane
 from tests.memory import Core, CoreTestCase
 
 #: How long the jobs of tests take unless they say otherwise, in seconds.

@@ -10,16 +10,19 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from statusjob.contract.codec import NewJob, NewWebhook, Report, decode
+from statusjob.contract.codec import decode
+from statusjob.contract.jobs import NewJob, Report
+from statusjob.contract.webhooks import NewWebhook
 from statusjob.jobs import EventType, Job
 from statusjob.server.alarms import Alarm, follow
 from statusjob.server.feed import Feed
 from statusjob.server.jobs.lifecycle import Lifecycle
-from statusjob.server.store import Row, Tx, Update
-from statusjob.server.store.lanes import InlineLane, Lane
+from statusjob.server.lanes import Lane
+from statusjob.server.store.interface import Row, Tx, Update
 from statusjob.server.store.outbox_claim import Claim
 from statusjob.server.store.sqlite import MEMORY, SQLiteStore
 from statusjob.server.webhooks.registry import Registrations
+from tests.helpers.lanes import InlineLane
 from tests.support import EPOCH
 
 T = TypeVar("T")

@@ -21,8 +21,9 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 from twisted.web.server import Site
 
-from statusjob.client.http.exchange import BytesProducer, ExchangeFailed, exchange
+from statusjob.client.http.exchange import BytesProducer, exchange
 from statusjob.contract.codec import BODY_LIMIT
+from statusjob.failures import ExchangeFailed
 from statusjob.server.settings import SETTINGS
 from tests.inbox import Inbox
 from tests.support import directory

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from statusjob.contract.signing import VerificationFailed, Verifier
-from statusjob.server.store.lanes import Lane
+from statusjob.server.lanes import Lane
 from tests.support import EPOCH, FakeServer, Reply, ServerTestCase
 from tests.wires import NO_CONTENT, Sent, Wire
 

@@ -12,7 +12,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from statusjob import WebhookEvent, WebhookReceiver, new_secret
-from statusjob.contract import codec
+from statusjob.contract.jobs import webhook_payload
 from statusjob.contract.signing import headers
 from tests.connections import Connection, Raw
 from tests.fakes import a_job
@@ -20,12 +20,12 @@ from tests.fakes import a_job
 NOW = 1_700_000_100
 SECRET = new_secret(b"s" * 32)
 OTHER_SECRET = new_secret(b"o" * 32)
-PAYLOAD = codec.webhook_payload(a_job("completed", output=[1]))
+PAYLOAD = webhook_payload(a_job("completed", output=[1]))
 
 
 def payload(version: int, result: str = "pending", **members: Any) -> bytes:
     """An update of a job."""
-    return codec.webhook_payload(a_job(result, version=version, **members))
+    return webhook_payload(a_job(result, version=version, **members))
 
 
 class ReceiverTestCase(SynchronousTestCase):

@@ -16,10 +16,11 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
+from statusjob.server.lanes import Lane
+from statusjob.server.service import FORECAST_LANE, Server
 from statusjob.server.settings import resolve
-from statusjob.server.store.lanes import HeldLane, InlineLane, Lane
-from statusjob.server.tap import FORECAST_LANE, Server
-from statusjob.server.web import Door
+from statusjob.server.web.root import Door
+from tests.helpers.lanes import HeldLane, InlineLane
 
 #: When tests begin: 2024-11-23T18:00:00Z.
 EPOCH = 1_732_384_800.0

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.server.alarms import LONGEST_SLEEP, RETRY_SLEEP, Alarm
-from statusjob.server.store import StoreBusy
+from statusjob.server.store.interface import StoreBusy
 from tests.support import EPOCH
 
 

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock, deferLater
 from statusjob import Status, StatusClient, WorkerClient
 from statusjob.client.http.connections import PLACES, TURNS, shared_connections
 from statusjob.client.watch import long_poll as asking
-from statusjob.contract.codec import Report
+from statusjob.contract.jobs import Report
 from statusjob.jobs import Status as Result
 from tests.fakes import COMPLETED, PENDING, ClientTestCase, FakeServer, PatientServer, hold
 from tests.sockets import SocketTestCase, reactor

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
-from statusjob.contract import codec
+from statusjob.contract.jobs import webhook_payload
 from tests.connections import Connection
 from tests.fakes import a_job
 from tests.receiving import NOW, OTHER_SECRET, PAYLOAD, SECRET, ReceiverTestCase
@@ -33,7 +33,7 @@ class OtherLibraryTests(ReceiverTestCase):
 
     @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=50))
     def test_what_it_signs_is_taken(self, message: str) -> None:
-        body = codec.webhook_payload(a_job("completed", message=message))
+        body = webhook_payload(a_job("completed", message=message))
         self.assertEqual(self.code(self.send_signed(signature(SECRET, body), body)), 204)
         [event] = self.events
         assert event.job is not None

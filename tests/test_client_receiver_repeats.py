@@ -5,7 +5,7 @@ from __future__ import annotations
 from statusjob import WebhookReceiver
 from statusjob.client.receive import dispatch
 from statusjob.client.receive.dispatch import LIMIT, WAITING_LIMIT
-from statusjob.contract import codec
+from statusjob.contract.jobs import webhook_payload
 from tests.connections import Connection
 from tests.fakes import a_job
 from tests.receiving import HeldTestCase, payload
@@ -93,7 +93,7 @@ class BoundTests(HeldTestCase):
     def deliver(self, receiver: WebhookReceiver, number: int) -> Connection:
         """Deliver an update of a job of its own."""
         job = a_job("completed", id=f"01936b5e-7d4c-7e3a-8c1d-{number:012x}")
-        return self.send(receiver, codec.webhook_payload(job), message_id=f"msg_{number}")
+        return self.send(receiver, webhook_payload(job), message_id=f"msg_{number}")
 
     def busy(self, sent: Connection) -> None:
         """The sender is asked to wait."""

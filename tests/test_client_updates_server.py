@@ -10,9 +10,9 @@ from twisted.internet.task import deferLater
 
 from statusjob import Job, Status, StatusClient, Unreachable, WorkerClient
 from statusjob.client.http import connections, session
-from statusjob.contract.codec import Report
+from statusjob.contract.jobs import Report
+from statusjob.server.service import Server
 from statusjob.server.settings import resolve
-from statusjob.server.tap import Server
 from statusjob.testing import Mode, modes
 from tests.sockets import SocketTestCase, reactor
 from tests.support import directory

@@ -27,6 +27,7 @@ from statusjob import (
     WorkerClient,
 )
 from statusjob.contract import codec
+from statusjob.contract.jobs import Report, job_to_json
 from statusjob.testing import modes
 from tests.fakes import (
     JOB_ID,
@@ -166,7 +167,7 @@ class WorkerTests(SynchronousTestCase):
         for report in REPORTS:
             worker = self.worker(job_answer(a_job()))
             self.successResultOf(report(worker))
-            codec.decode(self.server.requests[0].body, codec.Report)
+            codec.decode(self.server.requests[0].body, Report)
 
     def test_the_token_is_sent(self) -> None:
         worker = self.worker(job_answer(a_job()), token="t0ken")
@@ -174,7 +175,7 @@ class WorkerTests(SynchronousTestCase):
         self.assertEqual(self.server.requests[0].header("Authorization"), "Bearer t0ken")
 
     def test_a_report_that_comes_too_late_says_how_the_job_ended(self) -> None:
-        late = codec.encode({"detail": "too late", "job": codec.job_to_json(a_job("completed"))})
+        late = codec.encode({"detail": "too late", "job": job_to_json(a_job("completed"))})
         for report in REPORTS:
             reported = report(self.worker(answer(409, late)))
             error = self.failureResultOf(reported, JobFinished).value
@@ -184,7 +185,7 @@ class WorkerTests(SynchronousTestCase):
 
     def test_a_worker_learns_that_its_job_was_cancelled(self) -> None:
         cancelled = a_job("error", code="cancelled")
-        body = codec.encode({"detail": "too late", "job": codec.job_to_json(cancelled)})
+        body = codec.encode({"detail": "too late", "job": job_to_json(cancelled)})
         for report in REPORTS:
             error = self.failureResultOf(report(self.worker(answer(409, body))), JobCancelled)
             self.assertEqual(error.value.job, cancelled)

@@ -12,7 +12,8 @@ from twisted.python.monkey import MonkeyPatcher
 
 from statusjob.contract import signing
 from statusjob.server.delivery import poster
-from statusjob.server.store import StoreFull, outbox_settle
+from statusjob.server.store import outbox_settle
+from statusjob.server.store.interface import StoreFull
 from tests.confidential import URL, Broken, ConfidentialTestCase
 from tests.receivers import OTHER_SECRET, SECRET, status
 from tests.wires import Wire

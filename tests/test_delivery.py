@@ -12,7 +12,8 @@ from statusjob.jobs import EventType, Job
 from statusjob.server.alarms import RETRY_SLEEP
 from statusjob.server.delivery.attempt import Sender
 from statusjob.server.delivery.worker import CONCURRENCY, JITTER, Delivery
-from statusjob.server.store import StoreUnavailable, outbox_claim
+from statusjob.server.store import outbox_claim
+from statusjob.server.store.interface import StoreUnavailable
 from statusjob.server.store.origins import CONCURRENCY as ORIGIN_CONCURRENCY
 from statusjob.server.store.outbox_claim import Claim
 from statusjob.server.store.outbox_settle import Outcome

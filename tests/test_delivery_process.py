@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.task import deferLater
 from twisted.web.server import Site
 
-from statusjob.client.http.exchange import ExchangeFailed
+from statusjob.failures import ExchangeFailed
 from statusjob.server.store.origins import CONCURRENCY
 from tests.inbox import Inbox, disordered
 from tests.process import InboxTestCase, ServerProcess, reactor, together

@@ -8,11 +8,11 @@ from twisted.internet.defer import Deferred
 
 from statusjob.contract.webhooks import WebhookChange
 from statusjob.jobs import EventType, Job
+from statusjob.server.errors import WebhookConflict
 from statusjob.server.store import outbox_claim
-from statusjob.server.store.lanes import HeldLane
 from statusjob.server.store.outbox_settle import Outcome
 from statusjob.server.webhooks.redelivery import Deliveries
-from statusjob.server.webhooks.registry import WebhookConflict
+from tests.helpers.lanes import HeldLane
 from tests.memory import Core, hook, new_job, said
 from tests.test_delivery import COMPLETED, OK, REFUSED, DeliveryTestCase
 

@@ -9,7 +9,8 @@ from twisted.internet.defer import Deferred
 
 from statusjob.server.alarms import LONGEST_SLEEP, RETRY_SLEEP
 from statusjob.server.delivery import worker
-from statusjob.server.store import Tx, outbox_claim, outbox_settle
+from statusjob.server.store import outbox_claim, outbox_settle
+from statusjob.server.store.interface import Tx
 from statusjob.server.store.origins import CONCURRENCY as ORIGIN_CONCURRENCY
 from statusjob.server.store.outbox_claim import Claim
 from statusjob.server.store.outbox_settle import Outcome, Retry

@@ -16,7 +16,8 @@ from twisted.web.iweb import IResponse
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
-from statusjob.client.http.exchange import Answer, BytesProducer, ExchangeFailed, exchange
+from statusjob.client.http.exchange import Answer, BytesProducer, exchange
+from statusjob.failures import ExchangeFailed
 from statusjob.testing import Connection, modes
 from tests.sockets import SocketTestCase, reactor
 

@@ -15,13 +15,8 @@ from twisted.web.client import URI, Agent
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from statusjob.client.http.exchange import (
-    CLOSE_GRACE,
-    Answer,
-    BoundedPool,
-    ExchangeFailed,
-    exchange,
-)
+from statusjob.client.http.exchange import CLOSE_GRACE, Answer, BoundedPool, exchange
+from statusjob.failures import ExchangeFailed
 
 LIMIT = 1000
 BEGIN = b"HTTP/1.1 200 OK\r\n"

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.jobs import Job
 from statusjob.server.feed import Feed, jobs_of
-from statusjob.server.store import Update
+from statusjob.server.store.interface import Update
 
 
 def update(name: str) -> Update:

@@ -6,8 +6,8 @@ from statusjob.jobs import CANCELLED, DEADLINE_EXCEEDED, DEMO_KIND, SIMULATED, W
 from statusjob.pace.durations import REMEMBERED
 from statusjob.server.forecast import learner
 from statusjob.server.forecast.learner import INTERVAL, REST
-from statusjob.server.store.lanes import HeldLane
 from tests.forecasting import LONG, TURN, ForecastTestCase
+from tests.helpers.lanes import HeldLane
 
 
 class LearningTests(ForecastTestCase):

@@ -11,9 +11,10 @@ from statusjob.pace.durations import REMEMBERED
 from statusjob.server.alarms import RETRY_SLEEP
 from statusjob.server.forecast import learner
 from statusjob.server.forecast.learner import PAGE
-from statusjob.server.store import Row, StoreBusy, Tx, past_durations
-from statusjob.server.store.lanes import HeldLane
+from statusjob.server.store import past_durations
+from statusjob.server.store.interface import Row, StoreBusy, Tx
 from tests.forecasting import LONG, TURN, ForecastTestCase
+from tests.helpers.lanes import HeldLane
 from tests.memory import Core, CoreTestCase
 from tests.support import EPOCH
 

@@ -10,8 +10,8 @@ from twisted.internet.interfaces import IAddress
 
 from statusjob.server.forecast.learner import REST
 from statusjob.server.site.channels import LINGER_SECONDS
-from statusjob.server.store.lanes import HeldLane
 from tests.connections import Connection
+from tests.helpers.lanes import HeldLane
 from tests.support import EPOCH, FakeServer, ServerTestCase, directory
 from tests.test_front import FrontTestCase
 

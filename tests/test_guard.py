@@ -17,8 +17,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from statusjob.client.http.exchange import ExchangeFailed
 from statusjob.contract.codec import BadInput
+from statusjob.failures import ExchangeFailed
 from statusjob.server.delivery import guard
 from statusjob.server.delivery.guard import (
     ADDRESSES,

@@ -28,7 +28,8 @@ from statusjob.server.delivery.guard import AddressNotAllowed, Guard, GuardedEnd
 from statusjob.server.delivery.poster import DEADLINE, Poster
 from statusjob.server.delivery.resolver import LookupThreads, Resolver, system_addresses
 from statusjob.server.store.outbox_settle import Outcome
-from statusjob.server.webhooks.registry import Registrations, origin_of
+from statusjob.server.webhooks.registry import Registrations
+from statusjob.server.webhooks.urls import origin_of
 from statusjob.testing import self_signed_options
 from tests.memory import Core, a_claim, hook, new_job
 from tests.sockets import SocketTestCase, reactor

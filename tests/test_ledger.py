@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from statusjob.jobs import EventType, Job, Status
 from statusjob.server.jobs.lifecycle import EXPIRY_BATCH
-from statusjob.server.store import Tx, jobs
+from statusjob.server.store import jobs
+from statusjob.server.store.interface import Tx
 from tests.memory import URL, Core, CoreTestCase, hook, new_job, said
 from tests.support import EPOCH
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from statusjob.jobs import CANCELLED, FAILED, Job, JobError, Status
+from statusjob.server.errors import (
+    JobFinished,
+    KeyReused,
+    UnknownJob,
+    VersionMismatch,
+    WebhookConflict,
+)
 from statusjob.server.feed import jobs_of
-from statusjob.server.jobs.lifecycle import JobFinished, KeyReused, VersionMismatch
-from statusjob.server.store.lanes import HeldLane
 from statusjob.server.webhooks import registry
-from statusjob.server.webhooks.registry import UnknownJob, WebhookConflict
+from tests.helpers.lanes import HeldLane
 from tests.memory import Core, CoreTestCase, new_job, said
 
 COMPLETED = b'{"result":"completed","output":{"frames":7},"message":"done"}'

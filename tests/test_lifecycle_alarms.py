@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from statusjob.jobs import DEADLINE_EXCEEDED, WORKER_LOST, Status
 from statusjob.server.alarms import LONGEST_SLEEP
+from statusjob.server.errors import UnknownJob
 from statusjob.server.jobs.lifecycle import ALARM_BATCH
-from statusjob.server.webhooks.registry import UnknownJob
 from tests.memory import CoreTestCase, new_job, said
 from tests.support import ServerTestCase
 from tests.test_lifecycle import COMPLETED

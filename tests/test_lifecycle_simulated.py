@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from statusjob.contract.codec import NewJob, Simulation
+from statusjob.contract.jobs import NewJob, Simulation
 from statusjob.jobs import DEMO_KIND, SIMULATED, Job, JobError, Status
+from statusjob.server.errors import UnknownJob
 from statusjob.server.feed import jobs_of
 from statusjob.server.store.jobs import Poll
-from statusjob.server.webhooks.registry import UnknownJob
 from tests.memory import URL, Core, CoreTestCase, hook, new_job, said
 from tests.support import EPOCH, FakeServer, ServerTestCase
 

@@ -18,10 +18,10 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from statusjob.contract.codec import ErrorReport, NewJob, Report
+from statusjob.contract.jobs import ErrorReport, NewJob, Report
 from statusjob.jobs import CANCELLED, DEADLINE_EXCEEDED, FAILED, WORKER_LOST, Job, JobError, Status
+from statusjob.server.errors import JobFinished
 from statusjob.server.feed import jobs_of
-from statusjob.server.jobs.lifecycle import JobFinished
 from statusjob.server.store.jobs import EVENTS_LIMIT
 from tests.memory import Core
 

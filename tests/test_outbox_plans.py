@@ -8,8 +8,9 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred
 
 from statusjob.contract.webhooks import NewScopedWebhook, WebhookChange
-from statusjob.server.store import Row, Tx, Update, origins, outbox_claim
+from statusjob.server.store import origins, outbox_claim
 from statusjob.server.store.delivery_log import DeliveryState
+from statusjob.server.store.interface import Row, Tx, Update
 from statusjob.server.webhooks.redelivery import Deliveries
 from tests.memory import URL
 from tests.test_outbox import ALL, COMPLETED, OutboxTestCase

@@ -23,13 +23,14 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.contract.webhooks import NewScopedWebhook, WebhookChange
-from statusjob.server.jobs.lifecycle import JobFinished
-from statusjob.server.store import Row, Tx, outbox_claim, outbox_settle
+from statusjob.server.errors import JobFinished, UnknownDelivery, UnknownWebhook, WebhookConflict
+from statusjob.server.store import outbox_claim, outbox_settle
+from statusjob.server.store.interface import Row, Tx
 from statusjob.server.store.outbox_claim import LEASE, Claim
 from statusjob.server.store.outbox_settle import Outcome, Retry
-from statusjob.server.store.webhooks import concerned, forget_origins, forget_removed
-from statusjob.server.webhooks.redelivery import Deliveries, UnknownDelivery
-from statusjob.server.webhooks.registry import UnknownWebhook, WebhookConflict
+from statusjob.server.store.retention import forget_origins, forget_removed
+from statusjob.server.store.webhooks import concerned
+from statusjob.server.webhooks.redelivery import Deliveries
 from tests.memory import Core, hook, new_job, said
 from tests.test_outbox import ALL
 

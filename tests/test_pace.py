@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statusjob.pace.bounds import RETRY_AFTER_LIMIT, Pace, read_date, read_retry_after, retry_after
+from statusjob.contract.http_dates import read_date, read_retry_after
+from statusjob.pace.bounds import RETRY_AFTER_LIMIT, Pace, retry_after
 from statusjob.pace.durations import Durations
 from statusjob.pace.schedule import cold
 

@@ -14,8 +14,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from statusjob.server import tap
+from statusjob.server.service import Server
 from statusjob.server.settings import resolve
-from statusjob.server.store.lanes import InlineLane
+from tests.helpers.lanes import InlineLane
 from tests.support import directory
 
 
@@ -40,7 +41,7 @@ class PluginTests(SynchronousTestCase):
         options.settings = resolve({"database": str(path), "port": "0"}, {}, {})
         service = self.plugin.makeService(options)
         verifyObject(IService, service)
-        self.assertIsInstance(service, tap.Server)
+        self.assertIsInstance(service, Server)
         self.assertEqual(service.ports, [])
         self.assertFalse(path.exists())
 
@@ -71,7 +72,7 @@ class StartTests(SynchronousTestCase):
     """A start that fails is C{SystemExit} with one line, and leaves nothing open."""
 
     def start(self, **variables: str) -> str:
-        server = tap.Server(
+        server = Server(
             MemoryReactorClock(), resolve({}, variables, {}), lanes=lambda name: InlineLane()
         )
         error = self.assertRaises(SystemExit, server.startService)

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from statusjob.client.http.exchange import ExchangeFailed
+from statusjob.failures import ExchangeFailed
 from statusjob.server.delivery.poster import (
     BODY_GRACE,
     BODY_LIMIT,

@@ -6,10 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from statusjob.contract import signing
-from statusjob.contract.codec import URL_LIMIT, BadInput
+from statusjob.contract.codec import BadInput
+from statusjob.contract.webhooks import URL_LIMIT
 from statusjob.jobs import EventType
+from statusjob.server.errors import UnknownJob, WebhookConflict
 from statusjob.server.webhooks import registry
-from statusjob.server.webhooks.registry import Registered, UnknownJob, WebhookConflict, origin_of
+from statusjob.server.webhooks.registry import Registered
+from statusjob.server.webhooks.urls import origin_of
 from tests.memory import SECRET, URL, CoreTestCase, hook
 
 OTHER_SECRET = signing.new_secret(b"x" * 32)

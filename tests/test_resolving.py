@@ -14,7 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from statusjob.client.http.exchange import ExchangeFailed
+from statusjob.failures import ExchangeFailed
 from statusjob.server.delivery import resolver
 from statusjob.server.delivery.resolver import (
     DOUBTFUL_LOOKUPS,

@@ -28,7 +28,7 @@ from statusjob.server.delivery.poster import DEADLINE, Connect, Poster
 from statusjob.server.delivery.resolver import Resolver
 from statusjob.server.delivery.worker import Delivery
 from statusjob.server.store.outbox_settle import Outcome
-from statusjob.server.webhooks.registry import origin_of
+from statusjob.server.webhooks.urls import origin_of
 from tests.memory import SECRET, URL, Core, a_claim, hook, new_job, said
 from tests.sockets import SocketTestCase, reactor
 from tests.support import EPOCH, PUBLIC

@@ -6,7 +6,7 @@ import signal
 import socket
 import sqlite3
 
-from statusjob.client.http.exchange import ExchangeFailed
+from statusjob.failures import ExchangeFailed
 from tests.inbox import disordered
 from tests.process import (
     MODULE,

@@ -12,12 +12,13 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
-from statusjob.contract.codec import Report
+from statusjob.contract.jobs import Report
 from statusjob.server.feed import Feed, jobs_of
 from statusjob.server.jobs.lifecycle import Lifecycle
-from statusjob.server.store import StoreUnusable
-from statusjob.server.store.lanes import InlineLane, ThreadLane
+from statusjob.server.lanes import ThreadLane
+from statusjob.server.store.interface import StoreUnusable
 from statusjob.server.store.sqlite import SQLiteStore
+from tests.helpers.lanes import InlineLane
 from tests.memory import CoreTestCase, anywhere, new_job
 from tests.sockets import reactor
 

@@ -9,17 +9,10 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from statusjob.server.store import StoreBusy, StoreUnavailable
-from statusjob.server.store.lanes import (
-    BATCH_LIMIT,
-    QUEUE_LIMIT,
-    Batches,
-    HeldLane,
-    InlineLane,
-    Lane,
-    Outcome,
-    ThreadLane,
-)
+from statusjob.server.lanes import Lane, ThreadLane
+from statusjob.server.store.batches import BATCH_LIMIT, QUEUE_LIMIT, Batches, Outcome
+from statusjob.server.store.interface import StoreBusy, StoreUnavailable
+from tests.helpers.lanes import HeldLane, InlineLane
 from tests.sockets import reactor
 
 Call = Callable[[Any], Any]

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from statusjob.jobs import CANCELLED, DEMO_KIND, Job, JobError, Status
-from statusjob.server.store import Row, StoreUnusable, Tx, outbox_claim, schema, webhooks
+from statusjob.server.store import outbox_claim, schema, webhooks
+from statusjob.server.store.interface import Row, StoreUnusable, Tx
 from statusjob.server.store.schema import MIGRATIONS, Migration
 from tests.memory import SECRET, Core, CoreTestCase
 from tests.support import EPOCH

@@ -9,8 +9,9 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from statusjob.jobs import Job
 from statusjob.server.feed import jobs_of
-from statusjob.server.store import StoreBusy, StoreFull, StoreUnavailable, Tx, Update
-from statusjob.server.store.lanes import BATCH_LIMIT, QUEUE_LIMIT, HeldLane
+from statusjob.server.store.batches import BATCH_LIMIT, QUEUE_LIMIT
+from statusjob.server.store.interface import StoreBusy, StoreFull, StoreUnavailable, Tx, Update
+from tests.helpers.lanes import HeldLane
 from tests.memory import Core, CoreTestCase, new_job, said
 from tests.support import EPOCH
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from statusjob.server.store.lanes import HeldLane
 from tests.connections import Connection, Following
+from tests.helpers.lanes import HeldLane
 from tests.support import FakeServer, ServerTestCase
 
 DRAIN = 10.0

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred
 
-from statusjob.contract.codec import NewJob, Report
+from statusjob.contract.jobs import NewJob, Report
 from statusjob.jobs import Status
 from tests.connections import Connection, Following, Raw
 from tests.support import ServerTestCase

@@ -14,12 +14,12 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from statusjob.contract.codec import NewJob, Report
+from statusjob.contract.jobs import NewJob, Report
 from statusjob.jobs import Status
+from statusjob.server.service import Server
 from statusjob.server.settings import resolve
-from statusjob.server.tap import Server
 from statusjob.server.waiting.event_stream import Stream
-from statusjob.server.waiting.watchers import Wait
+from statusjob.server.waiting.held_request import Wait
 from tests.sockets import reactor
 from tests.support import directory
 

@@ -10,13 +10,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.jobs import DEMO_KIND, Job, Status
-from statusjob.server.store import Update
+from statusjob.server.errors import TooManyWatchers
+from statusjob.server.store.interface import Update
 from statusjob.server.waiting.watchers import (
     ALL,
     DEMO,
     GRAIN,
     TURNS,
-    TooManyWatchers,
     Topic,
     Watchers,
     job_topic,

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from twisted.internet.defer import CancelledError, Deferred
 
 from statusjob.jobs import Job
-from statusjob.server.waiting.watchers import GRAIN, TooManyWatchers, Wait
+from statusjob.server.errors import TooManyWatchers
+from statusjob.server.waiting.held_request import Wait
+from statusjob.server.waiting.watchers import GRAIN
 from tests.test_watchers import WatchersTestCase, state
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from statusjob.contract.codec import METADATA_LIMIT
-from statusjob.server.store.lanes import HeldLane
+from statusjob.contract.jobs import METADATA_LIMIT
+from tests.helpers.lanes import HeldLane
 from tests.support import Reply, ServerTestCase
 
 HOOK = {"url": "http://127.0.0.1:9999/hook", "events": ["job.completed"], "name": "build"}

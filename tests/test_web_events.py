@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred, fail, succeed
 
-from statusjob.contract.codec import NewJob, Report
+from statusjob.contract.jobs import NewJob, Report
 from statusjob.jobs import job_id
-from statusjob.server.store import StoreBusy
+from statusjob.server.store.interface import StoreBusy
 from statusjob.server.web.waiting import JOBS_LIMIT, SNAPSHOT_LIMIT
 from tests.connections import Connection, Following
 from tests.following import FollowTestCase

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from statusjob.contract.codec import MESSAGE_LIMIT, OUTPUT_LIMIT
+from statusjob.contract.jobs import MESSAGE_LIMIT, OUTPUT_LIMIT
 from tests.support import Reply, ServerTestCase
 
 

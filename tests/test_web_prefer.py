@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http import Request
 from twisted.web.test.requesthelper import DummyRequest
 
-from statusjob.server.web.waiting import WAIT_LIMIT, preferred_wait
+from statusjob.server.web.preferences import WAIT_LIMIT, preferred_wait
 
 
 def wait(*values: bytes) -> int | None:

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import fail
 
 from statusjob.contract.codec import DEPTH_LIMIT
-from statusjob.server.store import StoreBusy, StoreFull
+from statusjob.server.store.interface import StoreBusy, StoreFull
 from statusjob.server.web.problems import DETAIL_LIMIT
 from tests.support import Reply, ServerTestCase
 

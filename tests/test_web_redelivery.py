@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from statusjob.server.store import Tx, delivery_log
+from statusjob.server.store import delivery_log
+from statusjob.server.store.interface import Tx
 from statusjob.server.webhooks import redelivery as server_deliveries
 from tests.receivers import BEGINNING, OTHER_URL, ReceiverTestCase, status
 from tests.support import Reply

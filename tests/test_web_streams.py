@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from statusjob.contract.codec import NewJob, Report
+from statusjob.contract.jobs import NewJob, Report
 from statusjob.jobs import job_id
-from statusjob.server.store.lanes import HeldLane
 from statusjob.server.waiting.event_stream import BEAT_SECONDS, BEATS_PER_LOOK
 from statusjob.server.waiting.watchers import GRAIN
 from tests.connections import Connection, Following
 from tests.following import FollowTestCase
+from tests.helpers.lanes import HeldLane
 from tests.support import EPOCH, ServerTestCase
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from statusjob.contract.codec import NewJob, Report
+from statusjob.contract.jobs import NewJob, Report
 from statusjob.jobs import Job
-from statusjob.server.store import Update
+from statusjob.server.store.interface import Update
 from statusjob.server.waiting.event_stream import (
     BEAT_SECONDS,
     BEHIND_LIMIT,

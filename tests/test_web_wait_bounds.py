@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from twisted.internet.defer import fail
 
-from statusjob.contract.codec import NewJob, Report
-from statusjob.server.store import StoreBusy
+from statusjob.contract.jobs import NewJob, Report
+from statusjob.server.store.interface import StoreBusy
 from statusjob.server.waiting.watchers import GRAIN
 from tests.support import HeldServerTestCase, ServerTestCase
 from tests.waiting import Held, WaitTestCase

@@ -8,7 +8,7 @@ from typing import Any
 from statusjob.client.http.answers import read_webhook
 from statusjob.jobs import job_id
 from statusjob.server.delivery.poster import DEADLINE
-from statusjob.server.store import Row
+from statusjob.server.store.interface import Row
 from statusjob.server.webhooks.registry import JOB_LIMIT
 from tests.support import EPOCH, FakeServer, Reply, ServerTestCase
 

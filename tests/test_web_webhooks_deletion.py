@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from statusjob.server.store.lanes import HeldLane
+from tests.helpers.lanes import HeldLane
 from tests.receivers import OTHER_URL, SECRET, ReceiverTestCase, status
 from tests.support import FakeServer, Reply
 

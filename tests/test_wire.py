@@ -11,22 +11,22 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.contract.codec import (
     DEPTH_LIMIT,
-    MESSAGE_LIMIT,
-    METADATA_LIMIT,
-    OUTPUT_LIMIT,
-    URL_LIMIT,
     BadInput,
-    ErrorReport,
-    NewJob,
-    NewWebhook,
-    Registration,
-    Report,
-    Simulation,
     canonical_hash,
     decode,
     encode,
     is_job_id,
 )
+from statusjob.contract.jobs import (
+    MESSAGE_LIMIT,
+    METADATA_LIMIT,
+    OUTPUT_LIMIT,
+    ErrorReport,
+    NewJob,
+    Report,
+    Simulation,
+)
+from statusjob.contract.webhooks import URL_LIMIT, NewWebhook, Registration
 from statusjob.jobs import TERMINAL_EVENTS, EventType, Status
 
 SHAPES: tuple[type[Any], ...] = (Report, NewJob, Registration)

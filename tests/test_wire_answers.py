@@ -11,16 +11,8 @@ from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.client.http.answers import read_event_type, read_job, read_status, read_webhook
-from statusjob.contract.codec import (
-    DEPTH_LIMIT,
-    BadInput,
-    encode,
-    job_to_json,
-    operation_to_json,
-    rfc3339,
-    status_body,
-    webhook_payload,
-)
+from statusjob.contract.codec import DEPTH_LIMIT, BadInput, encode, rfc3339
+from statusjob.contract.jobs import job_to_json, operation_to_json, status_body, webhook_payload
 from statusjob.jobs import CANCELLED, EventType, Job, JobError, Status
 from tests.support import EPOCH
 from tests.test_wire import json_values, nested

@@ -7,6 +7,7 @@ No message holds a secret, a token or a URL.
 from __future__ import annotations
 
 from statusjob.contract import codec
+from statusjob.contract.jobs import Report
 from statusjob.jobs import FAILED, Job
 
 
@@ -118,7 +119,7 @@ class JobFailed(StatusjobError):
         self.code = code
         self.message = message
         self.members = {"result": "error", "error": {"code": code, "message": message}}
-        codec.decode(codec.encode(self.members), codec.Report)
+        codec.decode(codec.encode(self.members), Report)
 
 
 class RetriesExhausted(StatusjobError):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from statusjob.client.http.exchange import Answer
+from statusjob.contract.http_dates import read_date
 from statusjob.jobs import Job
-from statusjob.pace.bounds import read_date
 
 #: Servers tell times in whole seconds, so an age below this is rounding (seconds).
 _ROUNDING = 1.0

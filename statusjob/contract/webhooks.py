@@ -7,22 +7,59 @@ Pure, as L{statusjob.contract.codec} is, whose strictness holds here, too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Protocol
 
-from msgspec import UNSET, Meta, Struct, UnsetType
-
-from statusjob.contract.codec import (
-    Confidential,
-    Kind,
-    Name,
-    NewWebhook,
-    encode,
-    event_types,
-    rfc3339,
+from msgspec import (
+    UNSET,
+    Meta,
+    Struct,
+    UnsetType,
 )
-from statusjob.jobs import DEMO_KIND, TEST_EVENT, EventType
+
+from statusjob.contract.codec import Confidential, Kind, Name, encode, rfc3339
+from statusjob.jobs import (
+    DEMO_KIND,
+    TERMINAL_EVENTS,
+    TEST_EVENT,
+    EventType,
+)
+
+#: Longest URL of a webhook, in characters.
+URL_LIMIT = 2048
+
+Url = Annotated[str, Meta(min_length=1, max_length=URL_LIMIT)]
+
+
+def event_types(asked: Collection[EventType]) -> tuple[EventType, ...]:
+    """Event types without repetition, in one order whatever order they came in."""
+    return tuple(each for each in EventType if each in asked)
+
+
+class NewWebhook(Confidential, frozen=True, forbid_unknown_fields=True):
+    """A webhook to register; C{secret} C{None} asks the server to make one."""
+
+    url: Url
+    events: list[EventType] | None = None
+    secret: str | None = None
+    name: Name | None = None
+
+    def __post_init__(self) -> None:
+        if self.events == []:
+            raise ValueError("`events` must name at least one event type")
+
+    @property
+    def event_types(self) -> tuple[EventType, ...]:
+        """The types it is told."""
+        return event_types(TERMINAL_EVENTS if self.events is None else self.events)
+
+
+class Registration(Confidential, frozen=True):
+    """C{webhooks/register} and C{webhooks/unregister}; old clients may send more, unheeded."""
+
+    url: str | None = None
+    secret: str | None = None
 
 
 class Record(Protocol):
@@ -138,3 +175,6 @@ def webhook_test_payload(webhook_id: str, name: str | None, now: float) -> bytes
 
 def _moment(seconds: float | None) -> str | None:
     return None if seconds is None else rfc3339(seconds)
+
+
+#: Longest URL of a webhook, in characters.

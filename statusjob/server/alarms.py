@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from statusjob.server.feed import Feed
-from statusjob.server.store import StoreUnavailable, Update
+from statusjob.server.store.interface import StoreUnavailable, Update
 
 #: Longest sleep, in seconds, and the wait after the work failed.
 LONGEST_SLEEP = 30.0

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from twisted.logger import Logger
 
 from statusjob.jobs import Job
-from statusjob.server.store import Update
+from statusjob.server.store.interface import Update
 
 Listener = Callable[[Sequence[Update]], None]
 

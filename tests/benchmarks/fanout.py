@@ -25,7 +25,8 @@ from twisted.internet.task import deferLater, react
 from twisted.internet.threads import deferToThread
 
 from statusjob.contract.webhooks import NewScopedWebhook
-from statusjob.server.tap import Options, Server, makeService
+from statusjob.server.service import Server
+from statusjob.server.tap import Options, makeService
 from tests.memory import new_job, said
 from tests.meter import Lag, Meter
 

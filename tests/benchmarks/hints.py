@@ -27,10 +27,10 @@ from statusjob.pace.durations import REMEMBERED, Durations
 from statusjob.server.feed import Feed
 from statusjob.server.forecast.learner import Forecast
 from statusjob.server.forecast.outlook import Estimate, Estimated, Outlook
-from statusjob.server.store import Update
-from statusjob.server.store.lanes import InlineLane
+from statusjob.server.store.interface import Update
 from tests.benchmarks.clocked import clocked
 from tests.benchmarks.jobs import JobSet, best, cost, extreme_sets, sets
+from tests.helpers.lanes import InlineLane
 from tests.memory import Core
 
 R = POLLING_INTERVAL

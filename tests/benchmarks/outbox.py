@@ -17,10 +17,11 @@ from statusjob.server.delivery.poster import Poster
 from statusjob.server.delivery.resolver import LookupThreads, Resolver
 from statusjob.server.delivery.worker import Delivery
 from statusjob.server.feed import Feed
-from statusjob.server.store import Tx, outbox_claim, webhooks
-from statusjob.server.store.lanes import ThreadLane
+from statusjob.server.lanes import ThreadLane
+from statusjob.server.store import outbox_claim, webhooks
+from statusjob.server.store.interface import Tx
 from statusjob.server.store.sqlite import SQLiteStore
-from statusjob.server.webhooks.registry import origin_of
+from statusjob.server.webhooks.urls import origin_of
 from tests.memory import SECRET
 
 #: Origins at which the sink is reached: loopback addresses.

@@ -25,8 +25,9 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import react
 
 from statusjob.jobs import Job, job_id
-from statusjob.server.store import Tx, jobs
-from statusjob.server.store.lanes import ThreadLane
+from statusjob.server.lanes import ThreadLane
+from statusjob.server.store import jobs
+from statusjob.server.store.interface import Tx
 from statusjob.server.store.sqlite import SQLiteStore, _Transaction
 
 SUBMITTERS = 200

@@ -16,7 +16,8 @@ from twisted.internet.defer import Deferred
 
 from statusjob.contract.webhooks import NewScopedWebhook, WebhookChange
 from statusjob.jobs import Job
-from statusjob.server.store import Tx, outbox_claim, outbox_settle
+from statusjob.server.store import outbox_claim, outbox_settle
+from statusjob.server.store.interface import Tx
 from statusjob.server.store.outbox_settle import Outcome, Retry
 from tests.memory import SECRET, URL, Core, hook, new_job, said
 

@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from statusjob import new_secret
-from statusjob.contract import codec
+from statusjob.contract.jobs import webhook_payload
 from statusjob.contract.signing import VerificationFailed, Verifier, headers, sign
 from tests.fakes import a_job
 from tests.test_signing import BODY, ID, SECRET, SIGNATURE, TIMESTAMP
 
 OLD, NEW, OTHER = (new_secret(bytes([each]) * size) for each, size in ((1, 24), (2, 32), (3, 64)))
 PAYLOADS = (
-    codec.webhook_payload(a_job("completed", output={"rows": 1000})),
-    codec.webhook_payload(a_job("error", message='"\u00e4\u20ac\U0001f600\u2028" \\ \n')),
+    webhook_payload(a_job("completed", output={"rows": 1000})),
+    webhook_payload(a_job("error", message='"\u00e4\u20ac\U0001f600\u2028" \\ \n')),
     b'{"result":"completed","timestamp":1732387200123}',
 )
 

@@ -19,7 +19,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 from urllib3 import HTTPResponse
 
-from statusjob.contract.codec import Report
+from statusjob.contract.jobs import Report
 from statusjob.jobs import Status
 from statusjob.pace.bounds import POLLING_INTERVAL, RETRY_AFTER_LIMIT, Pace
 from statusjob.pace.durations import Durations

@@ -10,14 +10,11 @@ whose answer was not read to its end is aborted and never used again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
-from OpenSSL.SSL import Error as TLSError
-from service_identity import VerificationError
-from twisted.internet import error
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
     IConsumer,
     IDelayedCall,
@@ -29,35 +26,18 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.client import (
     HTTPConnectionPool,
-    RequestTransmissionFailed,
     ResponseDone,
-    ResponseFailed,
 )
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer, IResponse
 from zope.interface import implementer
 
+from statusjob.failures import ExchangeFailed, verdict
+
 #: Seconds that the other side has to take what is unsent, and to agree (TLS), when a connection is
 #: closed.
 CLOSE_GRACE = 1.0
-
-Kind = Literal["dns", "blocked", "connect", "tls", "timeout", "too-big"]
-
-
-class ExchangeFailed(Exception):
-    """
-    No complete answer came.
-
-    @ivar kind: C{dns}, C{blocked} (an address that must not be reached), C{connect} (also: lost in
-        mid-answer, or not HTTP), C{tls}, C{timeout} or C{too-big}.
-    @ivar reason: a few words; neither a URL nor a secret is in them.
-    """
-
-    def __init__(self, kind: Kind, reason: str) -> None:
-        super().__init__(f"{kind}: {reason}")
-        self.kind: Kind = kind
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,49 +310,3 @@ def let_come(proxy: Any) -> None:
 
 def _behind(proxy: Any) -> Any:
     return getattr(proxy, "_producer", proxy)
-
-
-def verdict(problem: BaseException) -> BaseException:
-    """
-    What to raise for what went wrong: an L{ExchangeFailed}, or what is no failure of the transport
-    as it is.
-    """
-    causes = tuple(_causes(problem))
-
-    def due_to(*kinds: type[BaseException]) -> bool:
-        return any(isinstance(each, kinds) for each in causes)
-
-    if due_to(CancelledError, error.ConnectingCancelledError):
-        return CancelledError()
-    for each in causes:
-        if isinstance(each, ExchangeFailed):
-            return each
-    failed: ExchangeFailed
-    if due_to(error.DNSLookupError, error.UnknownHostError) or _is_bad_hostname(problem):
-        failed = ExchangeFailed("dns", "the host name cannot be resolved")
-    elif due_to(TLSError, VerificationError):
-        failed = ExchangeFailed("tls", "no trusted TLS connection")
-    elif due_to(error.TimeoutError, error.TCPTimedOutError, TimeoutError):
-        failed = ExchangeFailed("timeout", "no connection in time")
-    elif due_to(error.ConnectionRefusedError):
-        failed = ExchangeFailed("connect", "connection refused")
-    elif due_to(error.ConnectError):
-        failed = ExchangeFailed("connect", "cannot connect")
-    elif due_to(error.ConnectionClosed, ResponseFailed, RequestTransmissionFailed):
-        failed = ExchangeFailed("connect", "the connection broke before the answer was complete")
-    else:
-        return problem
-    failed.__cause__ = problem
-    return failed
-
-
-def _causes(problem: BaseException) -> Iterator[BaseException]:
-    """A failure and all that it wraps: Twisted lists the reasons of a lost answer in it."""
-    yield problem
-    for reason in getattr(problem, "reasons", ()):
-        yield from _causes(reason.value)
-
-
-def _is_bad_hostname(problem: BaseException) -> bool:
-    """C{HostnameEndpoint} says so by a bare C{ValueError}."""
-    return isinstance(problem, ValueError) and str(problem).startswith("invalid hostname")

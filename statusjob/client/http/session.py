@@ -35,11 +35,12 @@ from statusjob.client.errors import (
 )
 from statusjob.client.http import answers
 from statusjob.client.http.connections import shared_connections
-from statusjob.client.http.exchange import Answer, ExchangeFailed, exchange
+from statusjob.client.http.exchange import Answer, exchange
 from statusjob.client.http.streaming import EVENT_STREAM, stream
 from statusjob.contract import codec
+from statusjob.contract.http_dates import read_date, read_retry_after
+from statusjob.failures import ExchangeFailed
 from statusjob.jobs import CANCELLED
-from statusjob.pace.bounds import read_date, read_retry_after
 
 T = TypeVar("T")
 

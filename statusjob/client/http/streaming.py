@@ -19,7 +19,8 @@ from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import IResponse
 
-from statusjob.client.http.exchange import Answer, Body, ExchangeFailed, abort, let_come, verdict
+from statusjob.client.http.exchange import Answer, Body, abort, let_come
+from statusjob.failures import ExchangeFailed, verdict
 
 #: The media type of server-sent events.
 EVENT_STREAM = "text/event-stream"

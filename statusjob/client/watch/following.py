@@ -23,8 +23,8 @@ from statusjob.client.http.session import JOB_LIMIT, Session
 from statusjob.client.watch.job_age import Lifetime
 from statusjob.client.watch.long_poll import Asking, Question, Rules
 from statusjob.contract import codec
+from statusjob.contract.http_dates import read_date
 from statusjob.jobs import EventType, Job
-from statusjob.pace.bounds import read_date
 from statusjob.pace.durations import lesson
 
 #: After so many streams in a row that brought nothing no more are opened.

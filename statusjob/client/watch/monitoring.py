@@ -31,8 +31,8 @@ from statusjob.client.http.session import Session
 from statusjob.client.watch.job_age import Lifetime
 from statusjob.client.watch.long_poll import Asking, Question, Rules
 from statusjob.contract import codec
+from statusjob.contract.http_dates import read_date
 from statusjob.jobs import DEMO_KIND, Job, Status
-from statusjob.pace.bounds import read_date
 from statusjob.pace.durations import lesson
 
 T = TypeVar("T")

@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from statusjob.client.errors import Transient
 from statusjob.client.work.eta import Extrapolation
 from statusjob.contract import codec
+from statusjob.contract.jobs import Report
 from statusjob.jobs import Job
 from statusjob.pace.bounds import Pace
 
@@ -108,7 +109,7 @@ class OpenJob:
         members = {name: value for name, value in given.items() if value is not UNSET}
         if any(isinstance(each, float) and not isfinite(each) for each in members.values()):
             raise ValueError("numbers must be finite")
-        codec.decode(codec.encode(members), codec.Report)
+        codec.decode(codec.encode(members), Report)
         now = self._reactor.seconds()
         if eta is not UNSET:
             self._extrapolation = None

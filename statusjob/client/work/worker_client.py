@@ -40,6 +40,7 @@ from statusjob.client.models import CreatedJob, WebhookRegistration, creation_ti
 from statusjob.client.watch.status_client import MAX_RETRIES
 from statusjob.client.work.handle import OpenJob
 from statusjob.contract import codec
+from statusjob.contract.jobs import Report
 from statusjob.jobs import DEFAULT_KIND, FAILED, Job, Status
 from statusjob.pace.bounds import Pace
 
@@ -222,7 +223,7 @@ class WorkerClient:
         try:
             output = await working
             members = {"result": Status.COMPLETED, "output": output}
-            codec.decode(codec.encode(members), codec.Report)
+            codec.decode(codec.encode(members), Report)
         except CancelledError:
             if open_job.problem is None:
                 raise

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
-from statusjob.client.http.exchange import ExchangeFailed
 from statusjob.contract import signing
-from statusjob.pace.bounds import read_date, read_retry_after
+from statusjob.contract.http_dates import read_date, read_retry_after
+from statusjob.failures import ExchangeFailed
 from statusjob.server.delivery.poster import Answer, Poster, Target
 from statusjob.server.store.outbox_claim import Claim
 from statusjob.server.store.outbox_settle import Outcome
-from statusjob.server.webhooks.registry import origin_of, parse_url
+from statusjob.server.webhooks.urls import origin_of, parse_url
 
 
 class Sender:

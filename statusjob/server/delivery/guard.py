@@ -39,11 +39,11 @@ from twisted.web.client import URI, BrowserLikePolicyForHTTPS, HostnameCachingHT
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
-from statusjob.client.http.exchange import ExchangeFailed
 from statusjob.contract.codec import BadInput
+from statusjob.failures import ExchangeFailed
 from statusjob.server.delivery.resolver import Resolver
 from statusjob.server.settings import Network
-from statusjob.server.webhooks.registry import parse_url
+from statusjob.server.webhooks.urls import parse_url
 
 #: Seconds that a name may take to resolve when its webhook is registered.
 CHECK_DEADLINE = 5.0

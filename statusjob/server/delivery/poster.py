@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClien
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from statusjob.client.http.exchange import ExchangeFailed, Kind, verdict
+from statusjob.failures import ExchangeFailed, Kind, verdict
 
 #: Seconds for one post, and for the body of its answer past the headers; bytes of that body.
 DEADLINE = 15.0

@@ -25,7 +25,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from statusjob.client.http.exchange import ExchangeFailed
+from statusjob.failures import ExchangeFailed
 
 #: Names looked up at the same time, and how many of them may be doubtful.
 LOOKUPS = 64

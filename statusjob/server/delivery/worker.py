@@ -25,7 +25,8 @@ from twisted.python.failure import Failure
 from statusjob.server.alarms import Alarm
 from statusjob.server.delivery.attempt import Sender
 from statusjob.server.feed import Feed
-from statusjob.server.store import Store, StoreUnavailable, Tx, Update, outbox_claim, outbox_settle
+from statusjob.server.store import outbox_claim, outbox_settle
+from statusjob.server.store.interface import Store, StoreUnavailable, Tx, Update
 from statusjob.server.store.outbox_claim import Claim
 from statusjob.server.store.outbox_settle import Outcome, Retry
 

@@ -26,8 +26,9 @@ from statusjob.pace.durations import LONGEST, REMEMBERED, lesson
 from statusjob.server.alarms import Alarm
 from statusjob.server.feed import Feed
 from statusjob.server.forecast.outlook import Estimate, Estimated, Outlook
-from statusjob.server.store import Store, Update, past_durations
-from statusjob.server.store.lanes import Lane
+from statusjob.server.lanes import Lane
+from statusjob.server.store import past_durations
+from statusjob.server.store.interface import Store, Update
 
 #: Kinds that are remembered; beyond, the one that was longest unused is forgotten.
 KINDS = 1_000

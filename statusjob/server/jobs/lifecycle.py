@@ -17,7 +17,7 @@ from random import SystemRandom
 from msgspec import UNSET
 from twisted.internet.defer import Deferred
 
-from statusjob.contract.codec import NewJob, Report, Simulation
+from statusjob.contract.jobs import NewJob, Report, Simulation
 from statusjob.jobs import (
     CANCELLED,
     DEADLINE_EXCEEDED,
@@ -31,36 +31,19 @@ from statusjob.jobs import (
     job_id,
     simulated_progress,
 )
-from statusjob.server.store import Row, Store, Tx, jobs, webhooks
+from statusjob.server.errors import JobFinished, KeyReused, UnknownJob, VersionMismatch
+from statusjob.server.store import jobs, webhooks
+from statusjob.server.store.interface import Row, Store, Tx
 from statusjob.server.store.jobs import Poll
+from statusjob.server.store.retention import expire, forget_origins, forget_removed, forget_secrets
 from statusjob.server.webhooks import registry
-from statusjob.server.webhooks.registry import CheckAddress, Registered, UnknownJob
+from statusjob.server.webhooks.registry import CheckAddress, Registered
 
 _system_random = SystemRandom().random
 
 #: Jobs whose alarms are dealt with in one transaction, and expired jobs deleted in one.
 ALARM_BATCH = 100
 EXPIRY_BATCH = 20
-
-
-class JobFinished(Exception):
-    """The job is terminal and the change asked for is not what ended it."""
-
-    def __init__(self, job: Job) -> None:
-        super().__init__(f"the job is {job.result} already")
-        self.job = job
-
-
-class VersionMismatch(Exception):
-    """The job is not at the version that was asked for."""
-
-    def __init__(self, job: Job) -> None:
-        super().__init__(f"the job is at version {job.version}")
-        self.job = job
-
-
-class KeyReused(Exception):
-    """An idempotency key came again with another body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +138,7 @@ class Lifecycle:
 
     def get(self, job_id: str | None) -> Deferred[Job]:
         """The job, or the demo job for C{None}; fails with L{UnknownJob}."""
-        return self._store.read(lambda tx: registry.find(tx, job_id))
+        return self._store.read(lambda tx: jobs.get(tx, job_id))
 
     def poll(self, job_id: str | None) -> Deferred[Poll]:
         """
@@ -213,10 +196,10 @@ class Lifecycle:
 
         @return: whether there may be more.
         """
-        gone = jobs.expire(tx, tx.now - retention, EXPIRY_BATCH)
-        forgotten = webhooks.forget_removed(tx, EXPIRY_BATCH)
-        webhooks.forget_origins(tx, EXPIRY_BATCH)
-        webhooks.forget_secrets(tx)
+        gone = expire(tx, tx.now - retention, EXPIRY_BATCH)
+        forgotten = forget_removed(tx, EXPIRY_BATCH)
+        forget_origins(tx, EXPIRY_BATCH)
+        forget_secrets(tx)
         return max(gone, forgotten) == EXPIRY_BATCH
 
     async def _create_checked(
@@ -383,7 +366,7 @@ def _unchanged(
     @param accept: whether a terminal job is just what the change would have made of it.
     @return: the job, if so.
     """
-    job = registry.find(tx, job_id)
+    job = jobs.get(tx, job_id)
     if job.result.terminal and accept(job):
         return job
     if versions and job.version not in versions:

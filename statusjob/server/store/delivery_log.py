@@ -7,7 +7,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from statusjob.jobs import TEST_EVENT
-from statusjob.server.store import Row, Tx
+from statusjob.server.store.interface import Row, Tx
 from statusjob.server.store.outbox_claim import new_id
 
 #: Attempts of one delivery that are shown: the latest.

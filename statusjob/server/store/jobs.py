@@ -16,7 +16,8 @@ from typing import NamedTuple
 from msgspec import json
 
 from statusjob.jobs import DEMO_KIND, Job, JobError, Status
-from statusjob.server.store import Row, Tx, Update
+from statusjob.server.errors import UnknownJob
+from statusjob.server.store.interface import Row, Tx, Update
 from statusjob.server.store.outbox_claim import fan_out
 
 #: A page of a list ends after this many bytes of what workers wrote; jobs read at a time for it.
@@ -230,6 +231,19 @@ def find(tx: Tx, job_id: str) -> Job | None:
     return None if row is None else _job(row)
 
 
+def get(tx: Tx, job_id: str | None) -> Job:
+    """
+    A job by its id, or the demo job for C{None}.
+
+    @raise UnknownJob: if there is none.
+    """
+    wanted = demo_id(tx) if job_id is None else job_id
+    job = None if wanted is None else find(tx, wanted)
+    if job is None:
+        raise UnknownJob
+    return job
+
+
 def find_by_key(tx: Tx, key: str) -> tuple[Job, str] | None:
     """The job that was created with an idempotency key, and what was asked with it (a hash)."""
     row = tx.one(
@@ -359,22 +373,4 @@ def remove_demos(tx: Tx, after: str) -> None:
         "DELETE FROM jobs WHERE kind = :kind AND (result = 'pending' OR id > :after)",
         kind=DEMO_KIND,
         after=after,
-    )
-
-
-def expire(tx: Tx, finished_before: float, limit: int) -> int:
-    """
-    Delete jobs that ended before a time, with all that belongs to them; not one for which a
-    delivery is still to be made, nor the newest demo job.
-
-    @return: how many.
-    """
-    return tx.execute(
-        "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE finished_at < :before"
-        " AND id IS DISTINCT FROM :demo"
-        " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.job_id = jobs.id"
-        " AND state IN ('pending', 'sending')) ORDER BY finished_at LIMIT :limit)",
-        before=finished_before,
-        demo=demo_id(tx),
-        limit=limit,
     )

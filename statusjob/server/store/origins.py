@@ -9,7 +9,7 @@ its receivers ask for by C{Retry-After} pauses it as well.
 
 from __future__ import annotations
 
-from statusjob.server.store import Row, Tx
+from statusjob.server.store.interface import Row, Tx
 
 #: Attempts under way to one origin at the same time, at most.
 CONCURRENCY = 16

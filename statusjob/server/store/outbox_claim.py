@@ -13,9 +13,10 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field
 
-from statusjob.contract.codec import webhook_payload
+from statusjob.contract.jobs import webhook_payload
 from statusjob.jobs import EventType, Job
-from statusjob.server.store import Row, Tx, origins, webhooks
+from statusjob.server.store import origins, webhooks
+from statusjob.server.store.interface import Row, Tx
 
 #: Seconds for which a claim leases its origin: well above the longest attempt.
 LEASE = 60.0

@@ -7,7 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from statusjob.jobs import TEST_EVENT, EventType
-from statusjob.server.store import Tx, origins, webhooks
+from statusjob.server.store import origins, webhooks
+from statusjob.server.store.interface import Tx
 from statusjob.server.store.outbox_claim import Claim, forget_bodies
 
 #: Deliveries that are given up in one transaction.

@@ -8,7 +8,7 @@ and what it gives is limited.
 from __future__ import annotations
 
 from statusjob.jobs import DEMO_KIND, Job, JobError, Status
-from statusjob.server.store import Tx
+from statusjob.server.store.interface import Tx
 
 
 def next_kind(tx: Tx, after: str) -> str | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from statusjob.server.store import StoreUnusable, Tx
+from statusjob.server.store.interface import StoreUnusable, Tx
 
 #: What an engine writes for each word in braces.
 Dialect = Mapping[str, str]

@@ -17,8 +17,16 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from statusjob.server.store import Row, StoreFull, StoreUnavailable, StoreUnusable, Tx, Update
-from statusjob.server.store.lanes import Batches, Lane, Outcome
+from statusjob.server.lanes import Lane
+from statusjob.server.store.batches import Batches, Outcome
+from statusjob.server.store.interface import (
+    Row,
+    StoreFull,
+    StoreUnavailable,
+    StoreUnusable,
+    Tx,
+    Update,
+)
 from statusjob.server.store.schema import SQLITE, migrate
 
 T = TypeVar("T")
@@ -75,7 +83,7 @@ class _Transaction:
 
 class SQLiteStore:
     """
-    A L{statusjob.server.store.Store} in one SQLite file.
+    A L{statusjob.server.store.interface.Store} in one SQLite file.
 
     @ivar committed: told the updates of each commit, in order, before its writers are answered.
     """

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Collection, Mapping
 
 from statusjob.jobs import DEMO_KIND, EventType, Job
-from statusjob.server.store import Row, Tx
+from statusjob.server.store.interface import Row, Tx
 
 #: Seconds for which the old secret of a rotation still signs.
 OVERLAP = 86_400.0
@@ -237,11 +237,6 @@ def rotate(tx: Tx, webhook_id: str, secret: str) -> None:
     tx.execute("UPDATE webhooks SET secret = :secret WHERE id = :id", id=webhook_id, secret=secret)
 
 
-def forget_secrets(tx: Tx) -> None:
-    """Delete secrets that sign no more."""
-    tx.execute("DELETE FROM old_secrets WHERE until <= :now", now=tx.now)
-
-
 def remove(tx: Tx, url: str, *, job_id: str) -> None:
     """Tell a job's webhook no more updates; what is written for it already still goes."""
     tx.execute(
@@ -269,40 +264,4 @@ def purge(tx: Tx, webhook_id: str) -> None:
         " WHERE webhook_id = :id AND state IN ('pending', 'sending')",
         id=webhook_id,
         now=tx.now,
-    )
-
-
-def forget_removed(tx: Tx, limit: int) -> int:
-    """
-    Delete what removed webhooks were told, and those for which nothing is left.
-
-    @param limit: how many of each, at most.
-    @return: how many of one of them: if that is the limit, there may be more.
-    """
-    told = tx.all(
-        "DELETE FROM deliveries WHERE id IN (SELECT d.id FROM webhooks w JOIN deliveries d"
-        " ON d.webhook_id = w.id WHERE w.removed_at IS NOT NULL"
-        " AND d.state IN ('delivered', 'superseded', 'dead') LIMIT :limit) RETURNING body_id",
-        limit=limit,
-    )
-    for body_id in {row["body_id"] for row in told}:
-        tx.execute(
-            "DELETE FROM bodies WHERE id = :id AND NOT EXISTS"
-            " (SELECT 1 FROM deliveries WHERE body_id = bodies.id)",
-            id=body_id,
-        )
-    forgotten = tx.execute(
-        "DELETE FROM webhooks WHERE id IN (SELECT id FROM webhooks WHERE removed_at IS NOT NULL"
-        " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE webhook_id = webhooks.id) LIMIT :limit)",
-        limit=limit,
-    )
-    return max(len(told), forgotten)
-
-
-def forget_origins(tx: Tx, limit: int) -> None:
-    """Delete origins that no webhook has any more."""
-    tx.execute(
-        "DELETE FROM origins WHERE id IN (SELECT id FROM origins WHERE NOT EXISTS"
-        " (SELECT 1 FROM webhooks WHERE origin_id = origins.id) LIMIT :limit)",
-        limit=limit,
     )

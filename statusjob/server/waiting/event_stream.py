@@ -24,10 +24,11 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from statusjob.contract import codec
+from statusjob.contract.jobs import job_to_json
 from statusjob.jobs import Job
-from statusjob.server.store import StoreUnavailable
+from statusjob.server.errors import UnknownJob
+from statusjob.server.store.interface import StoreUnavailable
 from statusjob.server.waiting.watchers import Topic, Watchers
-from statusjob.server.webhooks.registry import UnknownJob
 
 #: Seconds between two comments that keep a connection from looking idle. A client that has taken
 #: nothing for between one and two of them is too slow.
@@ -72,7 +73,7 @@ class Events:
     def encode(self, job: Job) -> bytes:
         """A job's state as an event without an id."""
         if self._last is None or self._last[0] is not job:
-            data = codec.encode(codec.job_to_json(job, self._prefix))
+            data = codec.encode(job_to_json(job, self._prefix))
             event = b"event: %b\ndata: %b\n\n" % (job.event_type.encode(), data)
             self._last = (job, event)
         return self._last[1]
@@ -140,7 +141,7 @@ class Stream:
 
     def __enter__(self) -> Stream:
         """
-        @raise statusjob.server.waiting.watchers.TooManyWatchers: if there is no room.
+        @raise statusjob.server.errors.TooManyWatchers: if there is no room.
         """
         self._watchers.enter(self)
         return self

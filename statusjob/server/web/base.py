@@ -19,16 +19,18 @@ from twisted.python.failure import Failure
 from twisted.web.http import Request
 
 from statusjob.contract import codec
+from statusjob.contract.jobs import job_to_json
 from statusjob.jobs import Job, Status
+from statusjob.server.errors import UnknownJob
 from statusjob.server.forecast.learner import Forecast, Pending
 from statusjob.server.jobs.lifecycle import Lifecycle
-from statusjob.server.store import Store
+from statusjob.server.store.interface import Store
 from statusjob.server.waiting.event_stream import Events
 from statusjob.server.waiting.watchers import Watchers
 from statusjob.server.web.access import Access, host_of
 from statusjob.server.web.problems import Problem, problem_for
 from statusjob.server.webhooks.redelivery import Deliveries
-from statusjob.server.webhooks.registry import Registrations, UnknownJob
+from statusjob.server.webhooks.registry import Registrations
 
 T = TypeVar("T")
 
@@ -99,7 +101,7 @@ class Routes:
     def job_answer(self, request: Request, job: Job) -> bytes:
         """A job as the body of an answer, with its validators."""
         validators(request, job)
-        return json_answer(request, codec.job_to_json(job, self.prefix))
+        return json_answer(request, job_to_json(job, self.prefix))
 
     def hint(self, request: Request, state: State) -> None:
         """While a job is pending, say when asking again is worth it."""

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 from twisted.web.http import Request
 
 from statusjob.contract import codec
+from statusjob.contract.jobs import NewJob, Report, job_to_json, operation_to_json, status_body
 from statusjob.jobs import Job, Status
 from statusjob.server.web.base import (
     BAD_CURSOR,
@@ -62,14 +63,14 @@ class JobRoutes(WatchRoutes):
         set_header(b"link", [link.encode()])
         if not wanted:
             return not_modified(request)
-        return body_answer(request, codec.status_body(poll.result))
+        return body_answer(request, status_body(poll.result))
 
     @app.route("/jobs", methods=["POST"])
     async def create(self, request: Request) -> bytes:
         """Create a job."""
         self.access.changes(request)
         key = idempotency_key(request)
-        body, new = json_body(request, codec.NewJob)
+        body, new = json_body(request, NewJob)
         created = await self.lifecycle.create(
             new, key=key, key_hash=None if key is None else codec.canonical_hash(body)
         )
@@ -82,7 +83,7 @@ class JobRoutes(WatchRoutes):
         if operation is not None:
             request.setHeader(b"operation-location", operation.encode())
         self.hint(request, job)
-        answer = codec.job_to_json(job, self.prefix)
+        answer = job_to_json(job, self.prefix)
         if created.webhook is not None:
             request.setHeader(b"cache-control", b"no-store")
             answer["webhook"] = {"id": created.webhook.id, "secret": created.webhook.secret}
@@ -102,7 +103,7 @@ class JobRoutes(WatchRoutes):
         return json_answer(
             request,
             {
-                "jobs": [codec.job_to_json(job, self.prefix) for job in page],
+                "jobs": [job_to_json(job, self.prefix) for job in page],
                 "next": page[-1].id if more else None,
             },
         )
@@ -128,14 +129,14 @@ class JobRoutes(WatchRoutes):
         if not wanted:
             return not_modified(request)
         location = self.absolute(request, f"/jobs/{job.id}")
-        return json_answer(request, codec.operation_to_json(job, location))
+        return json_answer(request, operation_to_json(job, location))
 
     @app.route("/jobs/<job_id>", methods=["PATCH"])
     async def report(self, request: Request, job_id: str) -> bytes:
         """A worker's word on its job."""
         self.access.changes(request)
         versions = wanted_versions(request)
-        _, report = json_body(request, codec.Report)
+        _, report = json_body(request, Report)
         job = await self.lifecycle.report(path_job(job_id), report, versions=versions)
         return self.job_answer(request, job)
 

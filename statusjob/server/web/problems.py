@@ -16,11 +16,18 @@ from twisted.web.http import Request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from statusjob.contract import codec
-from statusjob.server.jobs.lifecycle import JobFinished, KeyReused, VersionMismatch
-from statusjob.server.store import StoreUnavailable
-from statusjob.server.waiting.watchers import TooManyWatchers
-from statusjob.server.webhooks.redelivery import UnknownDelivery
-from statusjob.server.webhooks.registry import UnknownJob, UnknownWebhook, WebhookConflict
+from statusjob.contract.jobs import job_to_json
+from statusjob.server.errors import (
+    JobFinished,
+    KeyReused,
+    TooManyWatchers,
+    UnknownDelivery,
+    UnknownJob,
+    UnknownWebhook,
+    VersionMismatch,
+    WebhookConflict,
+)
+from statusjob.server.store.interface import StoreUnavailable
 
 #: Longest words about bad input, in characters: they may repeat what was sent.
 DETAIL_LIMIT = 300
@@ -118,10 +125,10 @@ def problem_for(failure: Failure, prefix: str = "") -> Problem:
         case UnknownDelivery():
             return Problem("unknown-delivery", "there is no such delivery to this webhook")
         case JobFinished():
-            members = {"job": codec.job_to_json(error.job, prefix)}
+            members = {"job": job_to_json(error.job, prefix)}
             return Problem("job-finished", str(error), members=members)
         case VersionMismatch():
-            members = {"job": codec.job_to_json(error.job, prefix)}
+            members = {"job": job_to_json(error.job, prefix)}
             return Problem("version-mismatch", str(error), members=members)
         case WebhookConflict():
             return Problem("webhook-conflict", str(error))

@@ -14,62 +14,21 @@ from twisted.web.http import Request
 from twisted.web.resource import Resource
 
 from statusjob.contract import codec
+from statusjob.server.errors import TooManyWatchers
 from statusjob.server.waiting.event_stream import Stream, head
-from statusjob.server.waiting.watchers import (
-    ALL,
-    TooManyWatchers,
-    Topic,
-    Wait,
-    job_topic,
-    kind_topic,
-)
+from statusjob.server.waiting.held_request import Wait
+from statusjob.server.waiting.watchers import ALL, Topic, job_topic, kind_topic
 from statusjob.server.web.base import ANY, Routes, State, app, known_tags, path_job
+from statusjob.server.web.preferences import preferred_wait
 from statusjob.server.web.problems import Problem
 
 S = TypeVar("S", bound=State)
 
-#: Longest wait in seconds: many proxies give up at 60.
-WAIT_LIMIT = 50
 #: Most jobs that one stream names, and most that one that names none begins with.
 JOBS_LIMIT = 100
 SNAPSHOT_LIMIT = 1_000
 
-_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
-_QUOTED = rb'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t\x20-\x7e\x80-\xff])*+"'
-#: A preference or one of its parameters, or nothing, and what ends it (RFC 7240 2).
-_PREFERENCE = re.compile(
-    rb"[ \t]*+(?:(%b)[ \t]*+(?:=[ \t]*+(%b|%b)?+[ \t]*+)?+)?+([,;]|\Z)" % (_TOKEN, _TOKEN, _QUOTED)
-)
 _EVENT_ID = re.compile(rb"\A[0-9]{1,15}\Z")
-
-
-def preferred_wait(request: Request) -> int | None:
-    """
-    The seconds that C{Prefer: wait} asks for (RFC 7240 4.3), at most L{WAIT_LIMIT}; C{None} if it
-    does not, or is malformed.
-    """
-    values = request.requestHeaders.getRawHeaders(b"prefer")
-    if values is None:
-        return None
-    text = b",".join(values)
-    wait: bytes | None = None
-    position, parameter = 0, False
-    while position < len(text):
-        found = _PREFERENCE.match(text, position)
-        if found is None:
-            return None
-        name, value, end = found.groups()
-        # Of two the first counts.
-        if name is not None and name.lower() == b"wait" and not parameter and wait is None:
-            wait = value or b""
-        position, parameter = found.end(), end == b";"
-    if wait is None:
-        return None
-    digits = re.sub(rb"\\(.)", rb"\1", wait[1:-1]) if wait.startswith(b'"') else wait
-    if not digits.isdigit():
-        return None
-    # However many digits there are, the first few tell.
-    return min(WAIT_LIMIT, int(digits.lstrip(b"0")[:4] or b"0"))
 
 
 class _Query(Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,7 +10,8 @@ from typing import Annotated
 from msgspec import Meta, Struct
 from twisted.web.http import Request
 
-from statusjob.contract import codec, webhooks
+from statusjob.contract import webhooks
+from statusjob.contract.webhooks import NewWebhook, Registration
 from statusjob.server.store.delivery_log import DeliveryState
 from statusjob.server.web.base import (
     Routes,
@@ -53,8 +54,8 @@ class WebhookRoutes(Routes):
     async def register(self, request: Request, job_id: str | None = None) -> bytes:
         """Register a webhook for a job; without an id, for the demo job."""
         self.access.changes(request)
-        _, asked = json_body(request, codec.Registration)
-        webhook = codec.NewWebhook(url=_url(asked), secret=asked.secret)
+        _, asked = json_body(request, Registration)
+        webhook = NewWebhook(url=_url(asked), secret=asked.secret)
         registered = await self.registrations.register(
             None if job_id is None else path_job(job_id), webhook
         )
@@ -68,7 +69,7 @@ class WebhookRoutes(Routes):
     async def unregister(self, request: Request, job_id: str | None = None) -> bytes:
         """Tell a webhook no later updates of a job."""
         self.access.changes(request)
-        _, asked = json_body(request, codec.Registration)
+        _, asked = json_body(request, Registration)
         await self.registrations.unregister(
             None if job_id is None else path_job(job_id), _url(asked)
         )
@@ -194,7 +195,7 @@ def _listing(request: Request, value: object) -> bytes:
     return json_answer(request, value)
 
 
-def _url(asked: codec.Registration) -> str:
+def _url(asked: Registration) -> str:
     if not asked.url:
         raise Problem("invalid-request", "webhook URL is required")
     return asked.url

@@ -12,16 +12,14 @@ from dataclasses import dataclass
 from twisted.internet.defer import Deferred
 
 from statusjob.contract.webhooks import webhook_test_payload
-from statusjob.server.store import Row, Store, Tx, Update, delivery_log
+from statusjob.server.errors import UnknownDelivery, WebhookConflict
+from statusjob.server.store import delivery_log
 from statusjob.server.store.delivery_log import DeliveryState
-from statusjob.server.webhooks.registry import WebhookConflict, known
+from statusjob.server.store.interface import Row, Store, Tx, Update
+from statusjob.server.webhooks.registry import known
 
 #: Deliveries that are made due again in one transaction.
 REDELIVERY_BATCH = 500
-
-
-class UnknownDelivery(Exception):
-    """There is no delivery of that id to this webhook."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,18 +11,19 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TypeVar
 
-import hyperlink
 from msgspec import UNSET
 from twisted.internet.defer import Deferred
 
 from statusjob.contract import signing
-from statusjob.contract.codec import URL_LIMIT, BadInput, NewWebhook
-from statusjob.contract.webhooks import NewScopedWebhook, WebhookChange
+from statusjob.contract.codec import BadInput
+from statusjob.contract.webhooks import NewScopedWebhook, NewWebhook, WebhookChange
 from statusjob.jobs import Job
-from statusjob.server.store import Row, Store, Tx, Update, jobs, outbox_claim, webhooks
+from statusjob.server.errors import UnknownWebhook, WebhookConflict
+from statusjob.server.store import jobs, outbox_claim, webhooks
+from statusjob.server.store.interface import Row, Store, Tx, Update
+from statusjob.server.webhooks.urls import origin_of
 
 #: Most webhooks registered for one job, at one origin, in all.
 JOB_LIMIT = 20
@@ -33,22 +34,9 @@ SECRETS_LIMIT = 4
 
 T = TypeVar("T")
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 #: Fires if a webhook's URL leads where webhooks may go; fails with L{BadInput} otherwise.
 CheckAddress = Callable[[str], Deferred[None]]
-
-
-class UnknownJob(Exception):
-    """There is no job of that id."""
-
-
-class UnknownWebhook(Exception):
-    """There is no webhook of that id."""
-
-
-class WebhookConflict(Exception):
-    """What is asked for cannot stand beside what there is; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,40 +47,6 @@ class Registered:
 
     id: str
     secret: str | None = field(default=None, repr=False)
-
-
-@lru_cache(maxsize=64)
-def parse_url(url: str) -> hyperlink.URL:
-    """
-    A webhook's URL as it goes over the wire, in ASCII.
-
-    @raise BadInput: if it is no URL.
-    """
-    if len(url) > URL_LIMIT or any(c <= " " or c == "\x7f" for c in url):
-        raise BadInput("invalid webhook URL")
-    try:
-        parsed = hyperlink.DecodedURL.from_text(url).encoded_url
-        if ":" in parsed.host:
-            # An address, not a name that could be encoded.
-            return parsed.replace(host="").to_uri().replace(host=parsed.host)
-        return parsed.to_uri()
-    except (ValueError, TypeError):
-        raise BadInput("invalid webhook URL") from None
-
-
-def origin_of(url: str) -> str:
-    """
-    The origin of a webhook's URL: C{scheme://host:port}.
-
-    @raise BadInput: if it is not an absolute http or https URL.
-    """
-    parsed = parse_url(url)
-    scheme = parsed.scheme.lower()
-    port = _DEFAULT_PORTS.get(scheme, 0) if parsed.port is None else parsed.port
-    if scheme not in _DEFAULT_PORTS or not parsed.host or not 0 < port < 65536:
-        raise BadInput("invalid webhook URL")
-    host = f"[{parsed.host}]" if ":" in parsed.host else parsed.host.lower()
-    return f"{scheme}://{host}:{port}"
 
 
 def check(webhook: NewWebhook) -> None:
@@ -170,7 +124,7 @@ class Registrations:
         The Deferred fails with L{UnknownJob}, L{WebhookConflict}, or L{BadInput} if the webhook
         may not be reached.
         """
-        return self._checked(webhook, lambda tx: self._for_job(tx, find(tx, job_id), webhook))
+        return self._checked(webhook, lambda tx: self._for_job(tx, jobs.get(tx, job_id), webhook))
 
     def unregister(self, job_id: str | None, url: str) -> Deferred[None]:
         """
@@ -178,7 +132,9 @@ class Registrations:
 
         The Deferred fails with L{UnknownJob}; a URL that is not registered is no error.
         """
-        return self._store.write(lambda tx: webhooks.remove(tx, url, job_id=find(tx, job_id).id))
+        return self._store.write(
+            lambda tx: webhooks.remove(tx, url, job_id=jobs.get(tx, job_id).id)
+        )
 
     def add(self, webhook: NewScopedWebhook) -> Deferred[tuple[Row, str | None]]:
         """
@@ -190,7 +146,7 @@ class Registrations:
 
         def work(tx: Tx) -> tuple[Row, str | None]:
             if webhook.job is not None:
-                registered = self._for_job(tx, find(tx, webhook.job), webhook)
+                registered = self._for_job(tx, jobs.get(tx, webhook.job), webhook)
             else:
                 registered = register(tx, webhook, kind=webhook.kind)
             return known(tx, registered.id), registered.secret
@@ -286,19 +242,6 @@ class Registrations:
             written = outbox_claim.fan_out(tx, job, self._prefix, webhook_id=registered.id)
             tx.announce(Update(job=job, deliveries=written))
         return registered
-
-
-def find(tx: Tx, job_id: str | None) -> Job:
-    """
-    A job by its id, or the demo job for C{None}.
-
-    @raise UnknownJob: if there is none.
-    """
-    wanted = jobs.demo_id(tx) if job_id is None else job_id
-    job = None if wanted is None else jobs.find(tx, wanted)
-    if job is None:
-        raise UnknownJob
-    return job
 
 
 def known(tx: Tx, webhook_id: str) -> Row:

@@ -1,5 +1,5 @@
 """
-Lanes: where blocking work runs, one piece at a time, and how calls are grouped for them.
+Batches: calls that arrive while a lane is busy are run together as its next piece of work.
 
 Grouping happens on the reactor and only SQL runs in a lane, so that a test can
 run the same store inline, or hold a commit and look at the world meanwhile.
@@ -9,84 +9,22 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from msgspec import Struct
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IReactorFromThreads
-from twisted.internet.threads import deferToThreadPool
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
 
-from statusjob.server.store import StoreBusy, StoreUnavailable
+from statusjob.server.lanes import Lane
+from statusjob.server.store.interface import StoreBusy, StoreUnavailable
 
 T = TypeVar("T")
 
 #: Calls that go into one batch, and calls that may wait for theirs.
 BATCH_LIMIT = 256
+
+
 QUEUE_LIMIT = 10_000
-
-
-class Lane(Protocol):
-    """Runs pieces of work in the order given, never two at once."""
-
-    def run(self, work: Callable[[], T]) -> Deferred[T]:
-        """Run C{work}; the Deferred fires on the reactor's thread."""
-
-    def close(self) -> None:
-        """Release what the lane holds. Nothing may be running, and no work may follow."""
-
-
-class ThreadLane:
-    """One thread of its own, begun with the first work (so after a daemon has forked)."""
-
-    def __init__(self, reactor: IReactorFromThreads, name: str) -> None:
-        self._reactor = reactor
-        self._pool = ThreadPool(1, 1, name)
-
-    def run(self, work: Callable[[], T]) -> Deferred[T]:
-        if not self._pool.started:
-            self._pool.start()
-        return deferToThreadPool(self._reactor, self._pool, work)
-
-    def close(self) -> None:
-        if self._pool.started:
-            self._pool.stop()
-
-
-class InlineLane:
-    """For tests: work runs at once, in the caller."""
-
-    def run(self, work: Callable[[], T]) -> Deferred[T]:
-        return maybeDeferred(work)
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-class HeldLane:
-    """For tests: work runs when told to, so that a test can look at the world before it does."""
-
-    def __init__(self) -> None:
-        self._held: deque[Callable[[], object]] = deque()
-
-    @property
-    def held(self) -> int:
-        """How many pieces of work wait for their step."""
-        return len(self._held)
-
-    def run(self, work: Callable[[], T]) -> Deferred[T]:
-        result: Deferred[T] = Deferred()
-        self._held.append(lambda: maybeDeferred(work).chainDeferred(result))
-        return result
-
-    def step(self) -> None:
-        """Run the oldest piece of work that is held."""
-        self._held.popleft()()
-
-    def close(self) -> None:
-        if self._held:
-            raise RuntimeError("work is still held")
 
 
 class Outcome(Struct, Generic[T], frozen=True):

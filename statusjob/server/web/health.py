@@ -1,0 +1,27 @@
+"""
+Routes for whoever operates the server.
+"""
+
+from __future__ import annotations
+
+from twisted.web.http import Request
+
+from statusjob.server.web.base import Routes, app, json_answer
+from statusjob.server.web.problems import Problem
+
+
+class HealthRoutes(Routes):
+    """For whoever operates the server."""
+
+    @app.route("/healthz", methods=["GET"])
+    def healthz(self, request: Request) -> bytes:
+        """The process is alive."""
+        return json_answer(request, {"status": "ok"})
+
+    @app.route("/readyz", methods=["GET"])
+    async def readyz(self, request: Request) -> bytes:
+        """The server can answer: it is not stopping, and its database can be read."""
+        if self.draining:
+            raise Problem("unavailable", "the server is stopping")
+        await self.store.read(lambda tx: tx.one("SELECT 1 AS one"))
+        return json_answer(request, {"status": "ready"})
