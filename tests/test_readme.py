@@ -21,7 +21,7 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from statusjob.server.settings import SETTINGS
-from tests.process import ServerProcess, start
+from tests.helpers.processes import ServerProcess, start
 
 reactor: Any = _reactor
 

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from statusjob.client.http.exchange import Answer
-from statusjob.contract.http_dates import read_date
 from statusjob.jobs import Job
-
-#: Servers tell times in whole seconds, so an age below this is rounding (seconds).
-_ROUNDING = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +32,3 @@ class CreatedJob(Job, frozen=True, kw_only=True):
     url: str
     created_here: float
     webhook: WebhookRegistration | None = None
-
-
-def creation_time(job: Job, answer: Answer, now: float) -> float:
-    """
-    When a job was created, by our clock: now, if it was not created before by the same key.
-
-    @param answer: the answer to its creation, which came just now.
-    """
-    served = read_date(answer.header("Date") or "")
-    age = 0.0 if served is None else served - job.created_at
-    return now - age if age >= _ROUNDING else now

@@ -18,14 +18,7 @@ from msgspec import (
 
 from statusjob.contract.codec import DEPTH_LIMIT, Fraction, Kind, rfc3339, too_deep
 from statusjob.contract.webhooks import NewWebhook
-from statusjob.jobs import (
-    CANCELLED,
-    DEFAULT_KIND,
-    DEMO_KIND,
-    FAILED,
-    Job,
-    Status,
-)
+from statusjob.jobs import CANCELLED, DEFAULT_KIND, DEMO_KIND, FAILED, Job, Status
 
 #: Longest members, in bytes of UTF-8 (of compact JSON for the last two).
 MESSAGE_LIMIT = 1024

@@ -19,12 +19,7 @@ from msgspec import (
 )
 
 from statusjob.contract.codec import Confidential, Kind, Name, encode, rfc3339
-from statusjob.jobs import (
-    DEMO_KIND,
-    TERMINAL_EVENTS,
-    TEST_EVENT,
-    EventType,
-)
+from statusjob.jobs import DEMO_KIND, TERMINAL_EVENTS, TEST_EVENT, EventType
 
 #: Longest URL of a webhook, in characters.
 URL_LIMIT = 2048

@@ -5,9 +5,7 @@ L{statusjob.server.web.problems}.
 
 from __future__ import annotations
 
-from statusjob.jobs import (
-    Job,
-)
+from statusjob.jobs import Job
 
 
 class UnknownJob(Exception):

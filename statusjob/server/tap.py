@@ -12,12 +12,13 @@ from __future__ import annotations
 import gc
 import os
 import time
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from dotenv import dotenv_values
 from twisted.application.service import IService
 from twisted.python import usage
 
+from statusjob.clock import use_monotonic_clock
 from statusjob.server.service import Server, _stop_at_once
 from statusjob.server.settings import SETTINGS, BadSetting, Settings, resolve
 
@@ -78,19 +79,10 @@ def makeService(options: Options) -> IService:
     """What twistd and twist call: the service, not started."""
     from twisted.internet import reactor
 
-    _steady(reactor)
+    use_monotonic_clock(reactor)
     service = Server(reactor, options.settings, now=time.time)
     # A full garbage collection would go through all that was imported and hold the reactor up for
     # 50 ms, again and again. None of that is ever garbage, so let it not be looked at.
     gc.collect()
     gc.freeze()
     return service
-
-
-def _steady(reactor: Any) -> None:
-    """
-    Let timers run by a clock that nobody sets. Twisted's run by the machine's: set back by an
-    hour, no timer would ring for an hour, and set forward all would at once.
-    """
-    ahead = reactor.seconds() - time.monotonic()
-    reactor.seconds = lambda: time.monotonic() + ahead

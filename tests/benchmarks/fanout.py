@@ -27,8 +27,8 @@ from twisted.internet.threads import deferToThread
 from statusjob.contract.webhooks import NewScopedWebhook
 from statusjob.server.service import Server
 from statusjob.server.tap import Options, makeService
-from tests.memory import new_job, said
-from tests.meter import Lag, Meter
+from tests.helpers.core import new_job, said
+from tests.helpers.meter import Lag, Meter
 
 ROUNDS = 7
 ORIGINS = 100

@@ -30,8 +30,8 @@ from statusjob.server.forecast.outlook import Estimate, Estimated, Outlook
 from statusjob.server.store.interface import Update
 from tests.benchmarks.clocked import clocked
 from tests.benchmarks.jobs import JobSet, best, cost, extreme_sets, sets
+from tests.helpers.core import Core
 from tests.helpers.lanes import InlineLane
-from tests.memory import Core
 
 R = POLLING_INTERVAL
 #: How often the jobs to learn from are drawn.

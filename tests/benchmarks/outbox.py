@@ -22,7 +22,7 @@ from statusjob.server.store import outbox_claim, webhooks
 from statusjob.server.store.interface import Tx
 from statusjob.server.store.sqlite import SQLiteStore
 from statusjob.server.webhooks.urls import origin_of
-from tests.memory import SECRET
+from tests.helpers.core import SECRET
 
 #: Origins at which the sink is reached: loopback addresses.
 ORIGINS = 4

@@ -19,7 +19,7 @@ from statusjob.jobs import Job
 from statusjob.server.store import outbox_claim, outbox_settle
 from statusjob.server.store.interface import Tx
 from statusjob.server.store.outbox_settle import Outcome, Retry
-from tests.memory import SECRET, URL, Core, hook, new_job, said
+from tests.helpers.core import SECRET, URL, Core, hook, new_job, said
 
 T = TypeVar("T")
 NODE = "node"

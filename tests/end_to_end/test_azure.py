@@ -13,7 +13,7 @@ from azure.core.polling.base_polling import LROBasePolling
 from azure.core.rest import HttpRequest
 from twisted.internet.threads import deferToThread
 
-from tests.process import ProcessTestCase
+from tests.helpers.processes import ProcessTestCase
 
 #: How much sooner it asks than it is told to, so that a test takes little time.
 HASTE = 20

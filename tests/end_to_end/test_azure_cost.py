@@ -23,7 +23,7 @@ from statusjob.contract.jobs import Report
 from statusjob.jobs import Status
 from statusjob.pace.bounds import POLLING_INTERVAL, RETRY_AFTER_LIMIT, Pace
 from statusjob.pace.durations import Durations
-from tests.support import FakeServer
+from tests.helpers.servers import FakeServer
 
 URL = "http://localhost"
 R = POLLING_INTERVAL

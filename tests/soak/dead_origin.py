@@ -24,11 +24,11 @@ from twisted.web.server import Site
 
 from statusjob.server.store.origins import CONCURRENCY
 from statusjob.testing import HostileReceiver, modes
-from tests.inbox import Inbox, disordered
-from tests.process import Client, ServerProcess, reactor, start
+from tests.helpers.inbox import Inbox, disordered
+from tests.helpers.processes import Client, ServerProcess, reactor, start
+from tests.helpers.sockets import Refusing
 from tests.soak.metered import PROGRAM
 from tests.soak.watching import Seen, Watch
-from tests.sockets import Refusing
 
 COUNT = 10_000
 WORKERS = 8

@@ -23,8 +23,8 @@ from twisted.names import dns
 from twisted.web.server import Site
 
 from statusjob.server.delivery.resolver import LOOKUPS
-from tests.inbox import Inbox, disordered
-from tests.process import Client, ServerProcess, reactor, start
+from tests.helpers.inbox import Inbox, disordered
+from tests.helpers.processes import Client, ServerProcess, reactor, start
 from tests.soak.dead_origin import LATENCY_LIMIT
 from tests.soak.metered import PROGRAM
 from tests.soak.watching import Watch

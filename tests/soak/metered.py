@@ -13,7 +13,7 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.interfaces import IReactorCore
 from twisted.internet.task import LoopingCall
 
-from tests.meter import Lag, Meter
+from tests.helpers.meter import Lag, Meter
 
 reactor: IReactorCore = _reactor
 

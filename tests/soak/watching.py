@@ -11,10 +11,10 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall, deferLater
 
-from tests.inbox import Inbox
-from tests.process import Client, ServerProcess, reactor
+from tests.helpers.inbox import Inbox
+from tests.helpers.processes import Client, ServerProcess, reactor
+from tests.helpers.sockets import open_sockets
 from tests.soak.metered import worst
-from tests.sockets import open_sockets
 
 #: Seconds between two updates for the healthy origin, and between two looks at the server.
 EVERY = 0.05

@@ -44,6 +44,8 @@ from statusjob.jobs import CANCELLED
 
 T = TypeVar("T")
 
+#: Consecutive failures that are outlived.
+MAX_RETRIES = 10
 #: Seconds for one request, and most bytes of an answer.
 REQUEST_TIMEOUT = 10.0
 STATUS_LIMIT = 64 * 1024

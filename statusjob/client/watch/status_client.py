@@ -32,6 +32,7 @@ from statusjob.client.errors import (
 from statusjob.client.http import answers
 from statusjob.client.http.session import (
     JOB_LIMIT,
+    MAX_RETRIES,
     REQUEST_TIMEOUT,
     Requester,
     Session,
@@ -47,9 +48,6 @@ from statusjob.contract import codec
 from statusjob.contract.signing import BadSecret, check_secret
 from statusjob.jobs import Job, Status
 from statusjob.pace.bounds import MAX_INTERVAL, POLLING_INTERVAL, Pace
-
-#: Consecutive failures that are outlived.
-MAX_RETRIES = 10
 
 
 class StatusClient:

@@ -31,15 +31,16 @@ from statusjob.client.http import answers
 from statusjob.client.http.exchange import Answer
 from statusjob.client.http.session import (
     JOB_LIMIT,
+    MAX_RETRIES,
     REQUEST_TIMEOUT,
     Requester,
     Session,
     read_members,
 )
-from statusjob.client.models import CreatedJob, WebhookRegistration, creation_time
-from statusjob.client.watch.status_client import MAX_RETRIES
+from statusjob.client.models import CreatedJob, WebhookRegistration
 from statusjob.client.work.handle import OpenJob
 from statusjob.contract import codec
+from statusjob.contract.http_dates import read_date
 from statusjob.contract.jobs import Report
 from statusjob.jobs import DEFAULT_KIND, FAILED, Job, Status
 from statusjob.pace.bounds import Pace
@@ -306,3 +307,18 @@ class _Webhook(Struct):
 
 class _Made(Struct):
     webhook: _Webhook | None = None
+
+
+#: Servers tell times in whole seconds, so an age below this is rounding (seconds).
+_ROUNDING = 1.0
+
+
+def creation_time(job: Job, answer: Answer, now: float) -> float:
+    """
+    When a job was created, by our clock: now, if it was not created before by the same key.
+
+    @param answer: the answer to its creation, which came just now.
+    """
+    served = read_date(answer.header("Date") or "")
+    age = 0.0 if served is None else served - job.created_at
+    return now - age if age >= _ROUNDING else now

@@ -21,7 +21,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-from tests.process import Client, reactor, start
+from tests.helpers.processes import Client, reactor, start
 
 HERE = Path(__file__).parent
 #: Seconds for all but the installation.

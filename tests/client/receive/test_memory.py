@@ -1,0 +1,282 @@
+"""What a receiver remembers: in its process, or in a memory of somebody else's."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.enterprise.adbapi import ConnectionPool
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from statusjob import (
+    BadSetting,
+    InProcessMemory,
+    Status,
+    WebhookDelivery,
+    WebhookEvent,
+    WebhookMemory,
+)
+from statusjob.client.receive.memory import SPAN
+from tests.helpers.fake_contract import JOB_ID, OTHER_ID, event
+from tests.helpers.receiver import NOW, HeldTestCase, payload
+from tests.test_readme import README
+
+#: The class in the documentation of the interface.
+EXAMPLE = textwrap.dedent(
+    (WebhookMemory.__doc__ or "").split("::\n\n")[1].split("\n\n    C{id}")[0]
+)
+HOUR = 3600.0
+DAY = 24 * HOUR
+
+
+class DeliveryTests(SynchronousTestCase):
+    """What is remembered of a delivery."""
+
+    def test_its_rank_rises_with_the_version_and_is_greatest_at_the_end(self) -> None:
+        ranks = [
+            WebhookDelivery.of("msg_1", event(result, version=version)).rank
+            for result, version in (
+                ("pending", 1),
+                ("pending", 2),
+                ("pending", 2**53),
+                ("completed", 1),
+                ("error", 2),
+                ("completed", 2**53),
+            )
+        ]
+        self.assertEqual(ranks, sorted(set(ranks)))
+        self.assertLess(ranks[-1], 2**63)
+
+    def test_without_a_job_it_is_only_its_id(self) -> None:
+        told = WebhookEvent(Status.COMPLETED, float(NOW))
+        self.assertEqual(WebhookDelivery.of("msg_1", told), WebhookDelivery("msg_1", None, 0))
+
+
+def delivery(number: int, rank: int = 1, job: str | None = JOB_ID) -> WebhookDelivery:
+    """A delivery of that number."""
+    return WebhookDelivery(f"msg_{number}", job, rank)
+
+
+class InProcessMemoryTests(SynchronousTestCase):
+    """The one that is used if none is given."""
+
+    def test_it_knows_what_it_was_told(self) -> None:
+        memory: WebhookMemory = InProcessMemory()
+        self.assertFalse(memory.knows(delivery(1), NOW))
+        memory.remember(delivery(1), NOW)
+        self.assertTrue(memory.knows(delivery(1), NOW))
+        self.assertFalse(memory.knows(delivery(2, job=OTHER_ID), NOW))
+        self.assertFalse(memory.knows(delivery(2, job=None), NOW))
+
+    def test_it_knows_what_is_not_newer_than_the_greatest_of_its_job(self) -> None:
+        memory = InProcessMemory()
+        for number, rank in ((1, 5), (2, 3)):
+            memory.remember(delivery(number, rank), NOW)
+        known = [rank for rank in range(1, 9) if memory.knows(delivery(9, rank), NOW)]
+        self.assertEqual(known, [1, 2, 3, 4, 5])
+
+    def test_an_id_is_known_whatever_its_rank(self) -> None:
+        memory = InProcessMemory()
+        memory.remember(delivery(1, 1), NOW)
+        self.assertTrue(memory.knows(delivery(1, 9), NOW))
+
+    def test_it_remembers_for_a_week_which_outlasts_every_retry(self) -> None:
+        schedule = (0, 5, 30, 120, 600, 3600, 21600, 86400)
+        self.assertGreater(SPAN, 1.25 * sum(schedule) + 5 * DAY)
+        memory = InProcessMemory()
+        memory.remember(delivery(1), NOW)
+        for again in (delivery(1, job=None), delivery(2)):
+            self.assertTrue(memory.knows(again, NOW + 7 * DAY))
+            self.assertFalse(memory.knows(again, NOW + 7 * DAY + 1))
+
+    def test_a_job_is_remembered_from_its_last_change_on(self) -> None:
+        memory = InProcessMemory()
+        memory.remember(delivery(1, 5), NOW)
+        memory.remember(delivery(2, 6), NOW + 5 * DAY)
+        self.assertTrue(memory.knows(delivery(3, 5), NOW + 10 * DAY))
+
+    def test_what_is_too_much_goes_oldest_first(self) -> None:
+        memory = InProcessMemory(limit=3)
+        for number in range(5):
+            memory.remember(delivery(number, job=f"job-{number}"), NOW)
+        for again in (delivery(0, job=None), delivery(9, job="job-0")):
+            self.assertFalse(memory.knows(again, NOW))
+        known = [number for number in range(5) if memory.knows(delivery(number, job=None), NOW)]
+        self.assertEqual(known, [2, 3, 4])
+        jobs = [delivery(9, job=f"job-{number}") for number in range(5)]
+        known = [number for number, again in enumerate(jobs) if memory.knows(again, NOW)]
+        self.assertEqual(known, [2, 3, 4])
+
+    def test_a_job_that_goes_on_outlasts_those_that_do_not(self) -> None:
+        memory = InProcessMemory(limit=2)
+        for number, job in enumerate(("goes on", "rests", "goes on", "new")):
+            memory.remember(delivery(number, number, job), NOW)
+        self.assertTrue(memory.knows(delivery(9, 2, "goes on"), NOW))
+        self.assertFalse(memory.knows(delivery(9, 1, "rests"), NOW))
+
+    def test_what_is_too_old_takes_no_room_for_long(self) -> None:
+        memory = InProcessMemory()
+        for number in range(100):
+            memory.remember(delivery(number, job=f"job-{number}"), NOW)
+        for number in range(100, 150):
+            memory.remember(delivery(number, job=f"job-{number}"), NOW + 8 * DAY)
+        for recent in (memory._ids, memory._ranks):
+            self.assertEqual(len(recent._entries), 50)
+
+    def test_a_clock_that_steps_loses_nothing_of_the_last_days(self) -> None:
+        for step in (-HOUR, HOUR):
+            memory = InProcessMemory()
+            memory.remember(delivery(1), NOW)
+            memory.remember(delivery(2, job=OTHER_ID), NOW + step)
+            for number in (1, 2):
+                self.assertTrue(memory.knows(delivery(number, job=None), NOW + step + 6 * DAY))
+
+    @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3), st.floats(-9, 99))))
+    def test_it_never_grows_past_its_limit(self, told: list[tuple[int, int, float]]) -> None:
+        memory = InProcessMemory(span=10, limit=3)
+        for number, job, now in told:
+            memory.remember(delivery(number, number, f"job-{job}"), now)
+            self.assertTrue(memory.knows(delivery(number, number, f"job-{job}"), now))
+            for recent in (memory._ids, memory._ranks):
+                self.assertLessEqual(len(recent._entries), 3)
+
+    def test_its_bounds_must_make_sense(self) -> None:
+        for bad in ({"span": 0.0}, {"span": float("nan")}, {"span": -1.0}, {"limit": 0}):
+            self.assertRaises(BadSetting, InProcessMemory, **bad)
+
+
+class DocumentedMemoryTests(TestCase):
+    """The example in the documentation of C{WebhookMemory}, on SQLite."""
+
+    async def test_the_readme_shows_the_same(self) -> None:
+        self.assertIn(re.sub("  # .*", "", EXAMPLE), README)
+
+    async def test_it_remembers_as_ours_does(self) -> None:
+        names: dict[str, Any] = {}
+        exec(EXAMPLE, names)
+        pool: Any = ConnectionPool("sqlite3", self.mktemp(), check_same_thread=False, cp_max=1)
+        self.addCleanup(pool.close)
+        await pool.runOperation(
+            "CREATE TABLE handled (id TEXT PRIMARY KEY, job TEXT, rank INTEGER, at REAL)"
+        )
+        stored, ours = names["StoredMemory"](pool), InProcessMemory()
+        for told in (delivery(1, 5), delivery(2, 3), delivery(3, 1, None), delivery(1, 2**63 - 1)):
+            await stored.remember(told, NOW)
+            ours.remember(told, NOW)
+        for asked in (delivery(9, 9), delivery(9, 1, OTHER_ID), delivery(3), delivery(4, 0, None)):
+            known = await stored.knows(asked, NOW)
+            self.assertIs(known, ours.knows(asked, NOW), asked)
+
+
+class FlakyMemory:
+    """
+    A memory that fails when told to, and answers as told.
+
+    @ivar failing: the names of its methods that fail.
+    """
+
+    def __init__(self, answer: Callable[[Any], Any]) -> None:
+        self.failing: set[str] = set()
+        self.memory = InProcessMemory()
+        self._answer = answer
+
+    def knows(self, delivery: WebhookDelivery, now: float) -> Any:
+        return self._do("knows", delivery, now)
+
+    def remember(self, delivery: WebhookDelivery, now: float) -> Any:
+        return self._do("remember", delivery, now)
+
+    def _do(self, name: str, delivery: WebhookDelivery, now: float) -> Any:
+        if name in self.failing:
+            return fail(ConnectionError("the database is gone"))
+        return self._answer(getattr(self.memory, name)(delivery, now))
+
+
+async def later(value: Any) -> Any:
+    """A coroutine."""
+    return await succeed(value)
+
+
+class MemoryTests(HeldTestCase):
+    """Memories of others: what is asked of them, and what if they fail."""
+
+    def test_it_may_answer_with_values_deferreds_and_coroutines(self) -> None:
+        answers: tuple[Callable[[Any], Any], ...] = (lambda value: value, succeed, later)
+        for answer in answers:
+            self.events.clear()
+            receiver = self.receiver(memory=FlakyMemory(answer))
+            for _ in range(2):
+                self.assertEqual(self.code(self.send(receiver)), 204)
+            self.assertEqual(len(self.events), 1)
+
+    def test_two_receivers_may_share_it(self) -> None:
+        memory = InProcessMemory()
+        for _ in range(2):
+            self.assertEqual(self.code(self.send(self.receiver(memory=memory))), 204)
+        self.assertEqual(len(self.events), 1)
+
+    def test_it_is_told_only_after_the_handler_succeeded(self) -> None:
+        memory = InProcessMemory()
+        receiver = self.held(memory=memory)
+        delivery = WebhookDelivery.of("msg_1", event())
+        for finish, remembered in ((self.fail_handler, False), (self.succeed, True)):
+            self.send(receiver)
+            self.assertFalse(memory.knows(delivery, NOW))
+            finish()
+            self.assertEqual(memory.knows(delivery, NOW), remembered)
+
+    def test_if_it_cannot_be_asked_nothing_is_handled_and_the_sender_tries_again(self) -> None:
+        memory = FlakyMemory(succeed)
+        receiver = self.receiver(memory=memory)
+        memory.failing = {"knows"}
+        self.refused(self.send(receiver), 500)
+        self.assertEqual(len(self.flushLoggedErrors(ConnectionError)), 1)
+        self.assertEqual(self.events, [])
+        memory.failing = set()
+        self.assertEqual(self.code(self.send(receiver)), 204)
+        self.assertEqual(len(self.events), 1)
+
+    def test_if_it_cannot_be_told_the_sender_tries_again_and_so_does_the_handler(self) -> None:
+        memory = FlakyMemory(succeed)
+        receiver = self.receiver(memory=memory)
+        memory.failing = {"remember"}
+        self.refused(self.send(receiver), 500)
+        self.assertEqual(len(self.flushLoggedErrors(ConnectionError)), 1)
+        memory.failing = set()
+        for _ in range(2):
+            self.assertEqual(self.code(self.send(receiver)), 204)
+        self.assertEqual(len(self.events), 2)
+
+    def test_while_it_is_asked_repetitions_wait_as_well(self) -> None:
+        asked: Deferred[bool] = Deferred()
+        memory = FlakyMemory(lambda _: asked)
+        receiver = self.receiver(memory=memory)
+        sent = [self.send(receiver) for _ in range(2)]
+        self.assertTrue(all(self.waiting(each) for each in sent))
+        self.assertEqual(self.events, [])
+        asked.callback(False)
+        self.assertEqual([self.code(each) for each in sent], [204, 204])
+        self.assertEqual(len(self.events), 1)
+
+    def test_it_is_asked_with_the_present_time(self) -> None:
+        receiver = self.receiver(memory=InProcessMemory(span=100))
+        for later_by, handled in ((0, 1), (100, 1), (1, 2)):
+            self.clock.advance(later_by)
+            self.send(receiver, timestamp=int(self.clock.seconds()))
+            self.assertEqual(len(self.events), handled)
+
+    def test_no_end_is_lost_when_it_is_full(self) -> None:
+        receiver = self.receiver(memory=InProcessMemory(limit=2))
+        jobs = [f"01936b5e-7d4c-7e3a-8c1d-{number:012x}" for number in range(10)]
+        for job in jobs:
+            for version, result in ((1, "pending"), (2, "completed")):
+                body = payload(version, result, id=job)
+                sent = self.send(receiver, body, message_id=f"{job}-{version}")
+                self.assertEqual(self.code(sent), 204)
+        ended = [each.job.id for each in self.events if each.job and each.result.terminal]
+        self.assertEqual(ended, jobs)

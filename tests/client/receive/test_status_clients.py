@@ -1,0 +1,142 @@
+"""C{WebhookReceiver} and C{StatusClient}: monitoring ends the moment a webhook says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail
+
+from statusjob import Status, StatusClient
+from tests.helpers.fake_contract import BASE, JOB_ID, OTHER_ID, PENDING, FakeServer, hold
+from tests.helpers.receiver import SECRET, ReceiverTestCase, payload
+
+
+class ClientTests(ReceiverTestCase):
+    """Deliveries are fed to clients that monitor."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.clients: set[StatusClient] = set()
+        self.seen: list[Status] = []
+
+    def monitor(self, server: FakeServer, base: str = BASE, **options: Any) -> Deferred[Status]:
+        """A client that is told of deliveries as long as it monitors."""
+        client = StatusClient(
+            base, reactor=self.clock, treq=server.stub, on_update=self.seen.append, **options
+        )
+        self.clients.add(client)
+        monitored = client.start_monitoring()
+        server.stub.flush()
+
+        def leave(result: Any) -> Any:
+            self.clients.discard(client)
+            return result
+
+        return monitored.addBoth(leave)
+
+    def deliver(self, **options: Any) -> int:
+        """Deliver the end; what was answered."""
+        receiver = self.receiver(clients=self.clients, **options)
+        body = payload(2, "completed")
+        return self.code(self.send(receiver, body, timestamp=int(self.clock.seconds())))
+
+    def nothing_left(self) -> None:
+        """No timer runs, nobody is told any more."""
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.clients, set())
+
+    def test_between_two_requests_it_ends_at_once(self) -> None:
+        server = FakeServer(self.clock, otherwise=PENDING)
+        monitored = self.monitor(server)
+        server.pass_time(3)
+        self.assertNoResult(monitored)
+        asked = len(server.requests)
+        self.assertEqual(self.deliver(), 204)
+        self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
+        self.assertEqual(self.seen, [Status.PENDING, Status.COMPLETED])
+        self.assertEqual((len(server.requests), server.lost), (asked, 0))
+        self.nothing_left()
+
+    def test_with_a_request_in_flight_it_ends_at_once_and_gives_that_up(self) -> None:
+        server = FakeServer(self.clock, PENDING, otherwise=hold)
+        monitored = self.monitor(server)
+        server.pass_time(3)
+        self.assertEqual((len(server.requests), server.lost), (2, 0))
+        self.assertEqual(self.deliver(), 204)
+        self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
+        server.stub.flush()
+        self.assertEqual((len(server.requests), server.lost), (2, 1))
+        self.nothing_left()
+
+    def test_while_the_first_request_is_in_flight_it_ends_at_once(self) -> None:
+        server = FakeServer(self.clock, otherwise=hold)
+        monitored = self.monitor(server)
+        self.assertEqual(self.deliver(), 204)
+        self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
+        self.assertEqual(self.seen, [Status.COMPLETED])
+        self.nothing_left()
+
+    def test_while_the_webhook_is_being_registered_it_ends_at_once(self) -> None:
+        server = FakeServer(self.clock, otherwise=hold)
+        monitored = self.monitor(server, webhook_url="http://me.test/", webhook_secret=SECRET)
+        self.assertEqual(server.asked, [f"POST /jobs/{JOB_ID}/webhooks/register"])
+        self.assertEqual(self.deliver(), 204)
+        self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
+        self.nothing_left()
+
+    def test_while_it_backs_off_from_a_server_that_is_down_it_ends_at_once(self) -> None:
+        def down(request: Any) -> bytes:
+            request.setResponseCode(503)
+            return b""
+
+        server = FakeServer(self.clock, otherwise=down)
+        monitored = self.monitor(server)
+        server.pass_time(5)
+        self.assertEqual(self.deliver(), 204)
+        self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
+        self.nothing_left()
+
+    def test_a_client_of_another_job_waits_on(self) -> None:
+        server = FakeServer(self.clock, otherwise=hold)
+        mine = self.monitor(server)
+        other = self.monitor(server, BASE.replace(JOB_ID, OTHER_ID))
+        self.assertEqual(self.deliver(), 204)
+        self.assertIs(self.successResultOf(mine), Status.COMPLETED)
+        self.assertNoResult(other)
+        for client in tuple(self.clients):
+            client.stop_monitoring()
+        self.successResultOf(other)
+        self.nothing_left()
+
+    def test_clients_may_come_and_go_while_they_are_told(self) -> None:
+        # The set changes while it is gone through: the first leaves, a new one comes.
+        server = FakeServer(self.clock, otherwise=hold)
+        late: list[Deferred[Status]] = []
+        for _ in range(2):
+            monitored = self.monitor(server)
+            monitored.addCallback(lambda _: late.append(self.monitor(server)))
+        self.assertEqual(self.deliver(), 204)
+        self.assertEqual(len(late), 2)
+        for client in tuple(self.clients):
+            client.stop_monitoring()
+        self.nothing_left()
+
+    def test_clients_are_told_though_the_handler_fails(self) -> None:
+        server = FakeServer(self.clock, otherwise=hold)
+        monitored = self.monitor(server)
+        self.assertEqual(self.deliver(on_update=lambda _: fail(ZeroDivisionError())), 500)
+        self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.nothing_left()
+
+    def test_a_client_whose_own_callback_fails_harms_no_delivery(self) -> None:
+        def broken(_: Status) -> None:
+            raise ZeroDivisionError
+
+        server = FakeServer(self.clock, otherwise=hold)
+        client = StatusClient(BASE, reactor=self.clock, treq=server.stub, on_update=broken)
+        self.clients.add(client)
+        monitored = client.start_monitoring()
+        self.assertEqual(self.deliver(), 204)
+        self.failureResultOf(monitored, ZeroDivisionError)
+        self.assertEqual(self.clock.getDelayedCalls(), [])

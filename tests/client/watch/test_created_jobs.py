@@ -1,0 +1,221 @@
+"""A job that this process has created, watched without asking for what is known already."""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock, deferLater
+
+from statusjob import (
+    BadBaseURL,
+    CreatedJob,
+    DurationMemory,
+    JobNotFound,
+    MonitoringTimeout,
+    Status,
+    StatusClient,
+    WorkerClient,
+    wait_for,
+)
+from statusjob.client.http.connections import PLACES, shared_connections
+from tests.helpers.fake_contract import (
+    JOB_ID,
+    PENDING,
+    Answering,
+    ClientTestCase,
+    FakeServer,
+    PatientServer,
+    a_job,
+    answer,
+    hang_up,
+    job_body,
+    problem,
+    status,
+)
+from tests.helpers.sockets import SocketTestCase, reactor
+from tests.server.waiting.test_sockets import SocketsTestCase
+
+BORN = 1_700_000_000.0
+
+
+class CreatedTestCase(ClientTestCase):
+    """A server that creates a job, and holds its answers about it."""
+
+    server: Any
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.server = PatientServer(self.clock)
+
+    def create(self, result: str = "pending", *, age: float = 0.0, **headers: str) -> CreatedJob:
+        """Create it; C{age}: it was so old by then."""
+        job = a_job(result, kind="export", created_at=self.clock.seconds() - age)
+        self.server.then(answer(201, job_body(job), **headers))
+        worker = WorkerClient("http://example.test/", reactor=self.clock, treq=self.server.stub)
+        created = self.successResultOf(worker.create())
+        self.server.requests.clear()
+        return created
+
+    def watch(self, created: CreatedJob, **options: Any) -> Deferred[Status]:
+        monitored = self.client(created, **options).start_monitoring()
+        self.server.settle()
+        return monitored
+
+
+class CreatedTests(CreatedTestCase):
+    """What its creation told."""
+
+    def test_it_says_where_it_is_watched(self) -> None:
+        self.assertEqual(self.create().url, f"http://example.test/jobs/{JOB_ID}")
+
+    def test_it_takes_one_request_that_is_held_until_its_end(self) -> None:
+        monitored = self.watch(self.create())
+        self.assertEqual(self.seen, [Status.PENDING])
+        self.server.pass_time(40)
+        self.server.change("completed")
+        self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
+        (asked,) = self.server.requests
+        self.assertEqual(asked.path, f"/jobs/{JOB_ID}/status")
+        self.assertEqual(
+            (asked.header("Prefer"), asked.header("If-None-Match")), ("wait=50", None)
+        )
+
+    def test_where_nothing_is_held_it_is_first_asked_about_when_that_is_worth_it(self) -> None:
+        for otherwise in (PENDING, status("pending", Preference_Applied="wait=0")):
+            begun, created = self.clock.seconds(), self.create()
+            self.serve(otherwise=otherwise)
+            client = self.client(created)
+            client.start_monitoring()
+            self.server.pass_time(20)
+            # One that was to be held, and then the pace.
+            self.assertEqual([each - begun for each in self.server.times[:2]], [0, 2])
+            client.stop_monitoring()
+            self.server = PatientServer(self.clock)
+
+    def test_without_a_place_for_a_held_connection_it_is_not_asked_about_at_age_0(self) -> None:
+        created = self.create()
+        self.patch(shared_connections(self.clock), "_free", 0)
+        self.watch(created)
+        self.server.pass_time(1.75)
+        self.assertEqual(self.server.requests, [])
+        self.server.pass_time(0.25)
+        self.assertEqual(len(self.server.requests), 1)
+        self.patch(shared_connections(self.clock), "_free", PLACES)
+        self.server.pass_time(6)
+        self.server.change("error")
+
+    def test_its_age_counts_from_its_creation(self) -> None:
+        created = self.create()
+        self.server.pass_time(12)
+        self.patch(shared_connections(self.clock), "_free", 0)
+        self.watch(created)
+        self.server.pass_time(12)
+        # It may have ended before anybody watched.
+        self.assertEqual([each - BORN for each in self.server.times], [12, 24])
+        self.server.change("completed")
+        self.server.pass_time(30)
+
+    def test_a_creation_that_was_repeated_tells_how_old_the_job_is(self) -> None:
+        date = formatdate(BORN, usegmt=True)
+        self.assertEqual(self.create(age=100, Date=date).created_here, BORN - 100)
+        for nonsense in ("soon", formatdate(BORN - 500, usegmt=True)):
+            self.assertEqual(self.create(age=100, Date=nonsense).created_here, BORN)
+
+    def test_a_job_that_has_ended_by_then_is_not_asked_about(self) -> None:
+        monitored = self.watch(self.create("error"), webhook_url="http://receiver.test/")
+        self.assertIs(self.successResultOf(monitored), Status.ERROR)
+        self.assertEqual((self.seen, self.server.requests), ([Status.ERROR], []))
+
+    def test_what_it_teaches_is_remembered_of_its_kind(self) -> None:
+        memory = DurationMemory()
+        monitored = self.watch(self.create(), durations=memory)
+        self.server.pass_time(10)
+        self.server.change("completed")
+        self.successResultOf(monitored)
+        self.assertEqual(memory.recall("http://example.test/jobs export").seen, ((0.0, 10.0),))
+
+    def test_a_server_that_is_gone_is_noticed(self) -> None:
+        created = self.create()
+        self.server.then(*[hang_up] * 9)
+        monitored = self.watch(created, max_retries=1)
+        self.server.pass_time(10)
+        self.failureResultOf(monitored)
+        self.assertEqual(len(self.server.requests), 2)
+
+    def test_one_that_was_deleted_is_not_waited_for(self) -> None:
+        created = self.create()
+        self.server.then(problem(404, "no such job"))
+        self.failureResultOf(self.watch(created), JobNotFound)
+
+
+class WaitForTests(SocketTestCase):
+    """All in one call, on loopback."""
+
+    def serve_then(self, *answers: Answering) -> str:
+        return self.serve(FakeServer(Clock(), *answers))
+
+    async def test_it_gives_the_status_in_which_the_job_ended(self) -> None:
+        seen: list[Status] = []
+        base = self.serve_then(status("error"))
+        self.assertIs(await wait_for(base, on_update=seen.append, reactor=reactor), Status.ERROR)
+        self.assertEqual(seen, [Status.ERROR])
+
+    async def test_it_fails_as_monitoring_does(self) -> None:
+        with self.assertRaises(JobNotFound):
+            await wait_for(self.serve_then(problem(404, "no")), reactor=reactor)
+        with self.assertRaises(MonitoringTimeout):
+            await wait_for(self.serve_then(), timeout=0.05, reactor=reactor)
+        await self.assertFailure(wait_for("example.test", reactor=reactor), BadBaseURL)
+
+    async def test_it_can_be_cancelled(self) -> None:
+        waiting = wait_for(self.serve_then())
+        reactor.callLater(0.05, waiting.cancel)
+        with self.assertRaises(CancelledError):
+            await waiting
+
+
+class ServerTests(SocketsTestCase):
+    """On a real server."""
+
+    def base(self) -> str:
+        """Its base URL."""
+        address: Any = self.server.ports[0].getHost()
+        return f"http://127.0.0.1:{address.port}"
+
+    async def test_the_end_is_noticed_within_one_round_trip(self) -> None:
+        worker = WorkerClient(self.base(), reactor=reactor)
+        created = await worker.create()
+        waiting = wait_for(created, reactor=reactor)
+        while not self.server.watchers:
+            await deferLater(reactor, 0.01)
+        await worker.complete(created.id)
+        await StatusClient(self.base(), reactor=reactor).get_status()
+        # All that was sent before that answer has arrived; it has only to be read.
+        await deferLater(reactor, 0)
+        self.assertTrue(waiting.called)
+        self.assertIs(await waiting, Status.COMPLETED)
+
+    async def test_one_request_waits_for_a_whole_job(self) -> None:
+        asked = []
+        find = self.server.lifecycle.poll
+
+        def poll(job_id: str | None) -> Any:
+            asked.append(job_id)
+            return find(job_id)
+
+        self.patch(self.server.lifecycle, "poll", poll)
+        worker = WorkerClient(self.base(), reactor=reactor)
+        created = await worker.create(simulate={"delay": 0.3, "error_rate": 1})
+        self.assertIs(await wait_for(created, reactor=reactor), Status.ERROR)
+        self.assertEqual(asked, [created.id])
+
+    async def test_giving_up_leaves_nobody_waiting(self) -> None:
+        client = StatusClient(f"{self.base()}/jobs/{await self.new_job()}", reactor=reactor)
+        monitored = client.start_monitoring()
+        while not self.server.watchers:
+            await deferLater(reactor, 0.01)
+        await client.stop_monitoring()
+        self.assertIs(await monitored, Status.PENDING)
+        await self.gone()

@@ -1,0 +1,318 @@
+"""What a client makes of how long jobs took, and what it learns of them by asking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from email.utils import formatdate
+from typing import Any
+
+from twisted.internet.defer import CancelledError
+
+from statusjob import BadSetting, CreatedJob, JobNotFound, MonitoringTimeout, Status, StatusClient
+from statusjob.client.http.answers import WebhookEvent
+from statusjob.client.watch.history import DurationMemory, shared_memory
+from statusjob.jobs import job_id
+from tests.helpers.fake_contract import (
+    BASE,
+    COMPLETED,
+    OTHER_ID,
+    PENDING,
+    Answering,
+    ClientTestCase,
+    answer,
+    event,
+    hang_up,
+    hold,
+    problem,
+    status,
+)
+
+KEY = "http://example.test/jobs"
+ORIGINAL = "http://example.test"
+
+
+def bare(result: str) -> Answering:
+    """An answer of the original contract, which has nothing but a body."""
+    return answer(200, b'{"result": "%b"}' % result.encode())
+
+
+class LearningTestCase(ClientTestCase):
+    """Clients that share a memory."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.memory = DurationMemory()
+
+    def client(self, base: str | CreatedJob = BASE, **options: Any) -> StatusClient:
+        """A client that remembers."""
+        return super().client(base, **{"durations": self.memory, **options})
+
+    def know(self, duration: float, key: str = KEY) -> None:
+        """Let twenty jobs have taken so long."""
+        for _ in range(20):
+            self.memory.learn(key, duration, duration)
+
+    def ending(self, duration: float, *, plain: bool = False) -> None:
+        """Serve a job that begins now and takes so long; C{plain}: by the original contract."""
+        end = self.clock.seconds() + duration
+
+        def respond(request: Any) -> Any:
+            result = "completed" if self.clock.seconds() >= end else "pending"
+            return (bare(result) if plain else status(result))(request)
+
+        self.serve(otherwise=respond)
+
+    def watch(self, client: StatusClient, *, age: float | None = None, at_most: float = 60) -> int:
+        """Watch to the end: how many requests that took."""
+        monitored = client.start_monitoring(age=age)
+        self.server.pass_time(at_most)
+        self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
+        return len(self.server.requests)
+
+    def learned(self, answers: Iterable[Answering], *, age: float | None = None) -> Any:
+        """What is remembered of a job that was watched so."""
+        self.serve(*answers)
+        self.watch(self.client(), age=age)
+        return self.memory.recall(KEY).seen
+
+
+class KnowingTests(LearningTestCase):
+    """When it is asked."""
+
+    def test_a_job_whose_creation_was_seen_is_asked_about_when_it_should_be_done(self) -> None:
+        self.know(15.0)
+        self.ending(15.0)
+        self.assertEqual(self.watch(self.client(), age=0), 1)
+        waited = self.server.times[0] - 1_700_000_000
+        self.assertTrue(15 < waited < 16, waited)
+
+    def test_a_new_job_of_which_nothing_is_known_is_asked_about_after_r(self) -> None:
+        self.ending(5.0)
+        self.assertEqual(self.watch(self.client(), age=0), 2)
+        self.assertEqual([each - 1_700_000_000 for each in self.server.times], [2, 8])
+
+    def test_the_first_question_is_jittered(self) -> None:
+        self.ending(1.0)
+        self.watch(self.client(random=lambda: 1.0), age=0)
+        self.assertEqual(self.server.times, [1_700_000_002.5])
+
+    def test_a_job_of_unknown_age_is_asked_about_at_once(self) -> None:
+        self.know(15.0)
+        self.ending(15.0)
+        self.assertEqual(self.watch(self.client()), 2)
+        self.assertEqual(self.server.times[0], 1_700_000_000)
+
+    def test_a_job_that_may_have_ended_already_is_asked_about_at_once(self) -> None:
+        self.know(15.0)
+        self.serve(COMPLETED)
+        monitored = self.client().start_monitoring(age=40)
+        self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
+
+    def test_the_age_counts_while_the_webhook_is_registered(self) -> None:
+        self.know(15.0)
+        self.serve(hold, COMPLETED)
+        client = self.client(webhook_url="https://receiver.test/hook", request_timeout=9)
+        monitored = client.start_monitoring(age=3)
+        self.server.pass_time(9)
+        self.assertEqual(len(self.server.requests), 1)
+        self.server.pass_time(3.5)
+        self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
+
+    def test_an_age_that_makes_no_sense_is_refused(self) -> None:
+        self.serve()
+        for age in (-1.0, float("nan"), float("inf")):
+            self.failureResultOf(self.client().start_monitoring(age=age), BadSetting)
+
+    def test_stopping_before_the_first_question(self) -> None:
+        self.serve()
+        client = self.client()
+        monitored = client.start_monitoring(age=0)
+        self.successResultOf(client.stop_monitoring())
+        self.assertIs(self.successResultOf(monitored), Status.PENDING)
+        self.assertEqual(self.server.requests, [])
+
+    def test_the_servers_word_is_a_floor_for_what_was_learned(self) -> None:
+        self.know(15.0)
+        self.serve(status("pending", Retry_After="3"), COMPLETED)
+        self.watch(self.client())
+        self.assertTrue(15 < self.waits()[0] < 16, self.waits())
+        self.serve(status("pending", Retry_After="25"), COMPLETED)
+        self.watch(self.client())
+        self.assertEqual(self.waits(), [25])
+
+    def test_the_longest_interval_bounds_what_was_learned(self) -> None:
+        self.know(100.0)
+        self.ending(100.0)
+        self.watch(self.client(max_interval=40.0), at_most=120)
+        self.assertEqual(max(self.waits()), 40)
+        self.assertTrue(100 <= sum(self.waits()) <= 102, self.waits())
+
+    def test_a_clock_that_steps_costs_a_few_requests_at_most(self) -> None:
+        self.know(15.0)
+        for step in (-3600.0, 3600.0, 1e9):
+            self.serve()
+            client = self.client()
+            client.start_monitoring()
+            self.clock.rightNow += step
+            for call in self.clock.getDelayedCalls():
+                call.reset(1)
+            self.server.pass_time(200)
+            waits = self.waits()[1:]
+            self.assertTrue(all(2 <= each <= 30 for each in waits), waits)
+            self.assertLessEqual(len(waits), 25)
+            client.stop_monitoring()
+
+    def test_a_job_of_ours_tells_its_age_by_its_id(self) -> None:
+        self.know(115.0)
+        old = job_id(self.clock.seconds() - 100, 1)
+        self.serve(status("pending", old), status("completed", old))
+        self.watch(self.client(f"{KEY}/{old}"))
+        self.assertTrue(15 <= self.waits()[0] <= 16, self.waits())
+
+    def test_another_demo_job_begins_anew(self) -> None:
+        first, second = job_id(self.clock.seconds() - 500, 1), job_id(self.clock.seconds(), 2)
+        pending = status("pending", second)
+        self.serve(status("pending", first), pending, pending, status("completed", second))
+        self.watch(self.client(ORIGINAL), at_most=120)
+        self.assertEqual(self.waits()[0], 30)
+        self.assertLess(self.waits()[1], 20)
+
+
+class LearningTests(LearningTestCase):
+    """What an ended job teaches."""
+
+    def test_a_server_of_the_original_contract_teaches_between_which_questions_it_ended(
+        self,
+    ) -> None:
+        seen = self.learned([bare("pending"), bare("pending"), bare("completed")])
+        self.assertEqual(seen, ((2, 8),))
+
+    def test_the_original_contract_is_enough_to_learn_from(self) -> None:
+        requests = []
+        for _ in range(20):
+            self.ending(45.0, plain=True)
+            requests.append(self.watch(self.client(ORIGINAL)))
+        self.assertEqual(requests[0], 6)
+        self.assertLessEqual(max(requests[10:]), 5)
+        self.assertEqual(len(self.memory.recall(ORIGINAL).seen), 20)
+
+    def test_a_server_that_tells_the_time_teaches_to_the_second(self) -> None:
+        end = formatdate(self.clock.seconds() + 5, usegmt=True)
+        seen = self.learned([PENDING, PENDING, status("completed", Last_Modified=end)])
+        self.assertEqual(seen, ((4, 6),))
+
+    def test_a_time_that_cannot_be_is_not_believed(self) -> None:
+        for moment in (1_700_000_500.0, 1_600_000_000.0):
+            self.memory = DurationMemory()
+            at = formatdate(moment, usegmt=True)
+            seen = self.learned([PENDING, PENDING, status("completed", Last_Modified=at)])
+            self.assertEqual(seen[0][1] - seen[0][0], 6)
+
+    def test_a_job_whose_creation_was_seen_teaches_its_true_age(self) -> None:
+        self.assertEqual(self.learned([COMPLETED], age=0), ((0, 2),))
+
+    def test_a_job_that_was_over_before_anybody_asked_teaches_nothing(self) -> None:
+        self.assertEqual(self.learned([COMPLETED]), ())
+
+    def test_a_job_of_ours_teaches_even_then(self) -> None:
+        old = job_id(self.clock.seconds() - 100, 1)
+        end = formatdate(self.clock.seconds() - 60, usegmt=True)
+        self.serve(status("completed", old, Last_Modified=end))
+        self.watch(self.client(f"{KEY}/{old}"))
+        ((low, high),) = self.memory.recall(KEY).seen
+        self.assertTrue(38 <= low <= 40 <= high <= 42, (low, high))
+
+    def test_a_pushed_job_teaches_its_duration(self) -> None:
+        self.pushed(event("completed"))
+        self.assertEqual(self.memory.recall(KEY).seen, ((10, 10),))
+
+    def test_a_push_in_the_original_form_teaches_when_it_came(self) -> None:
+        self.pushed(WebhookEvent(Status.ERROR, 1_700_000_000.0))
+        self.assertEqual(self.memory.recall(KEY).seen, ((2, 5),))
+
+    def test_a_job_that_was_ended_or_played_teaches_nothing(self) -> None:
+        for code in ("cancelled", "deadline-exceeded", "simulated"):
+            self.pushed(event("error", code=code))
+        self.pushed(event("completed", simulated=True))
+        self.assertEqual(self.memory.recall(KEY).seen, ())
+
+    def pushed(self, pushed: WebhookEvent) -> None:
+        """Watch a job whose end is pushed after 5 seconds."""
+        self.serve()
+        client = self.client()
+        monitored = client.start_monitoring()
+        self.server.pass_time(5)
+        client.notify(pushed)
+        self.assertIs(self.successResultOf(monitored), pushed.result)
+
+    def test_what_did_not_end_teaches_nothing(self) -> None:
+        self.serve()
+        client = self.client()
+        client.start_monitoring()
+        self.server.pass_time(5)
+        client.stop_monitoring()
+        monitored = client.start_monitoring()
+        monitored.cancel()
+        self.failureResultOf(monitored, CancelledError)
+        monitored = self.client(timeout=5).start_monitoring()
+        self.server.pass_time(5)
+        self.failureResultOf(monitored, MonitoringTimeout)
+        self.serve(PENDING, problem(404, "gone"))
+        monitored = self.client().start_monitoring()
+        self.server.pass_time(5)
+        self.failureResultOf(monitored, JobNotFound)
+        self.assertEqual(self.memory.recall(KEY).seen, ())
+
+    def test_it_teaches_once(self) -> None:
+        self.serve(PENDING, COMPLETED)
+        client = self.client()
+        self.watch(client)
+        client.notify(event("completed"))
+        self.assertEqual(len(self.memory.recall(KEY).seen), 1)
+
+    def test_failures_between_make_it_less_exact(self) -> None:
+        seen = self.learned([PENDING, PENDING, hang_up, hang_up, COMPLETED])
+        self.assertEqual(seen, ((2, 20),))
+
+    def test_a_clock_that_is_set_back_teaches_nothing(self) -> None:
+        self.serve(PENDING, COMPLETED)
+        monitored = self.client().start_monitoring()
+        self.server.pass_time(1)
+        self.clock.rightNow -= 3600
+        for call in self.clock.getDelayedCalls():
+            call.reset(0)
+        self.server.pass_time(1)
+        self.successResultOf(monitored)
+        self.assertEqual(self.memory.recall(KEY).seen, ())
+
+
+class KeyTests(LearningTestCase):
+    """What is remembered together."""
+
+    def test_jobs_of_one_server_are(self) -> None:
+        self.know(15.0)
+        self.ending(15.0)
+        self.assertEqual(self.watch(self.client(f"{KEY}/{OTHER_ID}/"), age=0), 1)
+
+    def test_other_servers_and_paths_are_not(self) -> None:
+        self.know(15.0)
+        for base in ("http://other.test/jobs", "http://example.test:81/jobs", ORIGINAL + "/api"):
+            self.ending(15.0)
+            self.assertEqual(self.watch(self.client(f"{base}/{OTHER_ID}"), age=0), 3, base)
+
+    def test_kinds_are_told_apart_if_they_are_named(self) -> None:
+        self.know(15.0, KEY + " export")
+        self.ending(15.0)
+        self.assertEqual(self.watch(self.client(kind="export"), age=0), 1)
+        self.ending(15.0)
+        self.assertEqual(self.watch(self.client(kind="import"), age=0), 3)
+
+    def test_clients_without_a_memory_of_their_own_share_one(self) -> None:
+        waits = []
+        for _ in range(2):
+            self.ending(15.0)
+            self.watch(self.client(durations=None))
+            waits.append(self.waits())
+        self.assertEqual(waits[0], [2, 6, 10])
+        self.assertNotEqual(waits[1], waits[0])
+        self.assertEqual(len(shared_memory(self.clock).recall(KEY).seen), 2)

@@ -1,0 +1,344 @@
+"""Watching a job on a server that holds its answers: in memory, on a clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from statusjob import MonitoringTimeout, Refused, RetriesExhausted, Status
+from tests.helpers.fake_contract import (
+    COMPLETED,
+    JOB_ID,
+    PENDING,
+    ClientTestCase,
+    PatientServer,
+    answer,
+    event,
+    hang_up,
+    hold,
+    problem,
+    status,
+)
+
+ETAG = f'"{JOB_ID}.pending"'
+
+
+class HoldingTestCase(ClientTestCase):
+    """A client, and a server that holds its answers."""
+
+    server: Any
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.server = PatientServer(self.clock)
+
+    def watch(self, **options: Any) -> Deferred[Status]:
+        """Watch it, until nothing more happens by itself."""
+        self.watching = self.client(**options)
+        monitored = self.watching.start_monitoring()
+        self.server.settle()
+        return monitored
+
+    @property
+    def times(self) -> list[float]:
+        """When requests came, in seconds from the beginning."""
+        return [each - 1_700_000_000 for each in self.server.times]
+
+
+class HoldingTests(HoldingTestCase):
+    """A server that does what it says."""
+
+    def test_the_first_question_is_answered_at_once_and_tells_whether_it_holds_answers(
+        self,
+    ) -> None:
+        monitored = self.watch()
+        self.assertEqual(self.seen, [Status.PENDING])
+        first, second = self.server.requests
+        self.assertEqual(
+            (first.header("Prefer"), first.header("If-None-Match")), ("wait=5", '"0"')
+        )
+        self.assertEqual(
+            (second.header("Prefer"), second.header("If-None-Match")), ("wait=50", ETAG)
+        )
+        self.server.change("completed")
+        self.successResultOf(monitored)
+
+    def test_it_is_asked_once_a_wait(self) -> None:
+        self.watch()
+        self.server.pass_time(175)
+        self.assertEqual(self.times, [0, 0, 50, 100, 150])
+        self.watching.stop_monitoring()
+
+    def test_the_end_is_noticed_the_moment_it_comes(self) -> None:
+        monitored = self.watch()
+        self.server.pass_time(70.25)
+        self.server.change("error")
+        self.assertIs(self.successResultOf(monitored), Status.ERROR)
+        self.assertEqual(self.seen, [Status.PENDING, Status.ERROR])
+        self.assertEqual(len(self.server.requests), 3)
+
+    def test_a_job_that_has_ended_takes_one_request(self) -> None:
+        self.server.change("completed")
+        self.successResultOf(self.watch())
+        self.assertEqual(len(self.server.requests), 1)
+
+    def test_who_would_rather_ask_seldom_is_asked_of_no_more_often(self) -> None:
+        self.watch(polling_interval=60, max_interval=60)
+        self.server.pass_time(150)
+        self.assertEqual(self.times, [0, 0, 60, 120])
+        self.watching.stop_monitoring()
+
+    def test_without_etags_it_waits_for_the_end(self) -> None:
+        applied = answer(200, b'{"result":"pending"}', Preference_Applied="wait=50")
+        self.server.then(applied)
+        monitored = self.watch()
+        self.assertIsNone(self.server.requests[1].header("If-None-Match"))
+        self.server.change("completed")
+        self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
+
+    def test_a_shorter_wait_than_was_asked_for_is_as_good(self) -> None:
+        self.server.applied = "respond-async, wait=20"
+        self.watch()
+        for _ in range(3):
+            self.server.pass_time(20)
+            self.server.let_go()
+        self.assertEqual(self.times, [0, 0, 20, 40, 60])
+        self.watching.stop_monitoring()
+
+    def test_a_push_ends_it_at_once(self) -> None:
+        monitored = self.watch()
+        self.server.pass_time(10)
+        self.watching.notify(event("completed"))
+        self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
+        self.assert_let_go()
+
+    def test_stopping_ends_it_at_once(self) -> None:
+        monitored = self.watch()
+        self.successResultOf(self.watching.stop_monitoring())
+        self.assertIs(self.successResultOf(monitored), Status.PENDING)
+        self.assert_let_go()
+
+    def test_cancelling_ends_it_at_once(self) -> None:
+        monitored = self.watch()
+        monitored.cancel()
+        self.failureResultOf(monitored, CancelledError)
+        self.assert_let_go()
+
+    def test_the_timeout_ends_it_at_once(self) -> None:
+        monitored = self.watch(timeout=20)
+        self.server.pass_time(20)
+        self.failureResultOf(monitored, MonitoringTimeout)
+        self.assert_let_go()
+
+    def test_a_redirect_ends_it(self) -> None:
+        monitored = self.watch()
+        self.server.pass_time(10)
+        self.server.cut(problem(307, "elsewhere", Location="http://elsewhere.test/"))
+        self.failureResultOf(monitored, Refused)
+
+    def assert_let_go(self) -> None:
+        """Nothing waits any more, on either side."""
+        self.server.stub.flush()
+        self.assertEqual((len(self.server.held), self.clock.getDelayedCalls()), (0, []))
+
+
+class PoliteTests(HoldingTestCase):
+    """A server that does not hold answers, or not now, and says so."""
+
+    def test_it_is_asked_at_the_pace(self) -> None:
+        self.serve(*[PENDING] * 4, COMPLETED)
+        self.watch()
+        self.server.pass_time(60)
+        self.assertEqual(self.waits(), [2, 6, 10, 14])
+        self.assertEqual(self.server.waits, ["wait=5"] * 5)
+
+    def test_it_is_not_waited_for_longer_than_any_other(self) -> None:
+        self.serve(PENDING, hold, COMPLETED)
+        self.watch(request_timeout=4)
+        self.server.pass_time(30)
+        self.assertEqual(self.waits(), [2, 8])
+
+    def test_what_says_nothing_sensible_of_waiting_counts_as_nothing(self) -> None:
+        for applied in ("", "wait", "wait=", "wait=soon", "wait=0", "wait=1", "await=50", "x"):
+            said = status("pending", Preference_Applied=applied)
+            self.serve(said, said, said, COMPLETED)
+            self.watch()
+            self.server.pass_time(60)
+            self.assertEqual(self.waits(), [2, 6, 10], applied)
+
+    def test_its_word_on_when_to_ask_is_heeded(self) -> None:
+        self.serve(status("pending", Retry_After="9"), COMPLETED)
+        self.watch()
+        self.server.pass_time(60)
+        self.assertEqual(self.waits(), [9])
+
+    def test_as_soon_as_it_has_room_it_is_made_to_hold(self) -> None:
+        monitored = self.watch()
+        self.server.then(PENDING)
+        self.server.pass_time(50)
+        self.assertEqual((self.times, len(self.server.held)), ([0, 0, 50], 0))
+        self.server.pass_time(60)
+        self.assertEqual(self.server.waits[-2:], ["wait=5", "wait=50"])
+        self.assertEqual(len(self.server.held), 1)
+        self.server.change("completed")
+        self.successResultOf(monitored)
+
+
+class LiarTests(HoldingTestCase):
+    """A server, or a proxy before it, that claims to hold answers."""
+
+    def test_answers_that_come_at_once_are_no_busy_loop(self) -> None:
+        said = "wait=50"
+        for liar in (
+            status("pending", Preference_Applied=said),
+            answer(304, Preference_Applied=said),
+            answer(200, b'{"result":"pending"}', Preference_Applied=said),
+            answer(200, b'{"result":"pending"}', Preference_Applied="wait=999999999"),
+        ):
+            self.serve(status("pending", Preference_Applied=said), otherwise=liar)
+            self.watch()
+            self.server.pass_time(14)
+            self.assertEqual(self.waits(), [0, 4, 8])
+            self.assertEqual(self.server.waits, ["wait=5"] + ["wait=50"] * 3)
+            self.server.pass_time(586)
+            # At age 12 begins the pace.
+            self.assertEqual(self.waits()[3:8], [12, 16, 20, 24, 28])
+            self.assertEqual(self.server.waits[4:], [None] * (len(self.server.requests) - 4))
+            self.assertLess(len(self.server.requests), 30)
+            self.watching.stop_monitoring()
+
+    def test_an_etag_that_always_changes_is_no_news(self) -> None:
+        count = iter(range(1_000_000))
+
+        def liar(request: object) -> bytes | int:
+            tag = f'"{next(count)}"'
+            said = answer(200, b'{"result":"pending"}', ETag=tag, Preference_Applied="wait=50")
+            return said(request)
+
+        self.serve(otherwise=liar)
+        self.watch()
+        self.server.pass_time(600)
+        self.assertLess(len(self.server.requests), 30)
+        self.watching.stop_monitoring()
+
+    def test_after_a_while_it_is_tried_again(self) -> None:
+        lie = status("pending", Preference_Applied="wait=50")
+        self.server.then(*[lie] * 4)
+        monitored = self.watch()
+        self.server.pass_time(600)
+        self.assertEqual(self.server.waits[4:], [None] * (len(self.server.requests) - 4))
+        self.server.pass_time(60)
+        self.assertEqual(len(self.server.held), 1)
+        self.server.change("completed")
+        self.successResultOf(monitored)
+
+
+class LostTests(HoldingTestCase):
+    """Answers that are held, and never come."""
+
+    def test_what_is_lost_after_a_while_is_no_failure(self) -> None:
+        for end in (hang_up, problem(504, "too long"), problem(502, "oh")):
+            self.server = PatientServer(self.clock)
+            monitored = self.watch(max_retries=0)
+            self.server.pass_time(10)
+            self.server.cut(end)
+            self.server.pass_time(4)
+            # Whether the server is there is asked for first.
+            self.assertEqual(self.server.waits[2:], [None, "wait=50"])
+            self.server.change("completed")
+            self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
+
+    def test_what_is_refused_at_once_is_one(self) -> None:
+        self.server.then(status("pending", Preference_Applied="wait=50"), problem(503, "full"))
+        monitored = self.watch(max_retries=0)
+        self.failureResultOf(monitored, RetriesExhausted)
+
+    def test_a_server_that_is_gone_is_given_up_after_as_many_failures_as_ever(self) -> None:
+        monitored = self.watch(max_retries=2)
+        self.server.pass_time(10)
+        self.server.then(*[hang_up] * 9)
+        self.server.cut()
+        self.server.pass_time(60)
+        error = self.failureResultOf(monitored, RetriesExhausted).value
+        self.assertEqual((error.failures, len(self.server.requests)), (3, 5))
+
+    def test_a_server_that_is_full_is_polled(self) -> None:
+        def full(request: object) -> bytes | int:
+            waiting = request.getHeader("prefer") is not None  # type: ignore[attr-defined]
+            return (problem(503, "full", Retry_After="3") if waiting else PENDING)(request)
+
+        self.serve(status("pending", Preference_Applied="wait=50"), otherwise=full)
+        monitored = self.watch(max_retries=1)
+        self.server.pass_time(600)
+        self.assertNoResult(monitored)
+        self.assertEqual(self.server.waits.count("wait=50"), 3)
+        self.assertLess(len(self.server.requests), 32)
+        self.watching.stop_monitoring()
+
+    def test_a_proxy_that_gives_up_after_30_seconds_is_not_given_cause_to_again(self) -> None:
+        monitored = self.watch(max_retries=0)
+        self.server.pass_time(30)
+        self.server.cut(problem(504, "too long"))
+        self.server.pass_time(60)
+        self.assertEqual(self.server.waits[2:], [None] + ["wait=20"] * 3)
+        self.server.change("completed")
+        self.successResultOf(monitored)
+
+    def test_an_answer_that_never_comes_is_waited_for_no_longer_than_it_may_take(self) -> None:
+        monitored = self.watch(request_timeout=6)
+        for request in self.server.held:
+            self.server.held[request] = float("inf")
+        self.server.pass_time(55.75)
+        self.assertEqual(len(self.server.held), 1)
+        self.server.pass_time(0.5)
+        self.assertEqual(len(self.server.held), 0)
+        self.server.pass_time(4)
+        self.assertEqual(self.server.waits[1:], ["wait=50", None, "wait=20"])
+        self.server.change("completed")
+        self.successResultOf(monitored)
+
+    def test_a_restart_is_outlived(self) -> None:
+        monitored = self.watch(max_retries=3)
+        self.server.pass_time(10)
+        # It answers before its time and is gone, for a while.
+        self.server.then(hang_up, hang_up)
+        self.server.let_go()
+        self.server.pass_time(20)
+        self.assertEqual(self.times, [0, 0, 14, 18, 26, 26])
+        self.assertEqual(len(self.server.held), 1)
+        self.server.change("completed")
+        self.successResultOf(monitored)
+
+    def test_those_who_waited_do_not_all_come_back_at_the_same_moment(self) -> None:
+        clients = [self.client(random=lambda u=u: u / 49) for u in range(50)]
+        for client in clients:
+            client.start_monitoring()
+        self.server.settle()
+        self.server.pass_time(10)
+        begun, asked = self.clock.seconds(), len(self.server.requests)
+        self.server.let_go()
+        self.server.pass_time(5, step=0.01)
+        times = [each - begun for each in self.server.times[asked:]]
+        self.assertEqual(len(times), 50)
+        self.assertTrue(all(2 <= each < 4.1 for each in times), times)
+        for begin in range(20, 41):
+            together = sum(begin <= 10 * each < begin + 1 for each in times)
+            self.assertLessEqual(together, 5)
+        for client in clients:
+            client.stop_monitoring()
+
+    def test_a_clock_that_steps_costs_a_request_or_two(self) -> None:
+        for step in (-3600.0, 3600.0, 1e9):
+            self.server = PatientServer(self.clock)
+            monitored = self.watch()
+            self.server.pass_time(10)
+            self.clock.rightNow += step
+            for call in self.clock.getDelayedCalls():
+                call.reset(50)
+            self.server.pass_time(50)
+            self.server.let_go()
+            self.server.pass_time(100)
+            self.assertLess(len(self.server.requests), 7)
+            self.server.change("completed")
+            self.successResultOf(monitored)

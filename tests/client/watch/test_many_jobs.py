@@ -1,0 +1,194 @@
+"""Many jobs watched from one process: what their clients share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import Clock, deferLater
+
+from statusjob import Status, StatusClient, WorkerClient
+from statusjob.client.http.connections import PLACES, TURNS, shared_connections
+from statusjob.client.watch import long_poll as asking
+from statusjob.contract.jobs import Report
+from statusjob.jobs import Status as Result
+from tests.helpers.fake_contract import (
+    COMPLETED,
+    PENDING,
+    ClientTestCase,
+    FakeServer,
+    PatientServer,
+    hold,
+)
+from tests.helpers.sockets import SocketTestCase, reactor
+from tests.server.waiting.test_sockets import SocketsTestCase
+
+
+class PlaceTests(ClientTestCase):
+    """Held connections, in memory."""
+
+    server: Any
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.server = PatientServer(self.clock)
+
+    def watch(self, count: int) -> list[StatusClient]:
+        """Watch so many jobs."""
+        clients = [self.client() for _ in range(count)]
+        for client in clients:
+            client.start_monitoring()
+        self.server.settle()
+        return clients
+
+    def test_only_so_many_are_held_and_the_others_are_asked_about_at_the_pace(self) -> None:
+        clients = self.watch(PLACES + 36)
+        self.assertEqual(len(self.server.held), PLACES)
+        self.assertEqual(len(self.server.requests), 2 * PLACES + 36)
+        self.server.pass_time(49)
+        self.assertEqual(len(self.server.held), PLACES)
+        # At ages 2, 8, 18 and 32.
+        self.assertEqual(len(self.server.requests), 2 * PLACES + 36 * 5)
+        for client in clients:
+            client.stop_monitoring()
+
+    def test_a_place_that_is_free_again_is_taken_by_whoever_asks_next(self) -> None:
+        first, *others = self.watch(PLACES + 2)
+        first.stop_monitoring()
+        self.server.settle()
+        self.assertEqual(len(self.server.held), PLACES - 1)
+        self.server.pass_time(2)
+        self.assertEqual(len(self.server.held), PLACES)
+        for client in others:
+            client.stop_monitoring()
+
+    def test_all_of_them_learn_of_the_end(self) -> None:
+        self.watch(PLACES + 6)
+        self.server.pass_time(10)
+        self.server.change("completed")
+        self.assertEqual(self.seen.count(Status.COMPLETED), PLACES)
+        self.server.pass_time(10)
+        self.assertEqual(self.seen.count(Status.COMPLETED), PLACES + 6)
+
+    def test_places_are_given_back_however_it_ends(self) -> None:
+        for end in (StatusClient.stop_monitoring, lambda _: self.server.cut()):
+            (client,) = self.watch(1)
+            end(client)
+            client.stop_monitoring()
+            self.server.settle()
+            with shared_connections(self.clock).place():
+                self.assertEqual(shared_connections(self.clock)._free, PLACES - 1)
+
+
+class TurnTests(ClientTestCase):
+    """What is not held, in memory."""
+
+    def test_one_server_is_asked_only_so_much_at_a_time(self) -> None:
+        self.serve(otherwise=hold)
+        asked = [self.client().get_status() for _ in range(TURNS + 8)]
+        self.assertEqual(len(self.server.requests), TURNS)
+        asked[0].cancel()
+        self.failureResultOf(asked[0])
+        self.assertEqual(len(self.server.requests), TURNS + 1)
+        # Who has not had a turn yet can give up, too.
+        asked[-1].cancel()
+        self.failureResultOf(asked[-1])
+        for each in asked[1:-1]:
+            each.cancel()
+            self.failureResultOf(each)
+        self.assertEqual(len(self.server.requests), TURNS + 7)
+
+    def test_a_server_that_is_slow_holds_up_no_other(self) -> None:
+        self.serve(otherwise=hold)
+        slow = [self.client().get_status() for _ in range(TURNS)]
+        self.serve(COMPLETED)
+        other = self.client("http://other.test")
+        self.assertIs(self.successResultOf(other.get_status()), Status.COMPLETED)
+        for each in slow:
+            each.cancel()
+            self.failureResultOf(each)
+
+
+class SharingTests(SocketTestCase):
+    """Connections, on loopback."""
+
+    async def test_clients_of_one_server_share_connections(self) -> None:
+        server = FakeServer(Clock(), *[PENDING] * 6, otherwise=COMPLETED)
+        base = self.serve(server)
+        ports = set()
+        serve = server.render
+
+        def render(request: Any) -> Any:
+            ports.add(request.client.port)
+            return serve(request)
+
+        self.patch(server, "render", render)
+        async with shared_connections(reactor).in_use(reactor):
+            for _ in range(3):
+                await StatusClient(base, reactor=reactor).get_status()
+            await WorkerClient(base, reactor=reactor)._session.ask("GET", "jobs")
+        self.assertEqual((len(server.requests), len(ports)), (4, 1))
+        self.assertEqual(shared_connections(reactor)._users, 0)
+
+    async def test_what_is_lost_while_it_is_held_is_not_sent_again_that_very_moment(self) -> None:
+        server = PatientServer(Clock())
+        ports = []
+        serve = server.render
+
+        def render(request: Any) -> Any:
+            ports.append(request.client.port)
+            return serve(request)
+
+        self.patch(server, "render", render)
+        client = StatusClient(self.serve(server), reactor=reactor)
+        monitored = client.start_monitoring()
+        await self.until(lambda: len(server.held) == 1)
+        # As if the time was up; it is asked again on the same connection.
+        self.patch(asking, "_ROUNDING", 100.0)
+        server.let_go()
+        await self.until(lambda: len(ports) == 3)
+        self.assertEqual(ports[1], ports[2])
+        server.cut()
+        await self.until(lambda: not server.held)
+        await deferLater(reactor, 0.05)
+        self.assertEqual(len(ports), 3)
+        await client.stop_monitoring()
+        await monitored
+
+    async def until(self, so: Callable[[], bool]) -> None:
+        """Wait until something is so."""
+        while not so():
+            await deferLater(reactor, 0.01)
+
+
+class ManyTests(SocketsTestCase):
+    """A real server."""
+
+    async def test_many_jobs_on_few_connections(self) -> None:
+        count, places = 40, 8
+        self.patch(shared_connections(reactor), "_free", places)
+        jobs = [await self.new_job() for _ in range(count)]
+        address: Any = self.server.ports[0].getHost()
+        most = 0
+        monitored = []
+        for job in jobs:
+            client = StatusClient(
+                f"http://127.0.0.1:{address.port}/jobs/{job}",
+                polling_interval=0.1,
+                max_interval=0.5,
+                reactor=reactor,
+            )
+            monitored.append(client.start_monitoring())
+        for number, job in enumerate(jobs):
+            most = max(most, len(self.server.watchers))
+            await deferLater(reactor, 0.01)
+            if number >= 20:
+                await self.server.lifecycle.report(job, Report(result=Result.COMPLETED))
+            # Two of those that are not held are kept.
+            self.assertLessEqual(len(self.server.site.channels), places + TURNS + 2)
+        for job in jobs[:20]:
+            await self.server.lifecycle.report(job, Report(result=Result.COMPLETED))
+        waiting: Deferred[list[Status]] = gatherResults(monitored)
+        self.assertEqual(set(await waiting), {Status.COMPLETED})
+        self.assertEqual(most, places)

@@ -1,0 +1,383 @@
+"""C{StatusClient}: webhook, asking once, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+
+from statusjob import (
+    BadAnswer,
+    BadBaseURL,
+    BadSetting,
+    JobNotFound,
+    NotAuthorized,
+    NoWebhook,
+    Refused,
+    Status,
+    StatusClient,
+    Unavailable,
+    Unreachable,
+    WebhookRegistration,
+    new_secret,
+)
+from statusjob.client.http.answers import WebhookEvent
+from tests.helpers.fake_contract import (
+    BASE,
+    COMPLETED,
+    JOB_ID,
+    OTHER_ID,
+    PENDING,
+    Answering,
+    ClientTestCase,
+    a_job,
+    answer,
+    event,
+    hang_up,
+    hold,
+    job_body,
+    json_of,
+    problem,
+    status,
+)
+
+HOOK = "https://receiver.test/hook"
+SECRET = new_secret(bytes(32))
+
+
+class WebhookTests(ClientTestCase):
+    """Registering, unregistering, and being told."""
+
+    REGISTERED = staticmethod(answer(200, b'{"message":"ok","id":"w1","secret":"whsec_x"}'))
+
+    def test_monitoring_registers_first_and_then_asks(self) -> None:
+        self.serve(self.REGISTERED, COMPLETED)
+        client = self.client(webhook_url=HOOK, webhook_secret=SECRET)
+        self.successResultOf(client.start_monitoring())
+        first, second = self.server.requests
+        self.assertEqual((first.method, first.path), ("POST", f"/jobs/{JOB_ID}/webhooks/register"))
+        self.assertEqual(first.header("Content-Type"), "application/json")
+        self.assertEqual(json_of(first), {"url": HOOK, "secret": SECRET})
+        self.assertEqual((second.method, second.path), ("GET", f"/jobs/{JOB_ID}/status"))
+        self.assertEqual(client.registration, WebhookRegistration("w1", "whsec_x"))
+
+    def test_without_a_secret_the_server_makes_one(self) -> None:
+        self.serve(self.REGISTERED)
+        client = self.client(webhook_url=HOOK)
+        registration = self.successResultOf(client.register_webhook())
+        self.assertEqual(json_of(self.server.requests[0]), {"url": HOOK})
+        self.assertEqual(registration, WebhookRegistration("w1", "whsec_x"))
+        self.assertNotIn("whsec_x", repr(registration))
+
+    def test_a_registration_that_fails_is_logged_and_polling_goes_on(self) -> None:
+        logged: list[LogEvent] = []
+        observer = cast(ILogObserver, logged.append)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        for failing in (
+            problem(400, "webhook address not allowed"),
+            problem(404, "no"),
+            problem(500, "broken"),
+            hang_up,
+            answer(200, b"not JSON"),
+        ):
+            self.serve(failing, COMPLETED)
+            logged.clear()
+            client = self.client(webhook_url=HOOK, webhook_secret=SECRET)
+            self.assertIs(self.successResultOf(client.start_monitoring()), Status.COMPLETED)
+            warned = [each for each in logged if each["log_level"].name == "warn"]
+            self.assertEqual(len(warned), 1)
+            self.assertNotIn(SECRET, str(logged))
+            self.assertNotIn(HOOK, str(logged))
+
+    def test_stopping_unregisters(self) -> None:
+        self.serve(self.REGISTERED, PENDING, answer(200, b'{"message":"ok"}'))
+        client = self.client(webhook_url=HOOK)
+        monitored = client.start_monitoring()
+        self.successResultOf(client.stop_monitoring())
+        self.successResultOf(monitored)
+        last = self.server.requests[-1]
+        self.assertEqual(
+            (last.method, last.path), ("DELETE", f"/jobs/{JOB_ID}/webhooks/unregister")
+        )
+        self.assertEqual(json_of(last), {"url": HOOK})
+
+    def test_monitoring_ends_only_when_that_is_done(self) -> None:
+        self.serve(self.REGISTERED, PENDING, hold)
+        client = self.client(webhook_url=HOOK)
+        monitored = client.start_monitoring()
+        stopped = client.stop_monitoring()
+        self.assertNoResult(monitored)
+        self.assertNoResult(stopped)
+        self.server.pass_time(10)
+        self.successResultOf(monitored)
+        self.successResultOf(stopped)
+
+    def test_stopping_in_mid_registration_unregisters_to_be_sure(self) -> None:
+        self.serve(hold, answer(200))
+        client = self.client(webhook_url=HOOK)
+        monitored = client.start_monitoring()
+        self.successResultOf(client.stop_monitoring())
+        self.successResultOf(monitored)
+        self.assertEqual([each.split()[0] for each in self.server.asked], ["POST", "DELETE"])
+
+    def test_a_natural_end_does_not_unregister(self) -> None:
+        self.serve(self.REGISTERED, COMPLETED)
+        client = self.client(webhook_url=HOOK)
+        self.successResultOf(client.start_monitoring())
+        self.assertEqual(len(self.server.requests), 2)
+
+    def test_a_stop_after_it_does(self) -> None:
+        self.serve(self.REGISTERED, COMPLETED, answer(200))
+        client = self.client(webhook_url=HOOK)
+        self.successResultOf(client.start_monitoring())
+        self.successResultOf(client.stop_monitoring())
+        self.successResultOf(client.stop_monitoring())
+        self.assertEqual(len(self.server.requests), 3)
+
+    def test_what_was_never_registered_is_not_unregistered(self) -> None:
+        self.serve(problem(400, "no"), PENDING)
+        client = self.client(webhook_url=HOOK)
+        client.start_monitoring()
+        self.successResultOf(client.stop_monitoring())
+        self.assertEqual(len(self.server.requests), 2)
+
+    def test_one_can_unregister_by_hand(self) -> None:
+        self.serve(answer(200, b"{}"), problem(401, "who are you"))
+        client = self.client(webhook_url=HOOK)
+        self.successResultOf(client.unregister_webhook())
+        self.failureResultOf(client.unregister_webhook(), NotAuthorized)
+
+    def test_without_a_webhook_there_is_nothing_to_register(self) -> None:
+        self.serve()
+        client = self.client()
+        self.failureResultOf(client.register_webhook(), NoWebhook)
+        self.failureResultOf(client.unregister_webhook(), NoWebhook)
+        self.assertEqual(self.server.requests, [])
+
+    def test_a_pushed_end_ends_the_monitoring_between_requests(self) -> None:
+        self.serve()
+        client = self.client()
+        monitored = client.start_monitoring()
+        client.notify(event("completed"))
+        self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
+        self.assertEqual(self.seen, [Status.PENDING, Status.COMPLETED])
+
+    def test_a_pushed_end_ends_the_monitoring_in_mid_request(self) -> None:
+        self.serve(hold)
+        client = self.client()
+        monitored = client.start_monitoring()
+        client.notify(event("error"))
+        self.assertIs(self.successResultOf(monitored), Status.ERROR)
+        self.assertEqual(self.seen, [Status.ERROR])
+        self.server.stub.flush()
+        self.assertEqual(self.server.lost, 1)
+
+    def test_a_pushed_end_ends_the_monitoring_in_mid_registration(self) -> None:
+        self.serve(hold)
+        client = self.client(webhook_url=HOOK)
+        monitored = client.start_monitoring()
+        client.notify(event("completed"))
+        self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
+
+    def test_a_callback_that_fails_on_a_push_fails_the_monitoring(self) -> None:
+        def broken(result: Status) -> None:
+            if result.terminal:
+                raise ZeroDivisionError
+
+        self.serve()
+        client = self.client(on_update=broken)
+        monitored = client.start_monitoring()
+        client.notify(event("completed"))
+        self.failureResultOf(monitored, ZeroDivisionError)
+
+    def test_what_comes_after_the_end_is_ignored(self) -> None:
+        self.serve(COMPLETED)
+        client = self.client()
+        monitored = client.start_monitoring()
+        client.notify(event("error"))
+        self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
+        self.assertEqual(self.seen, [Status.COMPLETED])
+
+    def test_a_second_push_is_ignored(self) -> None:
+        self.serve()
+
+        def push_again(result: Status) -> None:
+            self.seen.append(result)
+            if len(self.seen) == 2:
+                client.notify(event("error"))
+
+        client = self.client(on_update=push_again)
+        monitored = client.start_monitoring()
+        client.notify(event("completed"))
+        self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
+        self.assertEqual(self.seen, [Status.PENDING, Status.COMPLETED])
+
+    def test_a_push_after_a_stop_is_ignored(self) -> None:
+        self.serve(self.REGISTERED, PENDING, hold)
+        client = self.client(webhook_url=HOOK)
+        monitored = client.start_monitoring()
+        client.stop_monitoring()
+        client.notify(event("completed"))
+        self.server.pass_time(10)
+        self.assertIs(self.successResultOf(monitored), Status.PENDING)
+        self.assertEqual(self.seen, [Status.PENDING])
+
+    def test_pushed_progress_is_no_news(self) -> None:
+        self.serve(hold)
+        client = self.client()
+        monitored = client.start_monitoring()
+        client.notify(event("pending"))
+        self.assertNoResult(monitored)
+        self.assertEqual(self.seen, [])
+        client.stop_monitoring()
+
+    def test_a_push_about_another_job_is_ignored(self) -> None:
+        other = event("completed", id=OTHER_ID)
+        for base, opening in ((BASE, hold), ("http://example.test", PENDING)):
+            self.serve(opening)
+            client = self.client(base)
+            monitored = client.start_monitoring()
+            client.notify(other)
+            self.assertNoResult(monitored)
+            client.notify(event("completed"))
+            self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
+
+    def test_before_its_id_is_known_a_demo_job_is_told_by_its_kind(self) -> None:
+        self.serve(hold)
+        client = self.client("http://example.test")
+        monitored = client.start_monitoring()
+        client.notify(event("completed", kind="video-translation"))
+        self.assertNoResult(monitored)
+        client.notify(event("completed", kind="demo"))
+        self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
+
+    def test_the_base_url_knows_better_than_an_etag(self) -> None:
+        self.serve(status("pending", OTHER_ID))
+        client = self.client()
+        monitored = client.start_monitoring()
+        client.notify(event("completed", id=OTHER_ID))
+        self.assertNoResult(monitored)
+        client.stop_monitoring()
+
+    def test_a_push_in_the_original_form_names_no_job(self) -> None:
+        self.serve()
+        client = self.client()
+        monitored = client.start_monitoring()
+        client.notify(WebhookEvent(Status.ERROR, 1_700_000_000.0))
+        self.assertIs(self.successResultOf(monitored), Status.ERROR)
+
+
+class OneOffTests(ClientTestCase):
+    """Asking once."""
+
+    def test_the_status(self) -> None:
+        self.serve(PENDING, COMPLETED)
+        client = self.client()
+        self.assertIs(self.successResultOf(client.get_status()), Status.PENDING)
+        self.assertIs(self.successResultOf(client.get_status()), Status.COMPLETED)
+        self.assertEqual(self.seen, [])
+
+    def test_the_job(self) -> None:
+        job = a_job("completed", output={"words": 42})
+        self.serve(answer(200, job_body(job, since_version_9=True)))
+        self.assertEqual(self.successResultOf(self.client().get_job()), job)
+        self.assertEqual(self.server.asked, [f"GET /jobs/{JOB_ID}"])
+
+    def test_a_job_may_be_larger_than_a_status(self) -> None:
+        job = a_job("completed", output="x" * 250_000)
+        self.serve(answer(200, job_body(job)))
+        self.assertEqual(self.successResultOf(self.client().get_job()), job)
+
+    def test_failures_are_named(self) -> None:
+        failures: tuple[tuple[Answering, type[Exception]], ...] = (
+            (problem(404, "no such job"), JobNotFound),
+            (problem(401, "no token"), NotAuthorized),
+            (problem(500, "broken"), Unavailable),
+            (answer(200, b"<html>"), BadAnswer),
+            (answer(204), Refused),
+            (hang_up, Unreachable),
+        )
+        asks: tuple[Callable[[StatusClient], Deferred[Any]], ...] = (
+            StatusClient.get_status,
+            StatusClient.get_job,
+        )
+        for failing, kind in failures:
+            for ask in asks:
+                self.serve(failing)
+                self.failureResultOf(ask(self.client()), kind)
+
+    def test_cancelling(self) -> None:
+        self.serve(hold)
+        asked = self.client().get_status()
+        asked.cancel()
+        self.failureResultOf(asked, CancelledError)
+
+
+class SettingTests(ClientTestCase):
+    """What the constructor takes."""
+
+    def test_a_base_url_may_have_a_path_and_a_slash_at_its_end(self) -> None:
+        for base, path in (
+            ("http://example.test", "/status"),
+            ("http://example.test/", "/status"),
+            ("http://example.test//", "/status"),
+            ("https://example.test:8443/api/v1", "/api/v1/status"),
+            ("http://example.test/api%20s/", "/api%20s/status"),
+            (f"http://example.test/api/jobs/{JOB_ID}/", f"/api/jobs/{JOB_ID}/status"),
+            ("http://[::1]:8080/", "/status"),
+            ("http://ex\u00e4mple.test/\u00fc", "/%C3%BC/status"),
+        ):
+            self.serve(COMPLETED)
+            self.assertIs(self.successResultOf(self.client(base).get_status()), Status.COMPLETED)
+            self.assertEqual(self.server.asked, [f"GET {path}"])
+
+    def test_the_base_itself_may_be_asked_for(self) -> None:
+        for base, path in (("http://example.test", "/"), (BASE + "/", f"/jobs/{JOB_ID}")):
+            self.serve(answer(200, job_body(a_job())))
+            self.successResultOf(self.client(base).get_job())
+            self.assertEqual(self.server.asked, [f"GET {path}"])
+
+    def test_what_is_no_base_url_is_refused(self) -> None:
+        self.serve()
+        for base in (
+            "",
+            "example.test",
+            "example.test:8080",
+            "//example.test",
+            "ftp://example.test",
+            "http://",
+            "http:///status",
+            "http://example.test:port",
+            "http://example.test:0",
+            "http://example.test:65536",
+            "http://a b",
+            "http://a..b",
+            "http://[::1",
+            "http://[fe80::1%25eth0]/",
+            "http://user:pass@example.test",
+            "http://example.test/?job=1",
+            "http://example.test/#top",
+            None,
+        ):
+            error = self.assertRaises(BadBaseURL, self.client, base)
+            self.assertIsInstance(error, ValueError)
+            self.assertNotIn("pass", str(error))
+
+    def test_settings_that_make_no_sense_are_refused(self) -> None:
+        self.serve()
+        for options in (
+            {"polling_interval": 0},
+            {"polling_interval": -1.0},
+            {"polling_interval": float("nan")},
+            {"polling_interval": 5, "max_interval": 4},
+            {"max_interval": float("inf")},
+            {"max_retries": -1},
+            {"timeout": 0},
+            {"request_timeout": 0},
+            {"request_timeout": float("nan")},
+            {"webhook_secret": "plain"},
+        ):
+            self.assertRaises(BadSetting, self.client, **options)

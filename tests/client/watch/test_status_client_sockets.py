@@ -1,0 +1,110 @@
+"""C{StatusClient} on real sockets, and on servers that misbehave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError
+from twisted.internet.task import Clock
+
+from statusjob import RetriesExhausted, Status, StatusClient, Transient, Unreachable
+from statusjob.testing import modes
+from tests.helpers.fake_contract import COMPLETED, PENDING, FakeServer, status
+from tests.helpers.sockets import SocketTestCase, reactor
+
+
+class SocketTests(SocketTestCase):
+    """On loopback, with our own pool; trial fails whatever leaves a socket or a timer behind."""
+
+    def client(self, base: str, **options: Any) -> StatusClient:
+        """A client in a hurry."""
+        options = {"polling_interval": 0.02, "max_interval": 0.05, "max_retries": 1, **options}
+        return StatusClient(base, reactor=reactor, **options)
+
+    async def cause(self, base: str, **options: Any) -> Transient:
+        """Why its retries were exhausted."""
+        try:
+            await self.client(base, **options).start_monitoring()
+        except RetriesExhausted as error:
+            assert isinstance(error.__cause__, Transient)
+            return error.__cause__
+        self.fail("there was an answer")
+
+    async def kind(self, base: str, **options: Any) -> str:
+        """In what way no answer came."""
+        cause = await self.cause(base, **options)
+        assert isinstance(cause, Unreachable)
+        return cause.kind
+
+    async def test_refused(self) -> None:
+        self.assertEqual(await self.kind(await self.closed_port()), "connect")
+
+    async def test_a_reset_in_mid_answer(self) -> None:
+        base, server = self.misbehaving(modes.reset_in_body)
+        self.assertEqual(await self.kind(base), "connect")
+        self.assertEqual(server.received, 2)
+        await server.deserted()
+
+    async def test_a_server_that_speaks_no_http(self) -> None:
+        base, server = self.misbehaving(modes.gibberish)
+        self.assertEqual(await self.kind(base), "connect")
+        await server.deserted()
+
+    async def test_a_server_that_never_answers(self) -> None:
+        for mode in (modes.silent, modes.hang_in_body):
+            base, server = self.misbehaving(mode)
+            self.assertEqual(await self.kind(base, request_timeout=0.05), "timeout")
+            await server.deserted()
+
+    async def test_an_endless_body(self) -> None:
+        base, server = self.misbehaving(modes.endless_body)
+        self.assertEqual(await self.kind(base), "too-big")
+        await server.deserted()
+
+    async def test_one_connection_is_kept_and_closed_before_the_end(self) -> None:
+        server = FakeServer(Clock(), *[PENDING] * 5, COMPLETED)
+        ports = set()
+        serve = server.render
+
+        def render(request: Any) -> Any:
+            ports.add(request.client.port)
+            return serve(request)
+
+        self.patch(server, "render", render)
+        client = self.client(self.serve(server), polling_interval=0.01)
+        self.assertIs(await client.start_monitoring(), Status.COMPLETED)
+        self.assertEqual((len(server.requests), len(ports)), (6, 1))
+        self.assertEqual([each for each in reactor.getDelayedCalls() if _is_pools(each)], [])
+
+    async def test_asking_once_keeps_nothing(self) -> None:
+        client = self.client(self.serve(FakeServer(Clock())))
+        self.assertIs(await client.get_status(), Status.PENDING)
+        self.assertEqual([each for each in reactor.getDelayedCalls() if _is_pools(each)], [])
+
+    async def test_cancelling_in_mid_request_closes_the_socket(self) -> None:
+        base, server = self.misbehaving(modes.silent)
+        monitored = self.client(base).start_monitoring()
+        reactor.callLater(0.05, monitored.cancel)
+        with self.assertRaises(CancelledError):
+            await monitored
+        await server.deserted()
+
+    async def test_an_ipv6_address(self) -> None:
+        server = FakeServer(Clock(), PENDING, COMPLETED)
+        base = self.serve(server, "::1")
+        self.assertIs(await self.client(base).start_monitoring(), Status.COMPLETED)
+        self.assertEqual(server.requests[0].header("Host"), base.removeprefix("http://"))
+
+    async def test_cookies_and_redirects_are_not_followed(self) -> None:
+        server = FakeServer(Clock(), status("pending", Set_Cookie="spy=1"), COMPLETED)
+        await self.client(self.serve(server)).start_monitoring()
+        self.assertIsNone(server.requests[1].header("Cookie"))
+
+    async def test_the_global_reactor_is_the_default(self) -> None:
+        base = self.serve(FakeServer(Clock(), COMPLETED))
+        self.assertIs(await StatusClient(base).start_monitoring(), Status.COMPLETED)
+
+
+def _is_pools(call: Any) -> bool:
+    """Whether a delayed call is the pool's, for a connection it keeps."""
+    return "_removeConnection" in repr(call)

@@ -1,0 +1,234 @@
+"""Following a job with its progress, on a server that streams: in memory, on a clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.web.server import NOT_DONE_YET
+
+from statusjob import (
+    BadAnswer,
+    BadBaseURL,
+    DurationMemory,
+    JobNotFound,
+    MonitoringTimeout,
+    NotAuthorized,
+    RetriesExhausted,
+    Unreachable,
+)
+from tests.helpers.fake_contract import BASE, answer, hang_up, problem
+from tests.helpers.fake_streams import EVENTS, StreamServer, UpdatesTestCase
+
+
+class StreamTests(UpdatesTestCase):
+    """A server that streams."""
+
+    def test_a_job_is_followed_from_what_it_is_to_its_end_by_one_request(self) -> None:
+        followed = self.follow()
+        self.assertEqual(self.versions, [1])
+        self.server.change(progress=0.5)
+        self.server.pass_time(40)
+        self.assertEqual([each.progress for each in self.jobs], [None, 0.5])
+        self.server.change("completed", output={"a": 1})
+        self.successResultOf(followed)
+        self.assertEqual(self.jobs[-1], self.server.job)
+        self.assertEqual(self.server.paths, [EVENTS])
+        (asked,) = self.server.requests
+        self.assertEqual(asked.header("Accept"), "text/event-stream")
+        self.assert_left()
+
+    def test_a_job_that_has_ended_is_told_once(self) -> None:
+        self.server.change("error", code="no-sound")
+        self.successResultOf(self.follow())
+        self.assertEqual(self.jobs, [self.server.job])
+
+    def test_nothing_is_asked_before_the_first_is_wanted(self) -> None:
+        updates = self.client().updates()
+        self.server.settle()
+        self.assertEqual(self.server.requests, [])
+        self.successResultOf(updates.aclose())
+        self.successResultOf(self.consume(updates))
+        self.assertEqual((self.jobs, self.server.requests), ([], []))
+
+    def test_one_who_is_slow_gets_the_newest_and_always_the_last(self) -> None:
+        gates: list[Deferred[None]] = []
+
+        async def consume() -> None:
+            async for job in self.client().updates():
+                self.jobs.append(job)
+                gates.append(Deferred())
+                await gates[-1]
+
+        done = self.begin(consume())
+        for each in range(1, 6):
+            self.server.change(progress=each / 10)
+        gates.pop().callback(None)
+        self.assertEqual(self.versions, [1, 6])
+        self.server.change(progress=0.6)
+        self.server.change("completed")
+        self.server.pass_time(100)
+        gates.pop().callback(None)
+        self.assertEqual(self.versions, [1, 6, 8])
+        gates.pop().callback(None)
+        self.successResultOf(done)
+
+    def test_events_that_are_not_known_yet_are_passed_over(self) -> None:
+        followed = self.follow()
+        self.server.write(b"event: job.paused\ndata: {}\n\ndata: hello\n\n: hm\n\n")
+        self.server.change("completed")
+        self.successResultOf(followed)
+        self.assertEqual(self.versions, [1, 2])
+
+    def test_what_is_known_already_is_not_told_again(self) -> None:
+        followed = self.follow()
+        self.server.write(self.server.event())
+        self.server.change("completed")
+        self.successResultOf(followed)
+        self.assertEqual(self.versions, [1, 2])
+
+    def test_it_teaches_how_long_the_job_took(self) -> None:
+        memory = DurationMemory()
+        self.follow(durations=memory)
+        self.server.pass_time(20)
+        self.server.change("completed")
+        self.assertEqual(memory.recall("http://example.test/jobs").seen, ((20, 20),))
+
+    def test_the_token_is_sent(self) -> None:
+        self.follow(token="t0ken")
+        self.assertEqual(self.server.requests[0].header("Authorization"), "Bearer t0ken")
+        self.server.change("completed")
+
+    def test_a_base_url_that_is_no_jobs_is_refused(self) -> None:
+        for base in ("http://example.test", "http://example.test/jobs/7", BASE + "/status"):
+            self.assertRaises(BadBaseURL, self.client(base).updates)
+
+
+class ResumptionTests(UpdatesTestCase):
+    """Streams that end before the job does."""
+
+    def test_it_goes_on_from_what_is_known(self) -> None:
+        for end in (StreamServer.end, StreamServer.cut):
+            self.server = StreamServer(self.clock)
+            self.jobs.clear()
+            followed = self.follow(max_retries=0)
+            self.server.change(progress=0.1)
+            self.server.pass_time(30)
+            end(self.server)
+            begun = self.clock.seconds()
+            self.server.pass_time(10)
+            # It is back after r*2 seconds, which is more than the stream asked for.
+            self.assertEqual(self.server.times[1] - begun, 4)
+            self.assertEqual(self.server.requests[1].header("Last-Event-ID"), "2")
+            self.server.change("completed")
+            self.successResultOf(followed)
+            self.assertEqual(self.versions, [1, 2, 3])
+
+    def test_the_streams_word_on_when_to_come_back_is_heeded(self) -> None:
+        self.follow()
+        self.server.write(b"retry: 7000\n\n")
+        self.server.pass_time(30)
+        self.server.end()
+        begun = self.clock.seconds()
+        self.server.pass_time(10)
+        self.assertEqual(self.server.times[1] - begun, 7)
+        self.server.change("completed")
+
+    def test_one_that_falls_silent_is_given_up(self) -> None:
+        followed = self.follow(max_retries=0)
+        self.server.pass_time(30)
+        self.server.write(b":\n\n")
+        self.server.pass_time(44.75)
+        self.assertEqual(len(self.server.streams), 1)
+        self.server.pass_time(0.25)
+        self.assertEqual(self.server.streams, [])
+        self.server.pass_time(4)
+        self.assertEqual(len(self.server.streams), 1)
+        self.server.change("completed")
+        self.successResultOf(followed)
+
+    def test_a_restart_is_outlived(self) -> None:
+        followed = self.follow(max_retries=3)
+        self.server.pass_time(30)
+        self.server.then(*[hang_up] * 3)
+        self.server.end()
+        self.server.pass_time(40)
+        # A stream is refused; then whether there is a server is asked first.
+        self.assertEqual(self.server.paths, [EVENTS, EVENTS, "", "", "", EVENTS])
+        self.server.change("completed")
+        self.successResultOf(followed)
+
+    def test_streams_that_never_last_are_not_opened_for_ever(self) -> None:
+        respond = self.server.stream
+
+        def brief(request: Any) -> int:
+            respond(request)
+            self.clock.callLater(1, request.finish)
+            return NOT_DONE_YET
+
+        self.server.instead = brief
+        followed = self.follow()
+        self.server.pass_time(300)
+        self.assertEqual(self.server.paths.count(EVENTS), 3)
+        self.assertLess(len(self.server.requests), 25)
+        self.server.change("completed")
+        self.server.pass_time(30)
+        self.successResultOf(followed)
+
+
+class EndTests(UpdatesTestCase):
+    """How it ends otherwise."""
+
+    def test_a_job_that_is_not_there(self) -> None:
+        for code, kind in ((404, JobNotFound), (401, NotAuthorized)):
+            self.serve(otherwise=problem(code, "no"))
+            self.failureResultOf(self.follow(), kind)
+
+    def test_a_server_that_is_gone(self) -> None:
+        self.serve(otherwise=hang_up)
+        followed = self.follow(max_retries=2)
+        self.server.pass_time(60)
+        error = self.failureResultOf(followed, RetriesExhausted).value
+        self.assertIsInstance(error.__cause__, Unreachable)
+        self.assertEqual(len(self.server.requests), 3)
+
+    def test_a_server_that_shows_no_jobs(self) -> None:
+        self.serve(otherwise=answer(200, b'{"result": "pending"}'))
+        followed = self.follow(max_retries=2)
+        self.server.pass_time(60)
+        error = self.failureResultOf(followed, RetriesExhausted).value
+        self.assertIsInstance(error.__cause__, BadAnswer)
+
+    def test_not_modified_without_anything_known(self) -> None:
+        self.serve(problem(404, "no"), otherwise=answer(304))
+        self.failureResultOf(self.follow(max_retries=0), RetriesExhausted)
+
+    def test_its_states_come_before_its_failure(self) -> None:
+        gate: Deferred[None] = Deferred()
+
+        async def consume() -> None:
+            async for job in self.client(max_retries=0).updates():
+                self.jobs.append(job)
+                await gate
+
+        done = self.begin(consume())
+        self.server.change(progress=0.5)
+        self.server.then(hang_up)
+        self.server.pass_time(30)
+        self.server.cut()
+        self.server.pass_time(10)
+        gate.callback(None)
+        self.failureResultOf(done, RetriesExhausted)
+        self.assertEqual(self.versions, [1, 2])
+
+    def test_the_timeout_covers_everything(self) -> None:
+        followed = self.follow(timeout=100)
+        self.server.pass_time(30)
+        self.server.write(b":\n\n")
+        self.server.pass_time(30)
+        self.server.write(b":\n\n")
+        self.server.pass_time(39.75)
+        self.assertNoResult(followed)
+        self.server.pass_time(0.25)
+        self.failureResultOf(followed, MonitoringTimeout)
+        self.assert_left()

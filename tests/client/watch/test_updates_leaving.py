@@ -1,0 +1,119 @@
+"""Whoever follows a job may leave at any time: in memory, on a clock."""
+
+from __future__ import annotations
+
+import gc
+from contextlib import aclosing
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from statusjob import Status
+from tests.helpers.fake_contract import a_job, hold, problem
+from tests.helpers.fake_streams import UpdatesTestCase
+
+
+class LeavingTests(UpdatesTestCase):
+    """Whoever leaves early leaves nothing behind."""
+
+    def break_off(self) -> Deferred[Any]:
+        """Leave after the first state."""
+
+        async def consume() -> None:
+            async for job in self.client().updates():
+                self.jobs.append(job)
+                break
+            self.server.settle()
+            self.assert_left()
+
+        return self.begin(consume())
+
+    def test_a_break_closes_the_stream(self) -> None:
+        self.successResultOf(self.break_off())
+        self.assertEqual(self.versions, [1])
+
+    def test_a_break_ends_held_answers(self) -> None:
+        self.server.instead, self.server.holds = problem(404, "no"), True
+        self.successResultOf(self.break_off())
+
+    def test_a_break_ends_the_waiting_between_questions(self) -> None:
+        self.server.instead = problem(404, "no")
+        self.successResultOf(self.break_off())
+
+    def test_closing_what_is_kept(self) -> None:
+        async def consume() -> None:
+            async with aclosing(self.client().updates()) as updates:
+                async for job in updates:
+                    self.jobs.append(job)
+                    break
+                self.assertEqual(len(self.server.streams), 1)
+            self.assert_left()
+            # It is over.
+            self.jobs += [job async for job in updates]
+
+        self.successResultOf(self.begin(consume()))
+        self.assertEqual(self.versions, [1])
+
+    def test_closing_it_again(self) -> None:
+        updates = self.client().updates()
+        self.begin(updates.__anext__())
+        for _ in range(2):
+            self.successResultOf(updates.aclose())
+        self.assert_left()
+
+    def test_closing_it_while_the_next_is_waited_for(self) -> None:
+        updates = self.client().updates()
+        followed = self.consume(updates)
+        self.successResultOf(updates.aclose())
+        self.server.settle()
+        self.successResultOf(followed)
+        self.assert_left()
+
+    def test_cancelling_in_any_state(self) -> None:
+        nothing = problem(404, "no")
+        for instead, holds in ((None, False), (nothing, True), (nothing, False), (hold, False)):
+            self.server.instead, self.server.holds = instead, holds
+            followed = self.follow()
+            followed.cancel()
+            self.failureResultOf(followed, CancelledError)
+            self.assert_left()
+
+    def test_cancelling_at_the_moment_of_an_update(self) -> None:
+        followed = self.follow()
+        request = self.server.streams[0]
+        self.server.job = a_job(version=2)
+        request.write(self.server.event())
+        self.server.stub.flush()
+        followed.cancel()
+        self.failureResultOf(followed, CancelledError)
+        self.assert_left()
+
+    def test_a_consumer_that_fails(self) -> None:
+        async def consume() -> None:
+            async for _ in self.client().updates():
+                raise ZeroDivisionError
+
+        failure = self.failureResultOf(self.begin(consume()), ZeroDivisionError)
+        # What an exception refers to lives as long as it does.
+        failure.value.__traceback__ = None
+        del failure
+        gc.collect()
+        self.assert_left()
+
+    def test_two_who_wait_for_the_next_state_are_one_too_many(self) -> None:
+        updates = self.client().updates()
+        first = self.begin(updates.__anext__())
+        self.assertEqual(self.successResultOf(first).version, 1)
+        second = self.begin(updates.__anext__())
+        self.failureResultOf(self.begin(updates.__anext__()), RuntimeError)
+        self.server.change("completed")
+        self.assertIs(self.successResultOf(second).result, Status.COMPLETED)
+
+    def test_many_may_follow(self) -> None:
+        client = self.client()
+        followed = [self.consume(client.updates()) for _ in range(3)]
+        self.assertEqual(len(self.server.streams), 3)
+        self.server.change("completed")
+        for each in followed:
+            self.successResultOf(each)
+        self.assertEqual(self.versions, [1, 1, 1, 2, 2, 2])

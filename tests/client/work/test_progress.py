@@ -1,0 +1,223 @@
+"""What the work of C{WorkerClient.do} says is told now and then: in memory, on a clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from statusjob import Job
+from tests.helpers.fake_contract import a_job, hang_up, hold, job_body, problem
+from tests.helpers.running import DoTestCase
+
+
+class ProgressTests(DoTestCase):
+    """What the work says."""
+
+    def end(self, done: Deferred[Job]) -> Any:
+        """The work is done: its last report."""
+        self.work.callback(None)
+        self.successResultOf(done)
+        return self.said[-1]
+
+    def test_it_is_reported_twice_a_second_at_most_and_the_newest_counts(self) -> None:
+        done = self.do()
+        for number in range(200):
+            self.job.progress(number / 1000, message=str(number), eta=None)
+            self.server.pass_time(0.01, step=0.01)
+        self.assertEqual(len(self.said), 3)
+        told = [int(each["message"]) for each in self.said]
+        self.assertTrue(all(abs(a - b) < 4 for a, b in zip(told, (50, 100, 150), strict=True)))
+        last = {"progress": 0.199, "message": "199", "result": "completed"}
+        self.assertEqual(self.end(done), last)
+
+    def test_the_first_after_a_while_is_reported_at_once(self) -> None:
+        done = self.do()
+        self.server.pass_time(10)
+        self.job.progress(0.1, eta=None)
+        self.server.settle()
+        self.assertEqual(self.times, [10])
+        self.end(done)
+
+    def test_what_is_not_given_stays_as_it_was(self) -> None:
+        done = self.do()
+        self.job.progress(0.1, eta=None)
+        self.job.progress(message="a")
+        self.job.progress(0.2)
+        self.server.pass_time(1)
+        self.assertEqual(self.said, [{"progress": 0.2, "message": "a", "eta": None}])
+        self.job.progress(None, message=None)
+        self.server.pass_time(1)
+        self.assertEqual(self.said[1], {"progress": None, "message": None})
+        self.assertEqual(self.end(done), {"result": "completed"})
+
+    def test_what_was_not_said_yet_is_said_with_the_last_word(self) -> None:
+        done = self.do()
+        self.job.progress(0.9, message="nearly", eta=1)
+        self.assertEqual(
+            self.end(done), {"progress": 0.9, "message": "nearly", "result": "completed"}
+        )
+        self.assertEqual(len(self.said), 1)
+
+    def hold_report(self) -> None:
+        """Say something, whose answer is held."""
+
+        def hold_on(request: Any) -> int:
+            self.held = request
+            return hold(request)
+
+        self.server.then(hold_on)
+        self.job.progress(0.5, message="a", eta=None)
+        self.server.pass_time(1)
+        self.assertEqual(len(self.said), 1)
+
+    def let_go(self) -> None:
+        """The answer comes."""
+        self.held.write(job_body(a_job()))
+        self.held.finish()
+        self.server.settle()
+
+    def test_what_is_said_during_a_report_is_reported_next(self) -> None:
+        done = self.do()
+        self.hold_report()
+        self.job.progress(0.6)
+        self.server.pass_time(2)
+        self.assertEqual(len(self.said), 1)
+        self.let_go()
+        self.assertEqual(self.said[1:], [{"progress": 0.6}])
+        self.end(done)
+
+    def test_after_one_that_is_not_answered_the_wait_begins_anew(self) -> None:
+        done = self.do()
+        self.hold_report()
+        self.server.pass_time(10)
+        self.assertEqual(self.times, [0.5, 7.5])
+        self.end(done)
+
+    def test_the_last_word_does_not_overtake_a_report(self) -> None:
+        done = self.do()
+        self.hold_report()
+        self.work.callback(None)
+        self.server.settle()
+        self.assertEqual(len(self.said), 1)
+        self.let_go()
+        self.successResultOf(done)
+        self.assertEqual(self.said[1], {"result": "completed"})
+
+    def test_what_was_not_acknowledged_is_said_again(self) -> None:
+        done = self.do()
+        self.server.then(hang_up, problem(500, "oh"))
+        self.job.progress(0.1, message="a", eta=None)
+        self.server.pass_time(1)
+        self.job.progress(0.2)
+        self.server.pass_time(10)
+        self.assertEqual(
+            self.said,
+            [
+                {"progress": 0.1, "message": "a", "eta": None},
+                *[{"progress": 0.2, "message": "a", "eta": None}] * 2,
+            ],
+        )
+        # After r*2 and r*4 seconds.
+        self.assertEqual(self.times, [0.5, 2.5, 6.5])
+        self.end(done)
+
+    def test_the_servers_word_on_when_is_heeded(self) -> None:
+        done = self.do()
+        self.server.then(problem(503, "busy", Retry_After="20"))
+        self.job.progress(0.1)
+        self.server.pass_time(30)
+        self.assertEqual(self.times, [0.5, 20.5])
+        self.end(done)
+
+    def test_a_server_that_is_away_for_long_does_not_stop_the_work(self) -> None:
+        done = self.do(max_retries=1)
+        self.server.then(*[hang_up] * 20)
+        self.job.progress(0.1)
+        self.server.pass_time(1000, step=1)
+        self.assertNoResult(done)
+        self.assertEqual(self.end(done), {"result": "completed"})
+
+    def test_what_cannot_be_reported_is_refused(self) -> None:
+        done = self.do()
+        for progress in (-0.1, 7, "half", float("inf")):
+            self.assertRaises(ValueError, self.job.progress, progress)
+        for options in ({"message": "x" * 2000}, {"message": "\0"}, {"eta": -1}):
+            self.assertRaises(ValueError, self.job.progress, **options)
+        self.assertEqual(self.end(done), {"result": "completed"})
+
+    def test_an_eta_is_told_from_the_progress(self) -> None:
+        done = self.do()
+        for number in range(1, 4):
+            self.server.pass_time(10)
+            self.job.progress(number / 10)
+            self.server.settle()
+        self.assertEqual([each["eta"] for each in self.said], [90, 80, 70])
+        self.end(done)
+
+    def test_not_before_there_is_something_to_tell_it_from(self) -> None:
+        done = self.do()
+        self.job.progress(0.001)
+        self.job.progress(message="a")
+        self.server.pass_time(1)
+        self.assertEqual(self.said, [{"progress": 0.001, "message": "a"}])
+        self.end(done)
+
+    def test_nor_if_the_work_knows_better(self) -> None:
+        done = self.do()
+        self.job.progress(0.1, eta=30)
+        self.server.pass_time(10)
+        self.job.progress(0.2)
+        self.server.pass_time(1)
+        # Half a second has passed since it was said.
+        self.assertEqual(self.said, [{"progress": 0.1, "eta": 29.5}, {"progress": 0.2}])
+        self.end(done)
+
+    def test_a_clock_that_steps_does_not_silence_it(self) -> None:
+        for step in (-3600, 3600):
+            self.server.requests.clear()
+            done = self.do()
+            self.clock.rightNow += step
+            self.job.progress(0.1, eta=None)
+            self.server.pass_time(0.5)
+            self.assertEqual(len(self.said), 1)
+            self.end(done)
+
+
+class HeartbeatTests(DoTestCase):
+    """A job that must not fall silent."""
+
+    heartbeat = 6.0
+
+    def test_one_is_sent_after_a_third_of_the_time_in_which_nothing_was_said(self) -> None:
+        done = self.do()
+        self.server.pass_time(5)
+        self.assertEqual((self.times, self.said), ([2, 4], [{}, {}]))
+        self.job.progress(0.5, eta=None)
+        self.server.settle()
+        self.server.pass_time(4.5)
+        self.assertEqual(self.times, [2, 4, 5, 7, 9])
+        self.work.callback(None)
+        self.successResultOf(done)
+
+    def test_a_server_that_is_away_is_tried_as_often(self) -> None:
+        done = self.do()
+        self.server.then(*[hang_up] * 10)
+        self.server.pass_time(20)
+        self.assertEqual(self.times, [2, 4, 6, 8, 10, 12, 14, 16, 18, 20])
+        self.work.callback(None)
+        self.server.pass_time(10)
+        self.successResultOf(done)
+
+
+class FastHeartbeatTests(DoTestCase):
+    """A job that nobody could keep alive."""
+
+    heartbeat = 1e-9
+
+    def test_it_does_not_take_all_there_is(self) -> None:
+        done = self.do()
+        self.server.pass_time(1, step=0.01)
+        self.assertLessEqual(len(self.said), 10)
+        self.work.callback(None)
+        self.successResultOf(done)

@@ -1,0 +1,221 @@
+"""C{WorkerClient.do}: a job is done, and what becomes of it is told: in memory, on a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import ILogObserver, globalLogPublisher
+
+from statusjob import (
+    JobCancelled,
+    JobFailed,
+    JobFinished,
+    JobNotFound,
+    OpenJob,
+    RetriesExhausted,
+    Status,
+    WorkerClient,
+)
+from tests.helpers.fake_contract import (
+    JOB_ID,
+    a_job,
+    answer,
+    hang_up,
+    hold,
+    job_body,
+    json_of,
+    problem,
+)
+from tests.helpers.running import CANCELLED, DoTestCase, late
+
+
+class EndTests(DoTestCase):
+    """What becomes of the work."""
+
+    def test_it_is_begun_by_a_report_and_ended_by_one(self) -> None:
+        done = self.do()
+        (begun,) = self.server.requests
+        self.assertEqual((begun.method, begun.path), ("PATCH", f"/jobs/{JOB_ID}"))
+        self.assertEqual(json_of(begun), {})
+        self.assertEqual((self.job.id, self.job.job), (JOB_ID, a_job()))
+        self.server.pass_time(100)
+        self.server.then(answer(200, job_body(a_job("completed"))))
+        self.work.callback({"a": 1})
+        self.assertEqual(self.successResultOf(done), a_job("completed"))
+        self.assertEqual(self.said, [{"result": "completed", "output": {"a": 1}}])
+
+    def test_work_may_be_of_any_form(self) -> None:
+        async def coroutine(job: OpenJob) -> str:
+            return job.id
+
+        works: tuple[Callable[[OpenJob], object], ...] = (coroutine, lambda job: job.id)
+        for work in works:
+            self.successResultOf(self.do(work))
+        self.assertEqual(self.said[0], {"result": "completed", "output": JOB_ID})
+
+    def test_nothing_is_no_output(self) -> None:
+        self.successResultOf(self.do(lambda _: None))
+        self.assertEqual(self.said, [{"result": "completed"}])
+
+    def test_a_job_may_be_given_instead_of_its_id(self) -> None:
+        worker = WorkerClient("http://example.test", reactor=self.clock, treq=self.server.stub)
+        self.successResultOf(worker.do(a_job(), lambda _: None))
+        self.assertEqual(self.server.asked, [f"PATCH /jobs/{JOB_ID}"] * 2)
+
+    def test_a_job_fails_for_the_reason_that_its_work_gives(self) -> None:
+        def work(_: OpenJob) -> None:
+            raise JobFailed("no-sound", "it is silent")
+
+        error = self.failureResultOf(self.do(work), JobFailed).value
+        self.assertEqual(str(error), "no-sound: it is silent")
+        reason = {"code": "no-sound", "message": "it is silent"}
+        self.assertEqual(self.said, [{"result": "error", "error": reason}])
+
+    def test_of_any_other_exception_only_the_name_is_told(self) -> None:
+        def work(_: OpenJob) -> None:
+            raise ZeroDivisionError("of my salary")
+
+        self.failureResultOf(self.do(work), ZeroDivisionError)
+        reason = {"code": "failed", "message": "ZeroDivisionError"}
+        self.assertEqual(self.said, [{"result": "error", "error": reason}])
+
+    def test_an_output_that_cannot_be_reported_is_a_failure(self) -> None:
+        for output in (object(), "x" * 300_000, "\0"):
+            self.server.requests.clear()
+            done = self.do()
+            self.work.callback(output)
+            self.failureResultOf(done)
+            self.assertEqual([each["result"] for each in self.said], ["error"])
+
+    def test_a_reason_that_cannot_be_reported_is_refused(self) -> None:
+        for code, message in (("no sound", None), ("", None), ("a", "x" * 2000), ("a", "\0")):
+            self.assertRaises(ValueError, JobFailed, code, message)
+
+    def test_the_last_word_is_repeated_until_it_is_heard(self) -> None:
+        done = self.do()
+        self.server.then(hang_up, problem(503, "busy"))
+        self.work.callback(None)
+        self.server.pass_time(10)
+        self.successResultOf(done)
+        self.assertEqual(self.said, [{"result": "completed"}] * 3)
+
+    def test_a_server_that_never_hears_it(self) -> None:
+        done = self.do(max_retries=1)
+        self.server.then(hang_up, hang_up)
+        self.work.callback(None)
+        self.server.pass_time(10)
+        self.failureResultOf(done, RetriesExhausted)
+
+    def test_what_the_work_raised_counts_even_if_nobody_hears_it(self) -> None:
+        logged: list[Any] = []
+        observer: ILogObserver = logged.append  # type: ignore[assignment]
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        done = self.do()
+        self.server.then(CANCELLED)
+        self.work.errback(ZeroDivisionError())
+        self.failureResultOf(done, ZeroDivisionError)
+        self.assertIn("warn", [each["log_level"].name for each in logged])
+
+    def test_cancelling_stops_the_work_and_reports_nothing(self) -> None:
+        done = self.do()
+        self.job.progress(0.5)
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+        self.assertEqual((self.cancelled, self.said), (1, []))
+
+    def test_cancelling_in_mid_report(self) -> None:
+        done = self.do()
+        self.server.then(hold)
+        self.job.progress(0.5)
+        self.server.pass_time(1)
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+        self.server.settle()
+        self.assertEqual(self.server.lost, 1)
+
+    def test_cancelling_before_it_is_begun(self) -> None:
+        self.server.then(hold)
+        done = self.do()
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+        self.server.settle()
+
+
+class CancelledTests(DoTestCase):
+    """Somebody ends the job."""
+
+    heartbeat = 6.0
+
+    def test_a_job_that_is_over_is_not_begun(self) -> None:
+        for over, kind in ((CANCELLED, JobCancelled), (late(a_job("completed")), JobFinished)):
+            self.server.then(over)
+            self.failureResultOf(self.do(self.fail), kind)
+        self.server.then(problem(404, "no such job"))
+        self.failureResultOf(self.do(self.fail), JobNotFound)
+
+    def test_a_heartbeat_tells_and_the_work_is_cancelled(self) -> None:
+        done = self.do()
+        self.server.then(CANCELLED)
+        self.server.pass_time(1.75)
+        self.assertNoResult(done)
+        self.server.pass_time(0.25)
+        error = self.failureResultOf(done, JobCancelled).value
+        self.assertEqual((self.cancelled, self.said, error.job.result), (1, [{}], Status.ERROR))
+
+    def test_so_does_progress(self) -> None:
+        done = self.do()
+        self.server.then(CANCELLED)
+        self.job.progress(0.1)
+        self.server.pass_time(0.5)
+        self.failureResultOf(done, JobCancelled)
+        # Whoever does not notice is not heard.
+        self.job.progress(0.2)
+        self.server.pass_time(10)
+        self.assertEqual(len(self.said), 1)
+
+    def test_so_does_the_last_word(self) -> None:
+        done = self.do()
+        self.server.then(CANCELLED)
+        self.work.callback(None)
+        self.failureResultOf(done, JobCancelled)
+        self.assertEqual(self.cancelled, 0)
+
+    def test_work_may_take_its_time_to_end(self) -> None:
+        cleaned: Deferred[None] = Deferred()
+
+        async def work(_: OpenJob) -> str:
+            try:
+                await Deferred()
+            finally:
+                await cleaned
+            return "never"
+
+        done = self.do(work)
+        self.server.then(CANCELLED)
+        self.server.pass_time(10)
+        self.assertNoResult(done)
+        cleaned.callback(None)
+        self.failureResultOf(done, JobCancelled)
+        self.assertEqual(self.said, [{}])
+
+    def test_work_that_will_not_be_cancelled_is_for_nothing(self) -> None:
+        def fail(_: object) -> None:
+            raise ZeroDivisionError
+
+        ways: tuple[Callable[[object], object], ...] = (lambda _: "it is done", fail)
+        for way in ways:
+            done = self.do()
+            self.work.addErrback(way)
+            self.server.then(CANCELLED)
+            self.server.pass_time(2)
+            self.failureResultOf(done, JobCancelled)
+
+    def test_a_job_that_is_deleted_ends_it_too(self) -> None:
+        done = self.do()
+        self.server.then(problem(404, "deleted"))
+        self.server.pass_time(2)
+        self.failureResultOf(done, JobNotFound)
+        self.assertEqual(self.cancelled, 1)

@@ -1,0 +1,304 @@
+"""C{WorkerClient}: creating, reporting, trying again, learning that it is too late."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from statusjob import (
+    BadAnswer,
+    BadBaseURL,
+    BadRequest,
+    BadSetting,
+    Job,
+    JobCancelled,
+    JobFinished,
+    JobNotFound,
+    NotAuthorized,
+    Refused,
+    RetriesExhausted,
+    Unavailable,
+    Unreachable,
+    WebhookRegistration,
+    WorkerClient,
+)
+from statusjob.contract import codec
+from statusjob.contract.jobs import Report, job_to_json
+from statusjob.testing import modes
+from tests.helpers.fake_contract import (
+    JOB_ID,
+    Answering,
+    FakeServer,
+    a_job,
+    answer,
+    hang_up,
+    hold,
+    job_body,
+    json_of,
+    problem,
+)
+from tests.helpers.sockets import SocketTestCase, reactor
+
+REPORTS: tuple[Callable[[WorkerClient], Deferred[Job]], ...] = (
+    lambda worker: worker.progress(JOB_ID, 0.5),
+    lambda worker: worker.complete(JOB_ID),
+    lambda worker: worker.fail(JOB_ID),
+    lambda worker: worker.heartbeat(JOB_ID),
+)
+
+
+def job_answer(job: Job, code: int = 200, **more: Any) -> Answering:
+    """A job as an answer."""
+    return answer(code, job_body(job, **more))
+
+
+class WorkerTests(SynchronousTestCase):
+    """In memory, on a clock."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
+
+    def worker(self, *answers: Answering, **options: Any) -> WorkerClient:
+        """A worker without jitter, and a server that answers this and then holds."""
+        self.server = FakeServer(self.clock, *answers, otherwise=hold)
+        options = {"random": lambda: 0.0, "request_timeout": 5, **options}
+        return WorkerClient(
+            "http://example.test/", reactor=self.clock, treq=self.server.stub, **options
+        )
+
+    def test_a_job_is_created_with_what_is_given(self) -> None:
+        job = a_job(kind="video-translation", metadata={"a": 1}, deadline=60.0, heartbeat=5.0)
+        worker = self.worker(job_answer(job, 201))
+        created = self.successResultOf(
+            worker.create(kind=job.kind, metadata=job.metadata, deadline=60, heartbeat=5)
+        )
+        self.assertEqual(
+            (created.id, created.kind, created.metadata), (JOB_ID, job.kind, {"a": 1})
+        )
+        self.assertIsInstance(created, Job)
+        self.assertIsNone(created.webhook)
+        self.assertEqual(self.server.asked, ["POST /jobs"])
+        asked = {"kind": job.kind, "metadata": {"a": 1}, "deadline": 60, "heartbeat": 5}
+        self.assertEqual(json_of(self.server.requests[0]), asked)
+
+    def test_what_is_not_given_is_the_servers_to_choose(self) -> None:
+        worker = self.worker(job_answer(a_job(), 201))
+        self.successResultOf(worker.create())
+        self.assertEqual(json_of(self.server.requests[0]), {"kind": "default"})
+
+    def test_a_webhook_comes_with_its_secret(self) -> None:
+        made = {"id": "w1", "secret": "whsec_x"}
+        worker = self.worker(job_answer(a_job(), 201, webhook=made))
+        created = self.successResultOf(worker.create(webhook="https://receiver.test/"))
+        self.assertEqual(created.webhook, WebhookRegistration("w1", "whsec_x"))
+        self.assertNotIn("whsec_x", repr(created))
+        asked = json_of(self.server.requests[0])
+        self.assertEqual(asked["webhook"], {"url": "https://receiver.test/"})
+
+    def test_a_webhook_may_be_given_in_full(self) -> None:
+        webhook = {"url": "https://receiver.test/", "events": ["job.progress"], "name": "me"}
+        worker = self.worker(job_answer(a_job(), 201))
+        self.successResultOf(worker.create(webhook=webhook))
+        self.assertEqual(json_of(self.server.requests[0])["webhook"], webhook)
+
+    def test_all_tries_of_a_creation_have_one_key(self) -> None:
+        worker = self.worker(hang_up, problem(503, "busy"), job_answer(a_job()))
+        created = worker.create()
+        self.server.pass_time(60)
+        self.assertEqual(self.successResultOf(created).id, JOB_ID)
+        keys = {each.header("Idempotency-Key") for each in self.server.requests}
+        self.assertEqual((len(self.server.requests), len(keys)), (3, 1))
+        self.assertGreaterEqual(len(str(keys.pop())), 20)
+
+    def test_two_creations_have_different_keys(self) -> None:
+        worker = self.worker(job_answer(a_job(), 201), job_answer(a_job(), 201))
+        worker.create()
+        worker.create()
+        first, second = (each.header("Idempotency-Key") for each in self.server.requests)
+        self.assertNotEqual(first, second)
+
+    def test_a_key_may_be_given(self) -> None:
+        worker = self.worker(job_answer(a_job()))
+        worker.create(idempotency_key="order-17")
+        self.assertEqual(self.server.requests[0].header("Idempotency-Key"), "order-17")
+
+    def test_a_report_carries_what_is_given_and_nothing_else(self) -> None:
+        reports: tuple[tuple[Callable[[WorkerClient], Deferred[Job]], Any], ...] = (
+            (lambda w: w.progress(JOB_ID, 0.5), {"progress": 0.5}),
+            (lambda w: w.progress(JOB_ID, message="hm"), {"message": "hm"}),
+            (
+                lambda w: w.progress(JOB_ID, None, message=None, eta=None),
+                {"progress": None, "message": None, "eta": None},
+            ),
+            (lambda w: w.progress(JOB_ID, 1, eta=2.5), {"progress": 1, "eta": 2.5}),
+            (lambda w: w.complete(JOB_ID), {"result": "completed"}),
+            (
+                lambda w: w.complete(JOB_ID, output=[1], message="done"),
+                {"result": "completed", "output": [1], "message": "done"},
+            ),
+            (
+                lambda w: w.complete(JOB_ID, output=None),
+                {"result": "completed", "output": None},
+            ),
+            (
+                lambda w: w.fail(JOB_ID),
+                {"result": "error", "error": {"code": "failed", "message": None}},
+            ),
+            (
+                lambda w: w.fail(JOB_ID, code="no-sound", message="silence"),
+                {"result": "error", "error": {"code": "no-sound", "message": "silence"}},
+            ),
+            (lambda w: w.heartbeat(JOB_ID), {}),
+        )
+        for report, expected in reports:
+            job = a_job(version=7)
+            worker = self.worker(job_answer(job))
+            self.assertEqual(self.successResultOf(report(worker)), job)
+            self.assertEqual(self.server.asked, [f"PATCH /jobs/{JOB_ID}"])
+            self.assertEqual(json_of(self.server.requests[0]), expected)
+            self.assertEqual(self.server.requests[0].header("Content-Type"), "application/json")
+
+    def test_every_report_is_one_that_the_server_can_read(self) -> None:
+        for report in REPORTS:
+            worker = self.worker(job_answer(a_job()))
+            self.successResultOf(report(worker))
+            codec.decode(self.server.requests[0].body, Report)
+
+    def test_the_token_is_sent(self) -> None:
+        worker = self.worker(job_answer(a_job()), token="t0ken")
+        worker.heartbeat(JOB_ID)
+        self.assertEqual(self.server.requests[0].header("Authorization"), "Bearer t0ken")
+
+    def test_a_report_that_comes_too_late_says_how_the_job_ended(self) -> None:
+        late = codec.encode({"detail": "too late", "job": job_to_json(a_job("completed"))})
+        for report in REPORTS:
+            reported = report(self.worker(answer(409, late)))
+            error = self.failureResultOf(reported, JobFinished).value
+            assert isinstance(error, JobFinished)
+            self.assertNotIsInstance(error, JobCancelled)
+            self.assertEqual((error.job, error.detail), (a_job("completed"), "too late"))
+
+    def test_a_worker_learns_that_its_job_was_cancelled(self) -> None:
+        cancelled = a_job("error", code="cancelled")
+        body = codec.encode({"detail": "too late", "job": job_to_json(cancelled)})
+        for report in REPORTS:
+            error = self.failureResultOf(report(self.worker(answer(409, body))), JobCancelled)
+            self.assertEqual(error.value.job, cancelled)
+
+    def test_a_conflict_without_a_job_is_a_mere_refusal(self) -> None:
+        for body in (b"", b"{}", b'{"job":null}', b'{"job":{}}', b'{"job":"\xff"}', b"[" * 20_000):
+            reported = self.worker(answer(409, body)).heartbeat(JOB_ID)
+            error = self.failureResultOf(reported, Refused).value
+            self.assertNotIsInstance(error, JobFinished)
+
+    def test_refusals_are_named_and_not_repeated(self) -> None:
+        for code, kind in (
+            (400, BadRequest),
+            (413, BadRequest),
+            (422, BadRequest),
+            (401, NotAuthorized),
+            (403, NotAuthorized),
+            (404, JobNotFound),
+            (405, Refused),
+        ):
+            worker = self.worker(problem(code, "progress: not so"))
+            error = self.failureResultOf(worker.progress(JOB_ID, 7), kind).value
+            assert isinstance(error, Refused)
+            self.assertEqual(error.detail, "progress: not so")
+            self.assertEqual(len(self.server.requests), 1)
+
+    def test_reports_are_repeated_until_there_is_an_answer(self) -> None:
+        for report in REPORTS:
+            worker = self.worker(
+                problem(500, "oh"), hang_up, answer(200, b"<html>"), hold, job_answer(a_job())
+            )
+            reported = report(worker)
+            self.server.pass_time(60)
+            self.assertEqual(self.successResultOf(reported), a_job())
+            # Waits of 2, 4 and 8 seconds, then 5 for the one that is held, and 16.
+            self.assertEqual(self.server.times[:4], [0, 2, 6, 14])
+            self.assertEqual(self.server.times[4], 35)
+            self.clock.rightNow = 0.0
+
+    def test_the_servers_word_is_heeded(self) -> None:
+        for code in (429, 503):
+            worker = self.worker(problem(code, "busy", Retry_After="40"), job_answer(a_job()))
+            reported = worker.heartbeat(JOB_ID)
+            start = self.clock.seconds()
+            self.server.pass_time(60)
+            self.successResultOf(reported)
+            self.assertEqual(self.server.times[1] - start, 40)
+
+    def test_too_many_failures_are_too_many(self) -> None:
+        for failing, kind in (
+            (problem(500, "broken"), Unavailable),
+            (hang_up, Unreachable),
+            (answer(200, b"no job"), BadAnswer),
+        ):
+            worker = self.worker(*[failing] * 3, max_retries=2)
+            reported = worker.heartbeat(JOB_ID)
+            self.server.pass_time(60)
+            error = self.failureResultOf(reported, RetriesExhausted).value
+            self.assertIsInstance(error.__cause__, kind)
+            self.assertEqual(len(self.server.requests), 3)
+
+    def test_cancelling_in_mid_request(self) -> None:
+        reported = self.worker().heartbeat(JOB_ID)
+        reported.cancel()
+        self.failureResultOf(reported, CancelledError)
+        self.server.stub.flush()
+        self.assertEqual(self.server.lost, 1)
+
+    def test_cancelling_between_tries(self) -> None:
+        reported = self.worker(hang_up).heartbeat(JOB_ID)
+        reported.cancel()
+        self.failureResultOf(reported, CancelledError)
+
+    def test_an_id_is_one_segment_of_the_path(self) -> None:
+        worker = self.worker(problem(404, "no such job"))
+        self.failureResultOf(worker.heartbeat("a/b?c#d%2Fe"), JobNotFound)
+        self.assertEqual(self.server.asked, ["PATCH /jobs/a%2Fb%3Fc%23d%252Fe"])
+
+    def test_settings_that_make_no_sense_are_refused(self) -> None:
+        self.assertRaises(BadBaseURL, WorkerClient, "example.test", reactor=self.clock)
+        for options in ({"max_retries": -1}, {"request_timeout": -1.0}):
+            self.assertRaises(BadSetting, self.worker, **options)
+
+
+class SocketTests(SocketTestCase):
+    """On loopback, with our own pool; trial fails whatever leaves a socket or a timer behind."""
+
+    async def test_a_job_is_reported_from_beginning_to_end(self) -> None:
+        job = a_job()
+        server = FakeServer(Clock(), job_answer(job, 201), otherwise=job_answer(job))
+        worker = WorkerClient(self.serve(server), reactor=reactor)
+        created = await worker.create()
+        await worker.progress(created.id, 0.5)
+        await worker.complete(created.id, output={"words": 42})
+        self.assertEqual(
+            server.asked, ["POST /jobs", f"PATCH /jobs/{JOB_ID}", f"PATCH /jobs/{JOB_ID}"]
+        )
+
+    async def test_calls_side_by_side(self) -> None:
+        server = FakeServer(Clock(), otherwise=job_answer(a_job()))
+        worker = WorkerClient(self.serve(server), reactor=reactor)
+        for reported in [worker.heartbeat(JOB_ID) for _ in range(5)]:
+            await reported
+        self.assertEqual(len(server.requests), 5)
+
+    async def test_nobody_there(self) -> None:
+        worker = WorkerClient(await self.closed_port(), reactor=reactor, max_retries=0)
+        with self.assertRaises(RetriesExhausted):
+            await worker.create()
+
+    async def test_a_reset_in_mid_answer(self) -> None:
+        base, server = self.misbehaving(modes.reset_in_body)
+        worker = WorkerClient(base, reactor=reactor, max_retries=0)
+        with self.assertRaises(RetriesExhausted):
+            await worker.heartbeat(JOB_ID)
+        await server.deserted()

@@ -1,0 +1,58 @@
+"""A job is done, followed and cancelled, on a real server over sockets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from statusjob import Job, JobCancelled, OpenJob, Status, StatusClient, WorkerClient
+from tests.helpers.sockets import reactor
+from tests.server.waiting.test_sockets import SocketsTestCase
+
+
+class ServerTests(SocketsTestCase):
+    """A worker and a watcher."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        address: Any = self.server.ports[0].getHost()
+        self.worker = WorkerClient(f"http://127.0.0.1:{address.port}", reactor=reactor)
+
+    async def test_what_is_done_is_followed(self) -> None:
+        async def work(job: OpenJob) -> dict[str, int]:
+            for part in range(1, 4):
+                job.progress(part / 4)
+                # Until it has been told.
+                while job.job.progress != part / 4:
+                    await deferLater(reactor, 0.01)
+            return {"parts": 4}
+
+        created = await self.worker.create()
+        updates = StatusClient(created, reactor=reactor).updates()
+        followed = Deferred.fromCoroutine(self.taken(updates))
+        done = await self.worker.do(created, work)
+        self.assertEqual((done.result, done.output), (Status.COMPLETED, {"parts": 4}))
+        jobs = await followed
+        self.assertEqual(jobs[-1], done)
+        self.assertEqual([each.progress for each in jobs[-4:]], [0.25, 0.5, 0.75, 0.75])
+
+    async def test_a_worker_learns_of_a_cancellation_by_its_heartbeat(self) -> None:
+        begun: Deferred[None] = Deferred()
+        cancelled: list[str] = []
+
+        def work(job: OpenJob) -> Deferred[None]:
+            begun.callback(None)
+            return Deferred(lambda _: cancelled.append(job.id))
+
+        created = await self.worker.create(heartbeat=0.5)
+        done = self.worker.do(created, work)
+        await begun
+        await self.server.lifecycle.cancel(created.id)
+        await self.assertFailure(done, JobCancelled)
+        self.assertEqual(cancelled, [created.id])
+
+    async def taken(self, updates: Any) -> list[Job]:
+        """All updates."""
+        return [job async for job in updates]

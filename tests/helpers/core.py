@@ -1,0 +1,165 @@
+"""The server below HTTP: store, feed, lifecycle and alarms, on a clock that only tests move."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from statusjob.contract.codec import decode
+from statusjob.contract.jobs import NewJob, Report
+from statusjob.contract.webhooks import NewWebhook
+from statusjob.jobs import EventType, Job
+from statusjob.server.alarms import Alarm, follow
+from statusjob.server.feed import Feed
+from statusjob.server.jobs.lifecycle import Lifecycle
+from statusjob.server.lanes import Lane
+from statusjob.server.store.interface import Row, Tx, Update
+from statusjob.server.store.outbox_claim import Claim
+from statusjob.server.store.sqlite import MEMORY, SQLiteStore
+from statusjob.server.webhooks.registry import Registrations
+from tests.helpers.lanes import InlineLane
+from tests.helpers.servers import EPOCH
+
+T = TypeVar("T")
+
+#: A secret of 32 bytes, and a receiver.
+SECRET = "whsec_" + "c3RhdHVzam9i" * 3 + "c3RhdHU="
+URL = "https://receiver.example/hook"
+
+
+def anywhere(url: str) -> Deferred[None]:
+    """Refuses no address."""
+    return succeed(None)
+
+
+class Core:
+    """
+    A core in memory, or on a file.
+
+    @ivar heard: every update that the feed brought, in order.
+    @ivar ahead: by how many seconds the machine's clock was set, which moves no timer.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str = MEMORY,
+        lane: Lane | None = None,
+        clock: Clock | None = None,
+        random: Callable[[], float] = lambda: 0.5,
+        prepare: Callable[[Tx], None] = lambda tx: None,
+    ) -> None:
+        """
+        @param lane: for both reads and writes; inline if not given.
+        @param prepare: runs while the database is opened.
+        """
+        if clock is None:
+            clock = Clock()
+            clock.rightNow = EPOCH
+        self.clock = clock
+        self.ahead = 0.0
+        self.feed = Feed()
+        self.heard: list[Update] = []
+        self.feed.subscribe(self.heard.extend)
+        self.store = SQLiteStore(
+            path,
+            seconds=self.now,
+            lanes=lambda name: InlineLane() if lane is None else lane,
+            committed=self.feed.committed,
+        )
+        self.lifecycle = Lifecycle(self.store, check_address=anywhere, random=random)
+        self.registrations = Registrations(self.store, check_address=anywhere)
+        self.store.open(prepare)
+
+    def now(self) -> float:
+        """The present, in seconds since the epoch."""
+        return self.clock.seconds() + self.ahead
+
+    @property
+    def time(self) -> IReactorTime:
+        """The clock, as what takes a reactor wants it."""
+        return cast(IReactorTime, self.clock)
+
+    def ring(self) -> Alarm:
+        """Let jobs' alarms ring, as the server does."""
+        alarm = Alarm(self.time, "alarms", lambda: self.store.write(self.lifecycle.ring))
+        follow(self.feed, alarm)
+        alarm.start()
+        self.clock.advance(0)
+        return alarm
+
+
+def new_job(body: bytes = b"{}") -> NewJob:
+    """What a client asks for in these words."""
+    return decode(body, NewJob)
+
+
+def said(body: bytes = b"{}") -> Report:
+    """What a worker reports in these words."""
+    return decode(body, Report)
+
+
+def hook(url: str = URL, **members: Any) -> NewWebhook:
+    """A webhook to register."""
+    return NewWebhook(url=url, **members)
+
+
+def a_claim(url: str = URL, *secrets: str, **members: Any) -> Claim:
+    """A delivery to attempt, signed by L{SECRET} unless other secrets are given."""
+    made: dict[str, Any] = {
+        "id": "msg_1",
+        "attempt": 1,
+        "webhook_id": "wh_1",
+        "origin_id": 1,
+        "round": 0,
+        "job_id": None,
+        "type": EventType.COMPLETED,
+        "url": url,
+        "secrets": secrets or (SECRET,),
+        "body": b'{"result":"completed"}',
+        **members,
+    }
+    return Claim(**made)
+
+
+class CoreTestCase(SynchronousTestCase):
+    """Tests that ask a L{Core} whose lane is inline, so that every answer comes at once."""
+
+    def core(self, **given: Any) -> Core:
+        """A core that is let go of at the end of the test."""
+        core = Core(**given)
+        self.addCleanup(lambda: Deferred.fromCoroutine(core.store.close()))
+        return core
+
+    def create(self, core: Core, body: bytes = b"{}") -> Job:
+        """A new job."""
+        return self.successResultOf(core.lifecycle.create(new_job(body))).job
+
+    def report(self, core: Core, job: Job, body: bytes = b"{}") -> Job:
+        """The job after a report."""
+        return self.successResultOf(core.lifecycle.report(job.id, said(body)))
+
+    def get(self, core: Core, job: Job) -> Job:
+        """The job as it is now."""
+        return self.successResultOf(core.lifecycle.get(job.id))
+
+    def rows(self, core: Core, sql: str, **values: object) -> list[Row]:
+        """The result of a statement."""
+        return self.successResultOf(core.store.read(lambda tx: tx.all(sql, **values)))
+
+    def column(self, core: Core, sql: str, **values: object) -> list[Any]:
+        """The only column of a statement's result."""
+        return [next(iter(cast(Any, row))) for row in self.rows(core, sql, **values)]
+
+    def execute(self, core: Core, sql: str, **values: object) -> int:
+        """How many rows a statement changed."""
+        return self.write(core, lambda tx: tx.execute(sql, **values))
+
+    def write(self, core: Core, work: Callable[[Tx], T]) -> T:
+        """The value of a write."""
+        return self.successResultOf(core.store.write(work))

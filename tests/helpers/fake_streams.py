@@ -1,0 +1,155 @@
+"""A server in memory that streams a job, and tests that follow it on a clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.web.server import NOT_DONE_YET
+
+from statusjob import Job
+from statusjob.client.http.connections import PLACES, shared_connections
+from tests.helpers.fake_contract import (
+    JOB_ID,
+    Answering,
+    ClientTestCase,
+    FakeServer,
+    a_job,
+    answer,
+    job_body,
+)
+
+#: Where a stream is, below its job.
+EVENTS = "/events"
+
+
+class StreamServer(FakeServer):
+    """
+    Has a job, shows it, and streams it if it is asked to; what was queued comes first.
+
+    @ivar job: as it is now.
+    @ivar streams: those that are open.
+    @ivar instead: what is answered instead of a stream.
+    @ivar holds: whether answers are held until there is news, and
+    @ivar held: those that are.
+    """
+
+    def __init__(self, clock: Clock, *answers: Answering) -> None:
+        super().__init__(clock, *answers, otherwise=self._respond)
+        self.job = a_job(created_at=clock.seconds())
+        self.streams: list[Any] = []
+        self.instead: Answering | None = None
+        self.holds = False
+        self.held: list[Any] = []
+
+    def _respond(self, request: Any) -> bytes | int:
+        if request.path.endswith(b"/events"):
+            return self.stream(request) if self.instead is None else self.instead(request)
+        wanted = request.getHeader("prefer")
+        if self.holds and wanted is not None:
+            request.setHeader("Preference-Applied", wanted)
+            if request.getHeader("if-none-match") == f'"{self.job.version}"':
+                self.held.append(request)
+                request.notifyFinish().addBoth(lambda _: self.held.remove(request))
+                return NOT_DONE_YET
+        if request.getHeader("if-none-match") == f'"{self.job.version}"':
+            return answer(304)(request)
+        return answer(200, job_body(self.job), ETag=f'"{self.job.version}"')(request)
+
+    def stream(self, request: Any) -> int:
+        """Open a stream."""
+        request.setHeader("Content-Type", "text/event-stream")
+        request.write(b"retry: 3000\n\n")
+        last = int(request.getHeader("last-event-id") or 0)
+        self.streams.append(request)
+        request.notifyFinish().addBoth(lambda _: self.streams.remove(request))
+        if last < self.job.version:
+            self.write(self.event())
+        return NOT_DONE_YET
+
+    def event(self) -> bytes:
+        """The job as it is now, as an event."""
+        job = self.job
+        data = job_body(job)
+        return b"id: %d\nevent: %b\ndata: %b\n\n" % (job.version, job.event_type.encode(), data)
+
+    def write(self, data: bytes) -> None:
+        """Send bytes to all who follow."""
+        for request in list(self.streams):
+            request.write(data)
+        self.settle()
+
+    def change(self, result: str = "pending", **members: Any) -> None:
+        """The job has a new state: whoever waits is told."""
+        members = {"created_at": self.job.created_at, **members}
+        if result != "pending":
+            members["finished_at"] = self._clock.seconds()
+        self.job = a_job(result, **{"version": self.job.version + 1, **members})
+        self.write(self.event())
+        if result != "pending":
+            self.end()
+        for request in list(self.held):
+            request.write(answer(200, job_body(self.job))(request))
+            request.finish()
+        self.settle()
+
+    def end(self) -> None:
+        """All streams come to their end."""
+        for request in list(self.streams):
+            request.finish()
+        self.settle()
+
+    def cut(self) -> None:
+        """All streams break off."""
+        for request in list(self.streams):
+            request.transport.loseConnection()
+        self.settle()
+
+    @property
+    def paths(self) -> list[str]:
+        """What of the job was asked for."""
+        return [each.path.removeprefix(f"/jobs/{JOB_ID}") for each in self.requests]
+
+
+class UpdatesTestCase(ClientTestCase):
+    """A client, and a server that streams."""
+
+    server: Any
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.server = StreamServer(self.clock)
+        self.jobs: list[Job] = []
+
+    def follow(self, **options: Any) -> Deferred[None]:
+        """Take all updates as they come."""
+        return self.consume(self.client(on_update=None, **options).updates())
+
+    def consume(self, updates: Any) -> Deferred[None]:
+        """Take all of these."""
+
+        async def consume() -> None:
+            async for job in updates:
+                self.jobs.append(job)
+
+        return self.begin(consume())
+
+    def begin(self, work: Any) -> Deferred[Any]:
+        """Do something, as far as it goes at once."""
+        done: Deferred[Any] = Deferred.fromCoroutine(work)
+        self.server.settle()
+        return done
+
+    @property
+    def versions(self) -> list[int]:
+        """The versions that came."""
+        return [each.version for each in self.jobs]
+
+    def assert_left(self) -> None:
+        """Nothing is under way any more, on either side."""
+        self.server.settle()
+        self.assertEqual((self.server.streams, self.server.held), ([], []))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        shared = shared_connections(self.clock)
+        self.assertEqual((shared._users, shared._free), (0, PLACES))

@@ -1,0 +1,78 @@
+"""Requests that are held until there is news, for tests of long-polls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from twisted.internet.defer import Deferred
+
+from tests.helpers.servers import FakeServer, Reply, ServerTestCase
+
+
+class Held:
+    """A request that is not answered at once."""
+
+    def __init__(self, case: ServerTestCase, fake: FakeServer, path: str, given: Any) -> None:
+        self._case, self._fake = case, fake
+        headers = {"Host": "localhost", "Prefer": "wait=10", **given}
+        self._asked: Deferred[Any] = fake.treq.request(
+            "GET", "http://localhost" + path, headers=headers
+        )
+        fake.treq.flush()
+
+    def assert_held(self) -> None:
+        self._fake.treq.flush()
+        self._case.assertNoResult(self._asked)
+
+    def reply(self) -> Reply:
+        """The answer, which is there."""
+        self._fake.clock.advance(0)
+        self._fake.treq.flush()
+        response = self._case.successResultOf(self._asked)
+        return Reply(response, self._case.successResultOf(response.content()))
+
+    def give_up(self) -> None:
+        """The client hangs up."""
+        self._asked.cancel()
+        self._case.failureResultOf(self._asked)
+        self._fake.treq.flush()
+
+
+class WaitTestCase(ServerTestCase):
+    """One server with one job, at version 1."""
+
+    settings: ClassVar[Mapping[str, Any]] = {}
+    what = ""
+
+    def setUp(self) -> None:
+        self.fake = self.serve(**self.settings)
+        self.job = self.create(self.fake)["id"]
+        self.path = f"/jobs/{self.job}{self.what}"
+
+    def hold(self, **headers: str) -> Held:
+        """Ask, and be made to wait."""
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        held = Held(self, self.fake, self.path, given)
+        held.assert_held()
+        return held
+
+    def at_once(self, **headers: str) -> Reply:
+        """Ask, and be answered at once."""
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.ask(self.fake, "GET", self.path, headers={"Prefer": "wait=10", **given})
+
+    def report(self, **members: Any) -> None:
+        path = f"/jobs/{self.job}"
+        self.assertEqual(self.ask(self.fake, "PATCH", path, body=members).code, 200)
+
+    def assert_applied(self, reply: Reply, code: int, seconds: int = 10) -> None:
+        """It is the answer to a wait."""
+        self.assertEqual(reply.code, code)
+        self.assertEqual(reply.header("Preference-Applied"), f"wait={seconds}")
+        self.assertEqual(reply.header("Cache-Control"), "no-store")
+        self.assertEqual(reply.header("Vary"), "Prefer")
+        self.assertIsNone(reply.header("Retry-After"))
+
+    def assert_nobody_waits(self) -> None:
+        self.assertEqual(len(self.fake.server.watchers), 0)

@@ -1,0 +1,248 @@
+"""Servers in processes of their own, and who talks to them: clients and workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
+from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.http_headers import Headers
+from twisted.web.server import Site
+
+from statusjob.client.http.exchange import BytesProducer, exchange
+from statusjob.contract.codec import BODY_LIMIT
+from statusjob.failures import ExchangeFailed
+from statusjob.server.settings import SETTINGS
+from tests.helpers.inbox import Inbox
+from tests.helpers.servers import directory
+
+reactor: Any = _reactor
+
+#: Ways to run a server in the foreground: arguments of Python.
+MODULE = ("-m", "statusjob")
+TWIST = ("-m", "twisted", "--log-format=text", "statusjob")
+TWISTD = ("-c", "from twisted.scripts.twistd import run; run()", "-n", "statusjob")
+
+#: Where a server says that it listens, whatever the format of its log.
+_LISTENING = re.compile(rb"(http://127\.0\.0\.1:[0-9]+)")
+
+
+class ServerEnded(Exception):
+    """A server ended before it listened."""
+
+
+class ServerProcess(ProcessProtocol):
+    """
+    A server.
+
+    @ivar url: where it listens, once it does.
+    @ivar output: what it wrote so far to standard output, and
+    @ivar errors: to standard error.
+    @ivar ended: fires when it has ended, with its exit code, or the negative number of the signal
+        that it died of. For one waiter.
+    """
+
+    url = ""
+
+    def __init__(self) -> None:
+        self.output, self.errors = b"", b""
+        self.running = True
+        self.listening: Deferred[None] = Deferred()
+        self.ended: Deferred[int] = Deferred()
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send it a signal, if it has not ended yet."""
+        if self.running:
+            transport: Any = self.transport
+            transport.signalProcess(number)
+
+    def outReceived(self, data: bytes) -> None:
+        self.output += data
+        match = _LISTENING.search(self.output)
+        # Not before the whole number is there.
+        if match is not None and match.end() < len(self.output) and not self.url:
+            self.url = match[1].decode()
+            self.listening.callback(None)
+
+    def errReceived(self, data: bytes) -> None:
+        self.errors += data
+
+    def processEnded(self, reason: Failure) -> None:
+        self.running = False
+        ended: Any = reason.value
+        code = -ended.signal if ended.exitCode is None else ended.exitCode
+        if not self.url:
+            said = (self.output + self.errors).decode(errors="replace")
+            self.listening.errback(ServerEnded(f"exit code {code}: {said}"))
+        self.ended.callback(code)
+
+
+def spawn(
+    directory: Path, variables: Mapping[str, str], program: tuple[str, ...] = TWIST
+) -> ServerProcess:
+    """
+    Start a server on a free port.
+
+    @param directory: its working directory, where it has its database.
+    @param variables: its settings; they go to its C{.env}.
+    """
+    given = {"PORT": "0", **variables}
+    (directory / ".env").write_text("".join(f"{k}='{v}'\n" for k, v in given.items()))
+    ours = {setting.variable for setting in SETTINGS}
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    process = ServerProcess()
+    arguments = [sys.executable, *program]
+    reactor.spawnProcess(process, sys.executable, arguments, environment, str(directory))
+    return process
+
+
+async def start(
+    directory: Path, variables: Mapping[str, str], program: tuple[str, ...] = TWIST
+) -> ServerProcess:
+    """
+    Start a server as L{spawn} does and wait until it listens.
+
+    @raise ServerEnded: if it ends instead.
+    """
+    process = spawn(directory, variables, program)
+    await process.listening
+    return process
+
+
+class Client:
+    """Asks a server over kept connections."""
+
+    def __init__(self) -> None:
+        self.pool = HTTPConnectionPool(reactor)
+        self._agent = Agent(reactor, pool=self.pool)
+
+    async def ask(
+        self, method: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, Any]:
+        """The status code and the JSON of an answer; or C{ExchangeFailed}."""
+        producer = None
+        given = Headers({name: [value] for name, value in (headers or {}).items()})
+        if body is not None:
+            producer = BytesProducer(json.dumps(body).encode())
+            given.setRawHeaders("Content-Type", ["application/json"])
+        answer = await exchange(
+            reactor,
+            lambda: self._agent.request(method.encode(), url.encode(), given, producer),
+            deadline=20,
+            limit=BODY_LIMIT,
+        )
+        return answer.code, json.loads(answer.body)
+
+    def close(self) -> Deferred[None]:
+        """Close what is kept."""
+        closed: Deferred[None] = self.pool.closeCachedConnections()
+        return closed
+
+
+class Worker:
+    """
+    Reports until its server is gone.
+
+    @ivar acknowledged: by job, the last version and result that a server confirmed.
+    @ivar keys: the idempotency keys of its jobs; the last one may be of a job still to be made.
+    @ivar reports: how many answers it got.
+    """
+
+    def __init__(self, client: Client, name: str, webhook: str | None = None) -> None:
+        self._client = client
+        self._name = name
+        self._members = {} if webhook is None else {"webhook": {"url": webhook}}
+        self.acknowledged: dict[str, tuple[int, str]] = {}
+        self.keys: list[str] = []
+        self.reports = 0
+
+    async def work(self, url: str) -> None:
+        """Create jobs, report three times on each, complete it; until the server is gone."""
+        with suppress(ExchangeFailed):
+            while True:
+                self.keys.append(f"{self._name}-{len(self.keys)}")
+                job = await self.create(url)
+                for done in (0.25, 0.5, 0.75):
+                    await self.report(url, job, {"progress": done})
+                await self.report(url, job, {"result": "completed"})
+
+    async def create(self, url: str) -> str:
+        """Create the job of the newest key, or find it."""
+        headers = {"Idempotency-Key": self.keys[-1]}
+        return await self._ask("POST", f"{url}/jobs", self._members, headers)
+
+    async def report(self, url: str, job: str, report: dict[str, Any]) -> None:
+        """Say one thing of a job."""
+        await self._ask("PATCH", f"{url}/jobs/{job}", report, {})
+
+    async def _ask(self, method: str, url: str, body: Any, headers: dict[str, str]) -> str:
+        code, job = await self._client.ask(method, url, body, headers)
+        assert code in (200, 201), (code, job)
+        self.acknowledged[job["id"]] = (job["version"], job["result"])
+        self.reports += 1
+        return str(job["id"])
+
+
+def together(*jobs: Coroutine[Deferred[Any], Any, Any]) -> Deferred[list[Any]]:
+    """Do all of it at the same time."""
+    return gatherResults([Deferred.fromCoroutine(job) for job in jobs], consumeErrors=True)
+
+
+class ProcessTestCase(TestCase):
+    """Whatever a test starts is gone when it is over."""
+
+    timeout = 60
+
+    def setUp(self) -> None:
+        self.client = Client()
+        self.addCleanup(self.client.close)
+        self.directory = directory(self)
+
+    def watch(self, process: ServerProcess) -> ServerProcess:
+        self.addCleanup(process.kill)
+        return process
+
+    async def start(
+        self, program: tuple[str, ...] = TWIST, where: Path | None = None, **variables: str
+    ) -> ServerProcess:
+        return self.watch(await start(where or self.directory, variables, program))
+
+    async def stop(self, process: ServerProcess) -> None:
+        process.kill(signal.SIGTERM)
+        await self.assert_stopped(process)
+
+    async def assert_stopped(self, process: ServerProcess) -> None:
+        """It ends in good order. Twisted then dies of the very signal that asked for it."""
+        self.assertIn(await process.ended, (0, -signal.SIGTERM), process.output + process.errors)
+        self.assertIn(b"all that was acknowledged is on disk", process.output)
+        self.assertEqual(process.errors, b"")
+
+    def place(self, name: str) -> Path:
+        place = self.directory / name
+        place.mkdir()
+        return place
+
+
+class InboxTestCase(ProcessTestCase):
+    """With a receiver of webhooks on this machine."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.inbox = Inbox()
+        site = Site(self.inbox)
+        site.noisy = False
+        port = reactor.listenTCP(0, site, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        self.webhook = f"http://127.0.0.1:{port.getHost().port}/"

@@ -1,0 +1,80 @@
+"""A job that is done in memory, on a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from statusjob import Job, OpenJob, WorkerClient
+from statusjob.client.http.connections import shared_connections
+from statusjob.contract import codec
+from statusjob.contract.jobs import job_to_json
+from tests.helpers.fake_contract import (
+    JOB_ID,
+    Answering,
+    FakeServer,
+    a_job,
+    answer,
+    job_body,
+    json_of,
+)
+
+
+def late(job: Job) -> Answering:
+    """The answer to a report that comes too late."""
+    return answer(409, codec.encode({"detail": "too late", "job": job_to_json(job)}))
+
+
+CANCELLED = late(a_job("error", code="cancelled"))
+
+
+class DoTestCase(SynchronousTestCase):
+    """A worker, and a server that acknowledges."""
+
+    heartbeat: float | None = None
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(1000)
+        self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
+        self.addCleanup(lambda: self.assertEqual(shared_connections(self.clock)._users, 0))
+        acknowledged = answer(200, job_body(a_job(heartbeat=self.heartbeat)))
+        self.server = FakeServer(self.clock, otherwise=acknowledged)
+
+    def do(self, work: Callable[[OpenJob], object] | None = None, **options: Any) -> Deferred[Job]:
+        """Do the job; unless told otherwise, the work is a Deferred and a handle of the test's."""
+        worker = WorkerClient(
+            "http://example.test",
+            reactor=self.clock,
+            treq=self.server.stub,
+            random=lambda: 0.0,
+            request_timeout=5,
+            **options,
+        )
+        self.cancelled = 0
+
+        def cancel(_: object) -> None:
+            self.cancelled += 1
+
+        def ours(job: OpenJob) -> Deferred[object]:
+            self.job = job
+            self.work: Deferred[object] = Deferred(cancel)
+            return self.work
+
+        done = worker.do(JOB_ID, work or ours)
+        self.server.settle()
+        return done
+
+    @property
+    def said(self) -> list[Any]:
+        """What was reported, after the job was begun."""
+        return [json_of(each) for each in self.server.requests[1:]]
+
+    @property
+    def times(self) -> list[float]:
+        """When."""
+        return [each - 1000 for each in self.server.times[1:]]

@@ -1,0 +1,52 @@
+"""A whole server whose streams are followed over connections in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from tests.helpers.connections import Following
+from tests.helpers.servers import FakeServer, ServerTestCase
+
+
+class FollowTestCase(ServerTestCase):
+    """One server."""
+
+    settings: ClassVar[Mapping[str, Any]] = {}
+
+    def setUp(self) -> None:
+        self.fake = self.serve(**self.settings)
+        self.fake.clock.advance(0)
+
+    def new_job(self, **members: Any) -> str:
+        """A new job's id."""
+        return str(self.create(self.fake, **members)["id"])
+
+    def report(self, job: str, **members: Any) -> None:
+        """A worker's word, which watchers have then heard."""
+        reply = self.ask(self.fake, "PATCH", f"/jobs/{job}", body=members)
+        self.assertEqual(reply.code, 200, reply.body)
+        self.fake.clock.advance(0)
+
+    def follow(self, path: str, *headers: str, fake: FakeServer | None = None) -> Following:
+        """Follow a stream."""
+        return Following((fake or self.fake).server.site, path, *headers)
+
+    def follow_job(self, job: str, *headers: str) -> Following:
+        """Follow one job."""
+        return self.follow(f"/jobs/{job}/events", *headers)
+
+    def assert_refused(self, followed: Following, code: int, slug: str) -> Any:
+        """It is a problem instead of a stream: its JSON."""
+        refusal = followed.refusal
+        assert refusal is not None
+        self.assertEqual(
+            (refusal.code, refusal.headers["content-type"]), (code, "application/problem+json")
+        )
+        self.assertEqual(refusal.json["type"], f"urn:statusjob:{slug}")
+        self.assertEqual(refusal.headers["cache-control"], "no-store")
+        self.assert_nobody_follows()
+        return refusal.json
+
+    def assert_nobody_follows(self) -> None:
+        self.assertEqual(len(self.fake.server.watchers), 0)

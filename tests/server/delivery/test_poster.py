@@ -1,0 +1,313 @@
+"""Posting: one request, the status of its answer, on time; and connections that are kept."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from statusjob.failures import ExchangeFailed
+from statusjob.server.delivery.poster import (
+    BODY_GRACE,
+    BODY_LIMIT,
+    DEADLINE,
+    KEEP_LIMIT,
+    KEEP_SECONDS,
+    WIRE_LIMIT,
+    Answer,
+    Poster,
+    Target,
+)
+from tests.helpers.wires import NO_CONTENT, Exchange, Wire
+
+ORIGIN = "http://receiver.example:80"
+HEAD = b"POST /hook HTTP/1.1\r\nhost: receiver.example\r\n"
+
+
+class PostingTestCase(SynchronousTestCase):
+    """A poster and what it dials."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.exchange = Exchange()
+        self.poster = Poster(cast(IReactorTime, self.clock), self.exchange.endpoint)
+
+    def tearDown(self) -> None:
+        self.successResultOf(Deferred.fromCoroutine(self.poster.close()))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def post(self, body: bytes = b"{}", origin: str = ORIGIN) -> Deferred[Answer]:
+        return self.poster.post(Target(origin, HEAD), b"webhook-id: msg_1\r\n", body)
+
+    @property
+    def wire(self) -> Wire:
+        """The newest connection."""
+        return self.exchange.wires[-1]
+
+    def status(self, posting: Deferred[Answer]) -> int:
+        return self.successResultOf(posting).status
+
+    def kind(self, posting: Deferred[Answer]) -> str:
+        return cast(ExchangeFailed, self.failureResultOf(posting, ExchangeFailed).value).kind
+
+
+class PostTests(PostingTestCase):
+    """One request."""
+
+    def test_it_sends_the_request_and_reads_the_status(self) -> None:
+        posting = self.post(b'{"result":"completed"}')
+        (sent,) = self.wire.sent()
+        self.assertEqual(sent.line, "POST /hook HTTP/1.1")
+        self.assertEqual(
+            sent.headers,
+            {"host": "receiver.example", "webhook-id": "msg_1", "content-length": "22"},
+        )
+        self.assertEqual(sent.body, b'{"result":"completed"}')
+        self.assertNoResult(posting)
+        self.wire.answer()
+        self.assertEqual(self.status(posting), 204)
+
+    def test_however_the_answer_is_cut_into_pieces_it_is_the_same(self) -> None:
+        answer = (
+            b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nX: y\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"3\r\nabc\r\n0\r\n\r\n"
+        )
+        for size in (1, 2, 7, len(answer)):
+            posting = self.post()
+            for begin in range(0, len(answer), size):
+                self.wire.answer(answer[begin : begin + size])
+            self.assertEqual(self.successResultOf(posting), Answer(503, {b"retry-after": b"7"}))
+            self.assertTrue(self.wire.open)
+        self.assertEqual(len(self.exchange.wires), 1)
+
+    def test_what_comes_before_the_answer_is_no_answer(self) -> None:
+        posting = self.post()
+        self.wire.answer(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.wire.answer(b"HTTP/1.1 103 Early Hints\r\nRetry-After: 9\r\n\r\n")
+        self.assertNoResult(posting)
+        self.wire.answer(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
+        self.assertEqual(self.successResultOf(posting), Answer(500, {}))
+
+    def test_no_connection_is_a_failure_with_its_kind(self) -> None:
+        self.exchange.refusal = ConnectionRefusedError()
+        self.assertEqual(self.kind(self.post()), "connect")
+        self.exchange.refusal = ExchangeFailed("blocked", "address not allowed")
+        self.assertEqual(self.kind(self.post()), "blocked")
+
+    def test_a_mistake_in_dialling_comes_through(self) -> None:
+        def broken(origin: str) -> Any:
+            raise KeyError(origin)
+
+        poster = Poster(cast(IReactorTime, self.clock), broken)
+        posting = poster.post(Target(ORIGIN, HEAD), b"", b"")
+        self.failureResultOf(posting, KeyError)
+
+    def test_one_deadline_covers_the_connection_and_the_answer(self) -> None:
+        self.exchange.holding = True
+        posting = self.post()
+        self.clock.advance(DEADLINE - 5)
+        self.exchange.let_connect()
+        self.assertEqual(len(self.wire.sent()), 1)
+        self.wire.answer(b"HTTP/1.1 2")
+        self.clock.advance(4.9)
+        self.assertNoResult(posting)
+        self.clock.advance(0.2)
+        self.assertEqual(self.kind(posting), "timeout")
+        self.assertTrue(self.wire.aborted)
+
+    def test_whoever_gives_up_while_connecting_leaves_no_connection(self) -> None:
+        self.exchange.holding = True
+        late, cancelled = self.post(), self.post()
+        cancelled.cancel()
+        self.failureResultOf(cancelled, CancelledError)
+        self.clock.advance(DEADLINE)
+        self.assertEqual(self.kind(late), "timeout")
+        self.assertEqual([waiting.called for _, waiting in self.exchange.held], [True, True])
+
+    def test_cancelling_cuts_the_connection(self) -> None:
+        posting = self.post()
+        posting.cancel()
+        self.failureResultOf(posting, CancelledError)
+        self.assertTrue(self.wire.aborted)
+
+    def test_a_connection_that_ends_without_an_answer_is_a_failure(self) -> None:
+        for data in (b"", b"HTTP/1.1 200 OK\r\nContent-Le"):
+            posting = self.post()
+            self.wire.answer(data) if data else None
+            self.wire.hang_up()
+            self.assertEqual(self.kind(posting), "connect")
+
+    def test_what_is_not_http_is_a_failure(self) -> None:
+        for data in (b"SSH-2.0-OpenSSH_9.6\r\n", b"\x16\x03\x01\x02", b"HTTP/9.9 200 OK\r\n\r\n"):
+            posting = self.post()
+            self.wire.answer(data)
+            self.assertEqual(self.kind(posting), "connect", data)
+            self.assertTrue(self.wire.aborted)
+
+    def test_switching_protocols_is_a_failure(self) -> None:
+        posting = self.post()
+        self.wire.answer(b"HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n1234")
+        self.assertEqual(self.kind(posting), "connect")
+
+    def test_headers_without_end_are_cut_off(self) -> None:
+        for first, more in (
+            (b"HTTP/1.1 200 OK\r\nX: ", b"x" * 4096),
+            (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 700),
+            (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 150),
+        ):
+            posting = self.post()
+            self.wire.answer(first) if first else None
+            for _ in range(WIRE_LIMIT // len(more) + 1):
+                self.wire.answer(more)
+            self.assertEqual(self.kind(posting), "too-big")
+            self.assertTrue(self.wire.aborted)
+
+
+class BodyTests(PostingTestCase):
+    """The status decides; of the body little is read."""
+
+    def test_a_body_that_does_not_end_is_given_a_moment(self) -> None:
+        for head in (b"", b"Content-Length: 100\r\n", b"Transfer-Encoding: chunked\r\n"):
+            posting = self.post()
+            self.wire.answer(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n")
+            self.clock.advance(BODY_GRACE - 0.1)
+            self.assertNoResult(posting)
+            self.clock.advance(0.2)
+            self.assertEqual(self.status(posting), 200)
+            self.assertTrue(self.wire.aborted)
+
+    def test_a_long_body_is_cut_off_at_once(self) -> None:
+        posting = self.post()
+        self.wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n")
+        self.wire.answer(b"x" * (BODY_LIMIT + 1))
+        self.assertEqual(self.status(posting), 200)
+        self.assertTrue(self.wire.aborted)
+
+    def test_a_body_that_breaks_off_or_is_garbage_undoes_nothing(self) -> None:
+        for end in (self.hang_up, self.garble):
+            posting = self.post()
+            self.wire.answer(b"HTTP/1.1 201 Made\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab")
+            end()
+            self.assertEqual(self.status(posting), 201)
+
+    def hang_up(self) -> None:
+        self.wire.hang_up()
+
+    def garble(self) -> None:
+        self.wire.answer(b"cdeXXXX\r\nnonsense")
+
+    @settings(max_examples=300)
+    @given(st.lists(st.binary(max_size=40), max_size=8), st.booleans())
+    def test_whatever_comes_it_ends_in_one_way_and_leaves_nothing(
+        self, pieces: list[bytes], headed: bool
+    ) -> None:
+        posting = self.post()
+        wire = self.exchange.wires[-1]
+        if headed:
+            wire.answer(b"HTTP/1.1 200 OK\r\n")
+        for piece in pieces:
+            wire.answer(piece)
+        self.clock.advance(DEADLINE + 1)
+        results: list[Any] = []
+        posting.addBoth(results.append)
+        self.assertEqual(len(results), 1)
+
+
+class KeptTests(PostingTestCase):
+    """Connections are kept for the next delivery."""
+
+    def keep(self, answer: bytes = NO_CONTENT) -> None:
+        """Post once, so that a connection is kept if it may be."""
+        posting = self.post()
+        self.wire.answer(answer)
+        self.successResultOf(posting)
+
+    def test_the_next_post_uses_it(self) -> None:
+        for _ in range(3):
+            self.keep(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        self.assertEqual(self.exchange.dialled, [ORIGIN])
+        self.assertEqual(len(self.wire.sent()), 3)
+
+    def test_one_that_is_busy_or_leads_elsewhere_is_not_used(self) -> None:
+        self.keep()
+        other = "http://other.example:80"
+        postings = [self.post(), self.post(), self.post(origin=other)]
+        self.assertEqual(self.exchange.dialled, [ORIGIN, ORIGIN, other])
+        for wire in self.exchange.wires:
+            wire.answer()
+        self.assertEqual([self.status(posting) for posting in postings], [204] * 3)
+
+    def test_what_the_receiver_wants_closed_or_that_is_out_of_step_is_not_kept(self) -> None:
+        for answer in (
+            b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+            b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+            NO_CONTENT + NO_CONTENT,
+            NO_CONTENT + b"more",
+        ):
+            self.keep(answer)
+            self.assertFalse(self.wire.open, answer)
+
+    def test_what_speaks_without_being_asked_is_cut(self) -> None:
+        self.keep()
+        self.wire.answer(NO_CONTENT)
+        self.assertTrue(self.wire.aborted)
+        self.keep()
+        self.assertEqual(len(self.exchange.wires), 2)
+
+    def test_it_is_kept_for_a_moment_only(self) -> None:
+        self.keep()
+        self.clock.pump([KEEP_SECONDS / 4] * 3)
+        self.assertTrue(self.wire.open)
+        self.clock.pump([KEEP_SECONDS / 4] * 6)
+        self.assertFalse(self.wire.open)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_only_so_many_are_kept(self) -> None:
+        postings = [self.post() for _ in range(KEEP_LIMIT + 3)]
+        for wire in self.exchange.wires:
+            wire.answer()
+        for posting in postings:
+            self.successResultOf(posting)
+        self.assertEqual(sum(wire.open for wire in self.exchange.wires), KEEP_LIMIT)
+
+    def test_a_stale_one_is_replaced_and_the_request_sent_again(self) -> None:
+        self.keep()
+        stale = self.wire
+        posting = self.post()
+        stale.hang_up()
+        self.assertEqual(len(self.exchange.wires), 2)
+        self.assertEqual(self.wire.sent(), [stale.sent()[-1]])
+        self.wire.answer()
+        self.assertEqual(self.status(posting), 204)
+
+    def test_it_is_sent_again_only_once_and_only_if_nothing_was_answered(self) -> None:
+        self.keep()
+        posting = self.post()
+        self.wire.hang_up()
+        self.wire.hang_up()
+        self.assertEqual(self.kind(posting), "connect")
+        self.keep()
+        posting = self.post()
+        self.wire.answer(b"HTTP/1.1 ")
+        self.wire.hang_up()
+        self.assertEqual(self.kind(posting), "connect")
+        self.assertEqual(len(self.exchange.wires), 3)
+
+    def test_the_deadline_is_one_for_both(self) -> None:
+        self.keep()
+        posting = self.post()
+        self.clock.advance(DEADLINE - 1)
+        self.wire.hang_up()
+        self.clock.advance(1)
+        self.assertEqual(self.kind(posting), "timeout")
+
+    def test_closing_closes_all(self) -> None:
+        self.keep()
+        self.successResultOf(Deferred.fromCoroutine(self.poster.close()))
+        self.assertFalse(self.wire.open)

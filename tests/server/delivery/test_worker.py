@@ -1,0 +1,327 @@
+"""Delivery: when attempts are made, how often, and what outlives a failure or a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import json
+from twisted.internet.defer import Deferred
+
+from statusjob.jobs import EventType, Job
+from statusjob.server.alarms import RETRY_SLEEP
+from statusjob.server.delivery.attempt import Sender
+from statusjob.server.delivery.worker import CONCURRENCY, JITTER, Delivery
+from statusjob.server.store import outbox_claim
+from statusjob.server.store.interface import StoreUnavailable
+from statusjob.server.store.origins import CONCURRENCY as ORIGIN_CONCURRENCY
+from statusjob.server.store.outbox_claim import Claim
+from statusjob.server.store.outbox_settle import Outcome
+from tests.helpers.core import URL, Core, CoreTestCase, hook
+from tests.helpers.servers import EPOCH
+
+SCHEDULE = (0.0, 5.0, 30.0)
+COMPLETED = b'{"result":"completed"}'
+OK, REFUSED = Outcome("ok", 200), Outcome("connect", None, "connection refused")
+
+
+class FakeSender(Sender):
+    """
+    Notes what is to be sent, and when.
+
+    @ivar answers: what comes of the next attempts; C{None} leaves one under way.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.sent: list[tuple[float, Claim]] = []
+        self.answers: Callable[[Claim], Outcome | None] = lambda claim: OK
+        self.under_way: list[Deferred[Outcome]] = []
+
+    async def send(self, claim: Claim) -> Outcome:
+        self.sent.append((round(self.core.clock.seconds() - EPOCH, 3), claim))
+        answer = self.answers(claim)
+        if answer is not None:
+            return answer
+        waiting: Deferred[Outcome] = Deferred()
+        self.under_way.append(waiting)
+        return await waiting
+
+    @property
+    def times(self) -> list[float]:
+        """When attempts were made, in seconds since the start."""
+        return [time for time, _ in self.sent]
+
+    @property
+    def versions(self) -> list[int]:
+        """The versions that they were to bring over."""
+        return [version_of(claim) for _, claim in self.sent]
+
+
+def version_of(claim: Claim) -> int:
+    """The version that a claim brings over."""
+    return int(json.decode(claim.body)["job"]["version"])
+
+
+class DeliveryTestCase(CoreTestCase):
+    """A core, its outbox's worker and a sender that sends nothing."""
+
+    def setUp(self) -> None:
+        self.deliver(self.core())
+
+    def deliver(self, core: Core, random: float = 0.0) -> None:
+        """Start delivery."""
+        self.box = core
+        self.sender = FakeSender(core)
+        self.delivery = Delivery(
+            core.time,
+            core.store,
+            self.sender,
+            schedule=SCHEDULE,
+            now=core.now,
+            random=lambda: random,
+        )
+        self.delivery.start(core.feed)
+        core.clock.advance(0)
+
+    def job(self, url: str = URL, **members: Any) -> Job:
+        """A job with a webhook."""
+        job = self.create(self.box)
+        self.successResultOf(self.box.registrations.register(job.id, hook(url, **members)))
+        return job
+
+    def finish(self, job: Job) -> None:
+        self.report(self.box, job, COMPLETED)
+
+    def pump(self, seconds: float, step: float = 0.25) -> None:
+        self.box.clock.pump([step] * round(seconds / step))
+
+    def rounds(self, count: int = 2) -> None:
+        """Let so many rounds pass, which takes hardly any time."""
+        self.box.clock.pump([0.002] * count)
+
+    def states(self) -> list[str]:
+        return self.column(self.box, "SELECT state FROM deliveries ORDER BY version")
+
+    def stop(self, seconds: float = 0.0) -> Deferred[None]:
+        return Deferred.fromCoroutine(self.delivery.stop(seconds))
+
+
+class ScheduleTests(DeliveryTestCase):
+    """When a delivery is attempted."""
+
+    def test_the_feed_wakes_it_and_the_first_attempt_is_made_at_once(self) -> None:
+        job = self.job()
+        self.box.clock.advance(7)
+        self.finish(job)
+        self.assertEqual(self.sender.sent, [])
+        self.box.clock.advance(0)
+        self.assertEqual(self.sender.times, [7])
+        self.rounds()
+        self.assertEqual(self.states(), ["delivered"])
+
+    def test_updates_that_concern_no_webhook_do_not_wake_it(self) -> None:
+        job = self.job()
+        self.box.clock.advance(0)
+        asleep = tuple(self.box.clock.getDelayedCalls())
+        self.report(self.box, job, b'{"progress":0.5}')
+        self.assertEqual(tuple(self.box.clock.getDelayedCalls()), asleep)
+
+    def test_attempts_follow_the_schedule_and_after_the_last_it_is_dead(self) -> None:
+        self.sender.answers = lambda claim: REFUSED
+        self.finish(self.job())
+        self.pump(100)
+        self.assertEqual(self.sender.times, [0.25, 5.75, 36.0])
+        self.assertEqual([claim.attempt for _, claim in self.sender.sent], [1, 2, 3])
+        self.assertEqual(self.states(), ["dead"])
+
+    def test_every_step_is_lengthened_by_jitter(self) -> None:
+        self.successResultOf(self.stop())
+        self.deliver(self.core(), random=1.0)
+        self.sender.answers = lambda claim: REFUSED
+        self.finish(self.job())
+        self.rounds()
+        for late in (5 * (1 + JITTER), 30 * (1 + JITTER)):
+            attempts = len(self.sender.sent)
+            self.box.clock.pump([late - 0.01])
+            self.assertEqual(len(self.sender.sent), attempts)
+            self.box.clock.pump([0.02, 0.002])
+            self.assertEqual(len(self.sender.sent), attempts + 1)
+
+    def test_after_a_success_there_is_no_other_attempt(self) -> None:
+        self.sender.answers = lambda claim: REFUSED if claim.attempt == 1 else OK
+        self.finish(self.job())
+        self.pump(100)
+        self.assertEqual(len(self.sender.sent), 2)
+        self.assertEqual(self.states(), ["delivered"])
+
+    def test_id_and_body_are_the_same_over_all_attempts(self) -> None:
+        self.sender.answers = lambda claim: REFUSED
+        self.finish(self.job())
+        self.pump(100)
+        self.assertEqual(len({(claim.id, claim.body) for _, claim in self.sender.sent}), 1)
+
+    def test_versions_only_rise_and_the_terminal_one_always_comes(self) -> None:
+        job = self.job(events=list(EventType))
+        self.sender.answers = lambda claim: None
+        for i in range(5):
+            self.report(self.box, job, b'{"progress":0.%d}' % i)
+            self.box.clock.advance(0)
+        self.assertEqual(self.sender.versions, [2])
+        self.sender.under_way[0].callback(REFUSED)
+        self.box.clock.advance(4)
+        self.finish(job)
+        self.box.clock.advance(0)
+        self.assertEqual(self.sender.versions, [2, 7])
+        self.sender.under_way[1].callback(OK)
+        self.pump(100)
+        self.assertEqual(self.sender.versions, [2, 7])
+
+    def test_an_origin_has_a_bounded_number_of_attempts_under_way(self) -> None:
+        self.sender.answers = lambda claim: None
+        for _ in range(ORIGIN_CONCURRENCY + 2):
+            self.finish(self.job())
+        self.finish(self.job("http://other.example/"))
+        self.rounds()
+        self.assertEqual(len(self.sender.sent), ORIGIN_CONCURRENCY + 1)
+        self.sender.under_way[0].callback(OK)
+        self.box.clock.advance(0)
+        self.assertEqual(len(self.sender.sent), ORIGIN_CONCURRENCY + 2)
+
+    def test_all_origins_together_have_a_bound_too(self) -> None:
+        self.sender.answers = lambda claim: None
+        for i in range(CONCURRENCY + 5):
+            self.finish(self.job(f"http://receiver{i}.example/"))
+        self.rounds(20)
+        self.finish(self.job("http://one.example/"))
+        self.rounds()
+        self.assertEqual(len(self.sender.sent), CONCURRENCY)
+        for attempt in tuple(self.sender.under_way):
+            attempt.callback(OK)
+        self.rounds()
+        self.assertEqual(len(self.sender.sent), CONCURRENCY + 6)
+
+    def test_an_attempt_that_goes_wrong_in_a_new_way_is_logged_and_made_again(self) -> None:
+        def broken(claim: Claim) -> Outcome:
+            raise ValueError("broken")
+
+        self.sender.answers = broken
+        self.finish(self.job())
+        self.box.clock.advance(0)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.sender.answers = lambda claim: OK
+        self.pump(10)
+        self.assertEqual(self.states(), ["delivered"])
+
+
+class FaultTests(DeliveryTestCase):
+    """What outlives a store that is unavailable, a stop and a crash."""
+
+    def unavailable(self) -> Callable[[], None]:
+        """Let the store refuse writes; the function that ends it."""
+
+        def refuse(work: object) -> Deferred[Any]:
+            refused: Deferred[Any] = Deferred()
+            refused.errback(StoreUnavailable("no room"))
+            return refused
+
+        patch = self.patch(self.box.store, "write", refuse)
+        return lambda: patch.restore()
+
+    def test_what_cannot_be_settled_is_settled_later_and_not_sent_again(self) -> None:
+        self.sender.answers = lambda claim: None
+        self.finish(self.job())
+        self.box.clock.advance(0)
+        available_again = self.unavailable()
+        self.sender.under_way[0].callback(OK)
+        self.pump(10)
+        self.assertEqual(self.states(), ["sending"])
+        available_again()
+        self.pump(RETRY_SLEEP + 1)
+        self.assertEqual((self.states(), len(self.sender.sent)), (["delivered"], 1))
+
+    def test_what_cannot_be_claimed_is_claimed_later(self) -> None:
+        self.finish(self.job())
+        available_again = self.unavailable()
+        self.pump(10)
+        self.assertEqual(self.sender.sent, [])
+        available_again()
+        self.pump(RETRY_SLEEP + 1)
+        self.assertEqual(self.states(), ["delivered"])
+
+    def test_stopping_waits_for_attempts_that_are_under_way(self) -> None:
+        self.sender.answers = lambda claim: None
+        self.finish(self.job())
+        self.finish(self.job())
+        self.box.clock.advance(0)
+        stopping = self.stop(10)
+        self.box.clock.advance(5)
+        self.sender.under_way[0].callback(OK)
+        self.assertNoResult(stopping)
+        self.sender.under_way[1].callback(OK)
+        self.successResultOf(stopping)
+        self.assertEqual(self.states(), ["delivered", "delivered"])
+        self.assertEqual(self.box.clock.getDelayedCalls(), [])
+
+    def test_stopping_abandons_what_takes_too_long(self) -> None:
+        self.sender.answers = lambda claim: None
+        self.finish(self.job())
+        self.box.clock.advance(0)
+        stopping = self.stop(10)
+        self.box.clock.advance(9.9)
+        self.assertNoResult(stopping)
+        self.box.clock.advance(0.2)
+        self.successResultOf(stopping)
+        self.assertEqual(self.states(), ["sending"])
+        self.assertEqual(self.box.clock.getDelayedCalls(), [])
+
+    def test_stopping_gives_up_what_cannot_be_settled(self) -> None:
+        self.sender.answers = lambda claim: None
+        self.finish(self.job())
+        self.box.clock.advance(0)
+        available_again = self.unavailable()
+        self.sender.under_way[0].callback(OK)
+        stopping = self.stop(3)
+        self.pump(4)
+        self.successResultOf(stopping)
+        available_again()
+        self.assertEqual(self.box.clock.getDelayedCalls(), [])
+
+    def test_once_stopped_it_begins_nothing(self) -> None:
+        job = self.job()
+        self.successResultOf(self.stop())
+        self.finish(job)
+        self.pump(100)
+        self.assertEqual((self.sender.sent, self.states()), ([], ["pending"]))
+
+    def test_a_retry_is_made_when_it_is_due_by_the_next_process(self) -> None:
+        path = self.mktemp()
+        self.deliver(self.core(path=path))
+        self.sender.answers = lambda claim: REFUSED
+        self.finish(self.job())
+        self.box.clock.advance(1)
+        ((_, first),) = self.sender.sent
+        self.successResultOf(self.stop())
+        self.successResultOf(Deferred.fromCoroutine(self.box.store.close()))
+        self.deliver(self.core(path=path, clock=self.box.clock, prepare=outbox_claim.release))
+        self.pump(10)
+        ((time, second),) = self.sender.sent
+        self.assertEqual(time, 6.25)
+        self.assertEqual((second.id, second.body, second.attempt), (first.id, first.body, 2))
+
+    def test_what_a_crash_interrupted_is_attempted_again_at_once(self) -> None:
+        path = self.mktemp()
+        self.deliver(self.core(path=path))
+        self.sender.answers = lambda claim: None
+        self.finish(self.job())
+        self.box.clock.advance(0)
+        ((_, first),) = self.sender.sent
+        stopping = self.stop()
+        self.box.clock.advance(0)
+        self.successResultOf(stopping)
+        self.box.store.abandon()
+        self.deliver(self.core(path=path, clock=self.box.clock, prepare=outbox_claim.release))
+        self.rounds()
+        ((_, again),) = self.sender.sent
+        self.assertEqual((again.id, again.body, again.attempt), (first.id, first.body, 1))
+        self.assertEqual(self.states(), ["delivered"])

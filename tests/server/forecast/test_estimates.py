@@ -1,0 +1,167 @@
+"""What the workers of pending jobs expect, and what is learned from how wrong they were."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+from msgspec.structs import replace
+
+from statusjob.jobs import CANCELLED, Job, JobError, Status
+from statusjob.server.forecast import learner
+from statusjob.server.forecast.learner import ESTIMATES
+from tests.helpers.forecasts import LONG, ForecastTestCase
+
+
+class EstimateTests(ForecastTestCase):
+    """A forecast, and jobs whose workers say when they will be done."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.begin()
+
+    def say(self, job: Job, **members: Any) -> Job:
+        """A report is heard; C{eta} is seconds from now."""
+        now = self.its_core.now()
+        if "eta" in members:
+            members["eta_at"] = now + members.pop("eta")
+        job = replace(job, version=job.version + 1, updated_at=now, **members)
+        self.hear(job)
+        return job
+
+    def end(self, job: Job, **members: Any) -> None:
+        now = self.its_core.now()
+        made = {"result": Status.COMPLETED, "eta_at": None, "finished_at": now, **members}
+        self.hear(replace(job, updated_at=now, **made))
+
+    def work(self, expects: Callable[[float], float], **ending: Any) -> None:
+        """Jobs of all lengths pass, whose workers report often; from what is left to the ETA."""
+        for tens in range(2, 12):
+            job = self.pending()
+            for i in range(1, 10):
+                self.clock.advance(tens)
+                job = self.say(job, eta=expects(tens * (10 - i)))
+            self.clock.advance(tens)
+            self.end(job, **ending)
+
+    def told(self, job: Job) -> int:
+        return self.forecast.retry_after(job)
+
+
+class UseTests(EstimateTests):
+    """While a job is pending."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        # How long these jobs take says little.
+        self.hear(*[self.ended(duration=2.0**i) for i in range(5, 12)] * 5)
+        self.said()
+
+    def test_an_eta_says_when_to_ask(self) -> None:
+        job = self.say(self.pending(age=60), eta=40)
+        self.assertTrue(20 < self.told(job) < 60, self.told(job))
+
+    def test_none_is_heeded_once_it_is_cleared(self) -> None:
+        job = self.pending(age=60)
+        without = self.told(job)
+        job = self.say(job, eta=1)
+        self.assertLess(self.told(job), without)
+        job = self.say(job, eta_at=None)
+        self.assertEqual(self.told(job), without)
+
+    def test_it_counts_from_when_it_was_given(self) -> None:
+        job = self.say(self.pending(age=60), eta=100)
+        self.clock.advance(90)
+        # Some progress, but not a word of the ETA.
+        later = self.say(job, progress=0.5)
+        self.assertEqual(self.told(later), self.told(job))
+        fresh = self.say(self.pending(age=150), eta=10)
+        self.assertNotEqual(self.told(later), self.told(fresh))
+
+    def test_one_that_is_not_remembered_counts_from_the_last_report(self) -> None:
+        self.patch(learner, "ESTIMATED_LIMIT", 0)
+        now = self.its_core.now()
+        job = self.say(self.pending(age=60), eta=100)
+        self.clock.advance(90)
+        later = self.say(job, progress=0.5)
+        same = self.pending(age=150, eta_at=now + 100, updated_at=now + 90)
+        self.assertEqual(self.told(later), self.told(same))
+        fresh = self.say(self.pending(age=150), eta=10)
+        self.assertEqual(self.told(later), self.told(fresh))
+
+    def test_one_that_was_over_when_it_was_last_confirmed_is_none(self) -> None:
+        now = self.its_core.now()
+        self.assertEqual(
+            self.told(self.pending(age=60, eta_at=now - 5, updated_at=now)),
+            self.told(self.pending(age=60)),
+        )
+
+    def test_absurd_ones_do_no_harm(self) -> None:
+        plain = self.told(self.pending(age=60))
+        for eta in (0, 1e-3, 3_155_760_000.0):
+            said = self.told(self.say(self.pending(age=60), eta=eta))
+            self.assertTrue(1 <= said <= 4 * plain, (eta, said))
+
+
+class LearningTests(EstimateTests):
+    """When a job has ended."""
+
+    def late(self) -> int:
+        """What is told of a job of which its worker says that half of L{LONG} is left."""
+        self.said()
+        return self.told(self.say(self.pending(age=LONG / 2), eta=LONG / 2))
+
+    def test_etas_that_are_always_twice_too_long_are_seen_through(self) -> None:
+        self.work(lambda left: 2 * left)
+        self.assertLess(self.late(), 0.6 * LONG / 2)
+
+    def test_and_so_are_those_that_are_too_short(self) -> None:
+        self.hear(*[self.ended(duration=2.0**i) for i in range(5, 12)] * 5)
+        good = self.late()
+        self.work(lambda left: left / 3)
+        self.assertGreater(self.late(), 1.5 * good)
+
+    def test_ends_that_are_not_the_works_own_teach_nothing_of_etas(self) -> None:
+        before = self.late()
+        ending = {"result": Status.ERROR, "error": JobError(CANCELLED)}
+        self.work(lambda left: 2 * left, **ending)
+        self.assertEqual(self.late(), before)
+
+    def test_what_is_announced_again_counts_once(self) -> None:
+        job = self.say(self.pending(), eta=100)
+        self.hear(*[job] * 50, changed=False)
+        self.clock.advance(50)
+        self.end(job)
+        ((_, estimates),) = self.forecast._kinds["k"].estimated
+        self.assertEqual([tuple(each) for each in estimates], [(0, 100)])
+
+    def test_of_many_reports_a_few_are_kept_evenly_spread(self) -> None:
+        for reports in (1, ESTIMATES, 100, 1000):
+            job = self.pending()
+            for _ in range(reports):
+                self.clock.advance(1)
+                job = self.say(job, eta=50)
+            self.end(job)
+            *_, (_, estimates) = self.forecast._kinds["k"].estimated
+            ages = [each.age for each in estimates]
+            self.assertEqual(ages[0], 1)
+            self.assertTrue(min(reports, ESTIMATES / 2) <= len(ages) <= ESTIMATES, ages)
+            gaps = {later - sooner for sooner, later in pairwise(ages)}
+            self.assertLessEqual(len(gaps), 1)
+            self.assertGreaterEqual(ages[-1], reports * 3 / 4)
+
+    def test_the_jobs_whose_etas_are_remembered_are_bounded(self) -> None:
+        self.patch(learner, "ESTIMATED_LIMIT", 3)
+        jobs = [self.say(self.pending(), eta=100) for _ in range(5)]
+        self.clock.advance(50)
+        for job in jobs:
+            self.end(job)
+        self.assertEqual(len(self.forecast._kinds["k"].estimated), 3)
+        self.assertEqual(len(self.forecast._estimates), 0)
+
+    def test_a_job_that_is_over_is_remembered_no_longer(self) -> None:
+        for code in (None, CANCELLED):
+            job = self.say(self.pending(), eta=100)
+            self.end(job, error=None if code is None else JobError(code))
+            self.assertEqual(len(self.forecast._estimates), 0)

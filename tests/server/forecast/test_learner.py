@@ -1,0 +1,202 @@
+"""The forecast: what it learns from the feed, forgets, and makes of it without blocking."""
+
+from __future__ import annotations
+
+from statusjob.jobs import CANCELLED, DEADLINE_EXCEEDED, DEMO_KIND, SIMULATED, WORKER_LOST
+from statusjob.pace.durations import REMEMBERED
+from statusjob.server.forecast import learner
+from statusjob.server.forecast.learner import INTERVAL, REST
+from tests.helpers.forecasts import LONG, TURN, ForecastTestCase
+from tests.helpers.lanes import HeldLane
+
+
+class LearningTests(ForecastTestCase):
+    """From the ends of jobs."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.begin()
+
+    def test_nothing_is_known_at_first(self) -> None:
+        self.assert_unknown()
+
+    def test_the_end_of_a_job_teaches_of_its_kind_and_of_no_other(self) -> None:
+        self.learn()
+        self.assert_learned()
+        self.assert_unknown("other")
+
+    def test_failures_of_the_work_teach_like_successes(self) -> None:
+        for code in ("disk-full", WORKER_LOST):
+            self.learn(code, code=code)
+            self.assert_learned(code)
+
+    def test_ends_that_were_not_the_works_own_teach_nothing(self) -> None:
+        for code in (CANCELLED, DEADLINE_EXCEEDED, SIMULATED):
+            self.learn(code, code=code)
+            self.assert_unknown(code)
+        self.learn(simulated=True)
+        self.assert_unknown()
+        self.learn(DEMO_KIND)
+        self.assert_unknown(DEMO_KIND)
+
+    def test_what_is_announced_again_teaches_nothing(self) -> None:
+        self.hear(*[self.ended() for _ in range(50)], changed=False)
+        self.assert_unknown()
+
+    def test_jobs_that_go_on_teach_nothing(self) -> None:
+        self.hear(*[self.pending(age=LONG) for _ in range(50)])
+        self.assert_unknown()
+
+    def test_the_oldest_jobs_are_forgotten(self) -> None:
+        self.hear(*[self.ended(duration=10) for _ in range(REMEMBERED)])
+        self.assertLess(self.said(), 20)
+        self.hear(*[self.ended() for _ in range(REMEMBERED)])
+        self.assert_learned()
+
+    def test_the_kind_that_was_longest_unused_is_forgotten(self) -> None:
+        self.patch(learner, "KINDS", 2)
+        for kind in ("a", "b"):
+            self.learn(kind)
+        # To ask is to use.
+        self.assert_learned("a")
+        self.learn("c")
+        self.assert_unknown("b")
+        self.assert_learned("a")
+        self.assert_learned("c")
+
+
+class ClockTests(ForecastTestCase):
+    """The machine's clock is set."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.begin()
+
+    def test_a_job_that_ended_before_it_was_created_teaches_nothing(self) -> None:
+        self.learn(duration=-LONG)
+        self.assert_unknown()
+
+    def test_one_that_took_longer_than_anything_does_teaches_nothing(self) -> None:
+        self.learn(duration=1e10)
+        self.assert_unknown()
+
+    def test_a_job_of_the_future_is_asked_about_all_the_same(self) -> None:
+        self.learn()
+        self.assert_learned()
+        for age in (-3600, -1e9):
+            self.assertEqual(
+                self.forecast.retry_after(self.pending(age=age)),
+                self.forecast.retry_after(self.pending()),
+            )
+
+    def test_outlooks_are_made_whatever_it_says(self) -> None:
+        self.learn()
+        self.its_core.ahead -= 1e6
+        self.assert_learned()
+
+
+class MakingTests(ForecastTestCase):
+    """Outlooks are made in a lane, seldom enough."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.lane = HeldLane()
+        self.begin(lane=self.lane)
+
+    def ask(self, kind: str = "k") -> int:
+        return self.forecast.retry_after(self.pending(kind))
+
+    def make(self) -> None:
+        """What the lane holds is done."""
+        self.clock.advance(TURN)
+        self.lane.step()
+
+    def test_none_is_made_unless_somebody_asks(self) -> None:
+        self.learn()
+        self.clock.advance(60)
+        self.assertEqual(self.lane.held, 0)
+        self.ask()
+        self.clock.advance(TURN)
+        self.assertEqual(self.lane.held, 1)
+        self.make()
+
+    def test_the_old_one_serves_while_a_new_one_is_made(self) -> None:
+        self.learn()
+        self.assertEqual(self.ask(), 2)
+        self.clock.advance(TURN)
+        self.assertEqual(self.ask(), 2)
+        self.make()
+        old = self.ask()
+        self.assertGreater(old, LONG / 2)
+        self.learn(duration=LONG / 3)
+        self.ask()
+        self.clock.advance(INTERVAL)
+        self.assertEqual(self.ask(), old)
+        self.make()
+        self.assertNotEqual(self.ask(), old)
+
+    def test_of_one_kind_at_most_one_is_made_in_a_second(self) -> None:
+        self.learn()
+        self.ask()
+        self.make()
+        for _ in range(9):
+            self.learn()
+            self.ask()
+            self.clock.advance(INTERVAL / 10)
+            self.assertEqual(self.lane.held, 0)
+        self.ask()
+        self.clock.advance(INTERVAL / 10)
+        self.make()
+
+    def test_what_is_learned_meanwhile_is_for_the_next_one(self) -> None:
+        self.learn()
+        self.ask()
+        self.clock.advance(TURN)
+        self.learn(duration=LONG / 3)
+        self.lane.step()
+        first = self.ask()
+        self.clock.advance(INTERVAL)
+        self.make()
+        self.assertNotEqual(self.ask(), first)
+        self.clock.advance(60)
+        self.assertEqual(self.lane.held, 0)
+
+    def test_between_any_two_there_is_a_rest(self) -> None:
+        for kind in ("a", "b"):
+            self.learn(kind)
+            self.ask(kind)
+        self.make()
+        self.clock.advance(REST / 2)
+        self.assertEqual(self.lane.held, 0)
+        self.make()
+        # Also if it is asked for only then.
+        self.learn("c")
+        self.ask("c")
+        self.clock.advance(REST / 2)
+        self.assertEqual(self.lane.held, 0)
+        self.make()
+
+    def test_a_kind_that_is_forgotten_before_its_turn_leaves_nothing(self) -> None:
+        self.patch(learner, "KINDS", 1)
+        self.learn("a")
+        self.ask("a")
+        self.learn("b")
+        self.clock.advance(TURN)
+        self.assertEqual(self.lane.held, 0)
+
+    def test_a_stop_waits_for_the_one_that_is_being_made(self) -> None:
+        self.learn()
+        self.ask()
+        self.clock.advance(TURN)
+        stopping = self.stop()
+        self.assertNoResult(stopping)
+        self.lane.step()
+        self.successResultOf(stopping)
+
+    def test_after_a_stop_nothing_is_heard_or_made(self) -> None:
+        self.successResultOf(self.stop())
+        self.learn()
+        self.assertEqual(self.ask(), 2)
+        self.clock.advance(60)
+        self.assertEqual((self.ask(), self.lane.held), (2, 0))
+        self.assertEqual(len(self.forecast._kinds), 0)

@@ -1,0 +1,266 @@
+"""What a start finds in the store: recalled in short reads, whatever there is."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from twisted.internet.defer import fail
+
+from statusjob.jobs import CANCELLED, SIMULATED, Job, Status
+from statusjob.pace.durations import REMEMBERED
+from statusjob.server.alarms import RETRY_SLEEP
+from statusjob.server.forecast import learner
+from statusjob.server.forecast.learner import PAGE
+from statusjob.server.store import past_durations
+from statusjob.server.store.interface import Row, StoreBusy, Tx
+from tests.helpers.core import Core, CoreTestCase
+from tests.helpers.forecasts import LONG, TURN, ForecastTestCase
+from tests.helpers.lanes import HeldLane
+from tests.helpers.servers import EPOCH
+
+
+class StoredTestCase(ForecastTestCase):
+    """A store with jobs, and a forecast that starts on it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.its_core = self.core()
+        self.clock = self.its_core.clock
+        self._made = 0
+
+    def store(
+        self,
+        count: int,
+        kind: str = "k",
+        duration: float = LONG,
+        *,
+        result: str = "completed",
+        ago: float = 0.0,
+        code: str | None = None,
+        simulated: bool = False,
+        core: Core | None = None,
+    ) -> None:
+        """Jobs that ended a while ago, each a moment after the other."""
+        pending = result == "pending"
+        for _ in range(count):
+            self._made += 1
+            ended_at = EPOCH - 1e4 - ago + self._made / 1000
+            self.execute(
+                core or self.its_core,
+                "INSERT INTO jobs (id, kind, result, version, error_code, simulated_delay,"
+                " created_at, updated_at, finished_at) VALUES (:id, :kind, :result, 2, :code,"
+                " :delay, :created_at, :ended_at, :finished_at)",
+                id=f"{self._made:08}",
+                kind=kind,
+                result=result,
+                code=code,
+                delay=1.0 if simulated else None,
+                created_at=ended_at - duration,
+                ended_at=ended_at,
+                finished_at=None if pending else ended_at,
+            )
+
+    def start(self, **given: Any) -> None:
+        """Start, and let it recall all that it will."""
+        self.begin(self.its_core, **given)
+        for _ in range(40):
+            self.clock.advance(TURN)
+
+    def durations(self, kind: str = "k") -> list[float]:
+        """What is remembered of a kind."""
+        there = self.forecast._kinds.get(kind)
+        return [] if there is None else [round(each) for each in there.durations]
+
+
+class RecallTests(StoredTestCase):
+    """What is remembered of it."""
+
+    def test_an_empty_store_is_no_trouble(self) -> None:
+        self.start()
+        self.assert_unknown()
+
+    def test_each_kind_is_recalled(self) -> None:
+        for kind in ("b", "a", "c"):
+            self.store(50, kind)
+        self.start()
+        for kind in ("a", "b", "c"):
+            self.assert_learned(kind)
+
+    def test_only_the_last_jobs_are_in_order(self) -> None:
+        self.patch(learner, "REMEMBERED", 2 * PAGE)
+        self.store(3 * PAGE, duration=1)
+        self.store(PAGE, duration=2)
+        self.store(PAGE // 2, duration=3, result="error", code="disk-full")
+        self.store(PAGE // 2, duration=4)
+        self.start()
+        half = PAGE // 2
+        expected = [2] * PAGE + [3] * half + [4] * half
+        self.assertEqual(self.durations()[-len(expected) :], expected)
+
+    def test_what_teaches_nothing_is_left_out(self) -> None:
+        self.store(PAGE + 1, result="pending")
+        self.store(3, result="error", code=CANCELLED)
+        self.store(3, result="error", code=SIMULATED, simulated=True)
+        self.store(3, simulated=True)
+        self.store(3, duration=-5)
+        self.store(3, kind="demo")
+        self.store(2, duration=7)
+        self.start()
+        self.assertEqual((self.durations(), self.durations("demo")), ([7, 7], []))
+
+    def test_what_ends_meanwhile_is_taught_once_and_comes_last(self) -> None:
+        self.store(1, "a")
+        self.store(2, duration=7)
+        # Only the first kind is recalled at once.
+        self.begin(self.its_core)
+        self.assertEqual(self.durations(), [])
+        self.hear(self.ended(duration=20))
+        self.store(1, duration=20, ago=-1e4)
+        self.clock.advance(TURN)
+        self.assertEqual(self.durations(), [7, 7, 20])
+
+    def test_what_was_made_without_it_is_made_anew(self) -> None:
+        self.store(1, "a")
+        self.store(50)
+        self.begin(self.its_core)
+        self.hear(self.ended(duration=1))
+        self.forecast.retry_after(self.pending())
+        self.clock.advance(TURN)
+        self.assertEqual(self.durations(), [1])
+        self.clock.advance(TURN)
+        self.assert_learned()
+
+    def test_a_store_that_is_busy_is_asked_again(self) -> None:
+        self.store(50)
+        self.patch(self.its_core.store, "read", lambda _: fail(StoreBusy("too much")))
+        self.begin(self.its_core)
+        del self.its_core.store.read
+        self.assertEqual(self.durations(), [])
+        self.clock.advance(RETRY_SLEEP + TURN)
+        self.assert_learned()
+
+    def test_no_more_kinds_are_recalled_than_remembered(self) -> None:
+        self.patch(learner, "KINDS", 3)
+        for kind in ("a", "c", "d", "e", "f"):
+            self.store(50, kind)
+        self.store(5, "b", result="pending")
+        self.start()
+        self.assertEqual(
+            [bool(self.durations(kind)) for kind in "abcdef"],
+            [True, False, True, False, False, False],
+        )
+
+    def test_a_kind_that_is_recalled_displaces_none_that_is_in_use(self) -> None:
+        self.patch(learner, "KINDS", 2)
+        for kind in ("a", "b"):
+            self.store(50, kind)
+        self.begin(self.its_core)
+        for kind in ("y", "z"):
+            self.learn(kind)
+        self.clock.advance(TURN)
+        self.assertEqual([bool(self.durations(kind)) for kind in "abyz"], [0, 0, 1, 1])
+
+    def test_of_kinds_that_are_in_use_and_others_the_others_go_first(self) -> None:
+        self.patch(learner, "KINDS", 3)
+        for kind in ("a", "b"):
+            self.store(50, kind)
+        self.begin(self.its_core)
+        self.learn("y")
+        self.clock.advance(TURN)
+        self.learn("z")
+        self.assertEqual([bool(self.durations(kind)) for kind in "abyz"], [1, 0, 1, 1])
+
+
+class ReadTests(StoredTestCase):
+    """How the store is read."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.lane = HeldLane()
+        path = self.mktemp()
+        writer = Core(path=path)
+        self.store(300, core=writer)
+        self.store(300, result="error", code="disk-full", core=writer)
+        writer.store.abandon()
+        self.its_core = Core(path=path, lane=self.lane)
+        self.clock = self.its_core.clock
+        self.addCleanup(self.its_core.store.abandon)
+
+    def test_in_short_reads_of_a_bounded_number(self) -> None:
+        rows: list[int] = []
+        ended = past_durations.ended
+
+        def counted(*args: Any, **given: Any) -> list[Job]:
+            page = ended(*args, **given)
+            rows.append(len(page))
+            return page
+
+        self.patch(past_durations, "ended", counted)
+        self.begin(self.its_core)
+        while self.lane.held:
+            self.assertEqual(self.lane.held, 1)
+            self.lane.step()
+        self.assertEqual(rows, [PAGE] * (2 * REMEMBERED // PAGE))
+        self.assertEqual(len(self.durations()), REMEMBERED)
+        self.finish()
+
+    def finish(self) -> None:
+        """That there are no more kinds is read."""
+        self.clock.advance(TURN)
+        self.lane.step()
+        self.clock.advance(60)
+        self.assertEqual(self.lane.held, 0)
+
+    def test_a_stop_meanwhile_waits_for_one_kind_and_begins_no_other(self) -> None:
+        self.begin(self.its_core)
+        self.lane.step()
+        stopping = self.stop()
+        self.assertNoResult(stopping)
+        while self.lane.held:
+            self.lane.step()
+        self.successResultOf(stopping)
+        self.clock.advance(60)
+        self.assertEqual(self.lane.held, 0)
+
+    def test_the_server_answers_meanwhile(self) -> None:
+        self.begin(self.its_core)
+        self.assertEqual(self.forecast.retry_after(self.pending()), 2)
+        while self.lane.held:
+            self.lane.step()
+        self.finish()
+        self.assertGreater(self.said(), LONG / 2)
+
+
+class IndexTests(CoreTestCase):
+    """However many jobs there are, a read finds its way by an index."""
+
+    def test_no_read_scans_or_sorts(self) -> None:
+        core = self.core()
+        seen: list[str] = []
+
+        def explained(tx: Any) -> None:
+            class Explaining:
+                def all(self, sql: str, **values: object) -> list[Row]:
+                    seen.extend(
+                        row["detail"] for row in tx.all(f"EXPLAIN QUERY PLAN {sql}", **values)
+                    )
+                    return []
+
+                def one(self, sql: str, **values: object) -> None:
+                    self.all(sql, **values)
+
+            explaining = cast(Tx, Explaining())
+            past_durations.next_kind(explaining, "a")
+            for before in (None, "x"):
+                past_durations.ended(explaining, "a", Status.COMPLETED, before=before, limit=1)
+
+        self.successResultOf(core.store.read(explained))
+        self.assertEqual(len(seen), 3, seen)
+        self.assertEqual(
+            seen,
+            [
+                "SEARCH jobs USING COVERING INDEX jobs_kind (kind>?)",
+                "SEARCH jobs USING INDEX jobs_kind_result (kind=? AND result=?)",
+                "SEARCH jobs USING INDEX jobs_kind_result (kind=? AND result=? AND id<?)",
+            ],
+        )

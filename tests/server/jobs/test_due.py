@@ -1,0 +1,121 @@
+"""Deadlines and heartbeats: what ends a job by itself, and when."""
+
+from __future__ import annotations
+
+from statusjob.jobs import DEADLINE_EXCEEDED, WORKER_LOST, Status
+from statusjob.server.alarms import LONGEST_SLEEP
+from statusjob.server.errors import UnknownJob
+from statusjob.server.jobs.lifecycle import ALARM_BATCH
+from tests.helpers.core import CoreTestCase, new_job, said
+from tests.helpers.servers import ServerTestCase
+from tests.server.jobs.test_lifecycle import COMPLETED
+
+
+class AlarmTests(CoreTestCase):
+    """Deadlines and heartbeats end a job on time."""
+
+    def test_a_deadline_ends_a_job_a_millisecond_later_and_not_before(self) -> None:
+        core = self.core()
+        core.ring()
+        job = self.create(core, b'{"deadline":5}')
+        self.report(core, job, b'{"progress":0.5}')
+        core.clock.advance(5)
+        self.assertIs(self.get(core, job).result, Status.PENDING)
+        core.clock.advance(0.001)
+        after = self.get(core, job)
+        assert after.error is not None
+        self.assertEqual((after.error.code, after.duration), (DEADLINE_EXCEEDED, 5.001))
+
+    def test_a_heartbeat_counts_from_the_first_report(self) -> None:
+        core = self.core()
+        core.ring()
+        job = self.create(core, b'{"heartbeat":5}')
+        core.clock.advance(1000)
+        self.report(core, job)
+        core.clock.advance(5)
+        self.assertIs(self.get(core, job).result, Status.PENDING)
+        core.clock.advance(0.001)
+        after = self.get(core, job)
+        assert after.error is not None
+        self.assertEqual(after.error.code, WORKER_LOST)
+
+    def test_every_report_renews_the_heartbeat_also_one_that_changes_nothing(self) -> None:
+        core = self.core()
+        core.ring()
+        job = self.create(core, b'{"heartbeat":5}')
+        for body in (b"{}", b"{}", b'{"progress":0.5}', b'{"progress":0.5}'):
+            self.report(core, job, body)
+            core.clock.advance(4.9)
+            self.assertIs(self.get(core, job).result, Status.PENDING)
+        core.clock.advance(0.2)
+        self.assertIs(self.get(core, job).result, Status.ERROR)
+
+    def test_what_was_due_first_is_what_happens(self) -> None:
+        core = self.core()
+        early = self.create(core, b'{"deadline":5,"heartbeat":6}')
+        late = self.create(core, b'{"deadline":7,"heartbeat":6}')
+        simulated = self.create(core, b'{"deadline":5,"simulate":{"delay":10}}')
+        in_time = self.create(core, b'{"deadline":10,"simulate":{"delay":5,"error_rate":0}}')
+        for job in (early, late):
+            self.report(core, job)
+        # As after a long stop of the server.
+        core.clock.advance(100)
+        core.ring()
+        codes = [
+            error and error.code
+            for error in (self.get(core, job).error for job in (early, late, simulated, in_time))
+        ]
+        self.assertEqual(codes, [DEADLINE_EXCEEDED, WORKER_LOST, DEADLINE_EXCEEDED, None])
+        self.assertIs(self.get(core, in_time).result, Status.COMPLETED)
+
+    def test_a_finished_job_has_no_alarm_any_more(self) -> None:
+        core = self.core()
+        core.ring()
+        job = self.create(core, b'{"deadline":5,"heartbeat":5}')
+        end = self.report(core, job, COMPLETED)
+        core.clock.advance(100)
+        self.assertEqual(self.get(core, job), end)
+        self.assertEqual(self.column(core, "SELECT due_at FROM jobs"), [None])
+
+    def test_no_transaction_deals_with_more_alarms_than_a_batch(self) -> None:
+        core = self.core()
+        jobs = ALARM_BATCH + 20
+        for _ in range(jobs):
+            core.lifecycle.create(new_job(b'{"deadline":1}'))
+        core.clock.advance(2)
+        before = len(core.heard)
+        next_due = self.write(core, core.lifecycle.ring)
+        self.assertEqual(len(core.heard) - before, ALARM_BATCH)
+        assert next_due is not None
+        self.assertLess(next_due, core.clock.seconds())
+        self.assertIsNone(self.write(core, core.lifecycle.ring))
+        self.assertEqual(len(core.heard) - before, jobs)
+
+
+class ServerTests(ServerTestCase):
+    """The same in a whole server."""
+
+    def test_a_new_job_wakes_its_alarm_earlier(self) -> None:
+        fake = self.serve(STATUS_DELAY="600000")
+        fake.clock.advance(0)
+        lifecycle = fake.server.lifecycle
+        job = self.successResultOf(lifecycle.create(new_job(b'{"deadline":5}'))).job
+        fake.clock.advance(5.001)
+        self.assertIs(self.successResultOf(lifecycle.get(job.id)).result, Status.ERROR)
+
+    def test_it_never_sleeps_long(self) -> None:
+        fake = self.serve(STATUS_DELAY="600000")
+        self.successResultOf(fake.server.lifecycle.create(new_job(b'{"deadline":86400}')))
+        fake.clock.advance(0)
+        for call in fake.clock.getDelayedCalls():
+            self.assertLessEqual(call.getTime() - fake.clock.seconds(), LONGEST_SLEEP)
+
+    def test_jobs_are_forgotten_after_their_retention(self) -> None:
+        fake = self.serve(STATUSJOB_RETENTION="60")
+        lifecycle = fake.server.lifecycle
+        job = self.successResultOf(lifecycle.create(new_job())).job
+        self.successResultOf(lifecycle.report(job.id, said(COMPLETED)))
+        fake.clock.pump([1] * 60)
+        self.successResultOf(lifecycle.get(job.id))
+        fake.clock.pump([1] * 31)
+        self.failureResultOf(lifecycle.get(job.id), UnknownJob)

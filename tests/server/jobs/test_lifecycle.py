@@ -1,0 +1,247 @@
+"""The life of a job: reports, the end and after it, versions, idempotency keys."""
+
+from __future__ import annotations
+
+from statusjob.jobs import CANCELLED, FAILED, Job, JobError, Status
+from statusjob.server.errors import (
+    JobFinished,
+    KeyReused,
+    UnknownJob,
+    VersionMismatch,
+    WebhookConflict,
+)
+from statusjob.server.feed import jobs_of
+from statusjob.server.webhooks import registry
+from tests.helpers.core import Core, CoreTestCase, new_job, said
+from tests.helpers.lanes import HeldLane
+
+COMPLETED = b'{"result":"completed","output":{"frames":7},"message":"done"}'
+
+
+class ReportTests(CoreTestCase):
+    """What a worker says while its job is pending."""
+
+    def test_a_report_sets_what_it_names_and_leaves_the_rest(self) -> None:
+        core = self.core()
+        job = self.create(core)
+        self.report(core, job, b'{"progress":0.5,"message":"half"}')
+        after = self.report(core, job, b'{"progress":0.75}')
+        self.assertEqual((after.version, after.progress, after.message), (3, 0.75, "half"))
+
+    def test_null_clears(self) -> None:
+        core = self.core()
+        job = self.create(core)
+        self.report(core, job, b'{"progress":0.5,"message":"half","eta":9}')
+        after = self.report(core, job, b'{"progress":null,"message":null,"eta":null}')
+        self.assertEqual((after.version, after.progress, after.message), (3, None, None))
+        self.assertIsNone(after.eta_at)
+
+    def test_an_eta_counts_from_now_and_is_gone_at_the_end(self) -> None:
+        core = self.core()
+        job = self.create(core)
+        core.clock.advance(5)
+        waiting = self.report(core, job, b'{"eta":60}')
+        self.assertEqual(waiting.eta_at, core.clock.seconds() + 60)
+        self.assertIsNone(self.report(core, job, b'{"result":"completed","eta":3}').eta_at)
+
+    def test_a_report_that_changes_nothing_makes_no_version(self) -> None:
+        core = self.core()
+        job = self.create(core)
+        self.report(core, job, b'{"progress":0.5}')
+        core.clock.advance(10)
+        for body in (b"{}", b'{"progress":0.5}', b'{"message":null}', b'{"result":"pending"}'):
+            after = self.report(core, job, body)
+            self.assertEqual((after.version, after.updated_at), (2, job.created_at), body)
+        self.assertEqual(self.column(core, "SELECT version FROM events"), [1, 2])
+
+    def test_a_completed_job_keeps_output_and_end(self) -> None:
+        core = self.core()
+        job = self.create(core)
+        core.clock.advance(2.5)
+        self.report(core, job, COMPLETED)
+        after = self.get(core, job)
+        self.assertIs(after.result, Status.COMPLETED)
+        self.assertEqual((after.output, after.duration), ({"frames": 7}, 2.5))
+
+    def test_an_error_without_a_code_is_failed(self) -> None:
+        core = self.core()
+        after = self.report(core, self.create(core), b'{"result":"error"}')
+        self.assertEqual(after.error, JobError(FAILED))
+
+    def test_an_error_keeps_the_code_of_its_worker(self) -> None:
+        core = self.core()
+        body = b'{"result":"error","error":{"code":"disk","message":"is full"}}'
+        after = self.report(core, self.create(core), body)
+        self.assertEqual(after.error, JobError("disk", "is full"))
+
+    def test_an_unknown_job_takes_neither_report_nor_cancellation(self) -> None:
+        core = self.core()
+        self.failureResultOf(core.lifecycle.report("nobody", said()), UnknownJob)
+        self.failureResultOf(core.lifecycle.cancel("nobody"), UnknownJob)
+        self.failureResultOf(core.lifecycle.get("nobody"), UnknownJob)
+        self.failureResultOf(core.lifecycle.poll("nobody"), UnknownJob)
+
+
+class AfterTheEndTests(CoreTestCase):
+    """A terminal job is final."""
+
+    def refused(self, core: Core, job: Job, body: bytes) -> Job:
+        """The job that a refusal carries."""
+        failure = self.failureResultOf(core.lifecycle.report(job.id, said(body)), JobFinished)
+        finished = failure.value
+        assert isinstance(finished, JobFinished)
+        return finished.job
+
+    def test_the_same_terminal_report_is_accepted_again(self) -> None:
+        core = self.core()
+        job = self.create(core)
+        end = self.report(core, job, COMPLETED)
+        core.clock.advance(60)
+        self.assertEqual(self.report(core, job, COMPLETED), end)
+        self.assertEqual(len(core.heard), 2)
+
+    def test_any_other_report_is_refused_with_the_job(self) -> None:
+        core = self.core()
+        job = self.create(core)
+        end = self.report(core, job, COMPLETED)
+        for body in (
+            b"{}",
+            b'{"progress":0.1}',
+            b'{"result":"pending"}',
+            b'{"result":"error"}',
+            b'{"result":"completed","output":8}',
+            b'{"result":"completed","message":"again"}',
+            b'{"result":"completed","progress":1}',
+        ):
+            self.assertEqual(self.refused(core, job, body), end, body)
+        self.assertEqual(self.get(core, job), end)
+
+    def test_another_error_is_refused(self) -> None:
+        core = self.core()
+        job = self.create(core)
+        self.report(core, job, b'{"result":"error","error":{"code":"disk"}}')
+        end = self.refused(core, job, b'{"result":"error","error":{"code":"net"}}')
+        self.assertEqual(end.error, JobError("disk"))
+
+    def test_a_worker_learns_that_its_job_was_cancelled(self) -> None:
+        core = self.core()
+        job = self.create(core)
+        self.successResultOf(core.lifecycle.cancel(job.id))
+        for body in (b"{}", b'{"progress":0.5}', b'{"result":"error"}', COMPLETED):
+            self.assertEqual(self.refused(core, job, body).error, JobError(CANCELLED), body)
+
+    def test_a_cancellation_may_be_repeated(self) -> None:
+        core = self.core()
+        job = self.create(core)
+        first = self.successResultOf(core.lifecycle.cancel(job.id))
+        self.assertEqual(self.successResultOf(core.lifecycle.cancel(job.id)), first)
+
+    def test_a_job_that_ended_otherwise_cannot_be_cancelled(self) -> None:
+        core = self.core()
+        job = self.create(core)
+        self.report(core, job, COMPLETED)
+        self.failureResultOf(core.lifecycle.cancel(job.id), JobFinished)
+
+    def test_of_two_workers_in_one_batch_exactly_one_finishes_the_job(self) -> None:
+        lane = HeldLane()
+        core = self.core(lane=lane)
+        creating = core.lifecycle.create(new_job())
+        lane.step()
+        job = self.successResultOf(creating).job
+        core.store.write(lambda tx: None)
+        first = core.lifecycle.report(job.id, said(COMPLETED))
+        second = core.lifecycle.report(job.id, said(b'{"result":"error"}'))
+        lane.step()
+        lane.step()
+        self.assertIs(self.successResultOf(first).result, Status.COMPLETED)
+        self.failureResultOf(second, JobFinished)
+        self.assertEqual([told.version for told in jobs_of(core.heard)], [1, 2])
+
+
+class VersionTests(CoreTestCase):
+    """C{If-Match}."""
+
+    def test_a_report_for_the_present_version_is_taken(self) -> None:
+        core = self.core()
+        job = self.create(core)
+        answer = core.lifecycle.report(job.id, said(b'{"progress":1}'), versions={7, 1})
+        self.assertEqual(self.successResultOf(answer).version, 2)
+
+    def test_a_report_or_cancellation_for_another_version_changes_nothing(self) -> None:
+        core = self.core()
+        job = self.create(core, b'{"heartbeat":10}')
+        for answer in (
+            core.lifecycle.report(job.id, said(COMPLETED), versions={2, 3}),
+            core.lifecycle.report(job.id, said(b'{"result":"pending"}'), versions={2}),
+            core.lifecycle.cancel(job.id, versions={2}),
+        ):
+            failure = self.failureResultOf(answer, VersionMismatch)
+            self.assertEqual(getattr(failure.value, "job", None), job)
+        self.assertEqual(self.column(core, "SELECT heard_at FROM jobs"), [None])
+
+    def test_a_terminal_report_is_accepted_again_with_the_version_it_was_sent_for(self) -> None:
+        core = self.core()
+        job = self.create(core)
+        end = self.report(core, job, COMPLETED)
+        again = core.lifecycle.report(job.id, said(COMPLETED), versions={1})
+        self.assertEqual(self.successResultOf(again), end)
+
+
+class KeyTests(CoreTestCase):
+    """C{Idempotency-Key}."""
+
+    BODY = b'{"kind":"k","webhook":{"url":"https://receiver.example/hook"}}'
+
+    def test_the_same_key_finds_the_job_as_it_is_now_with_its_webhook_and_secret(self) -> None:
+        core = self.core()
+        first = self.successResultOf(
+            core.lifecycle.create(new_job(self.BODY), key="a", key_hash="h")
+        )
+        self.report(core, first.job, b'{"progress":0.5}')
+        again = self.successResultOf(
+            core.lifecycle.create(new_job(self.BODY), key="a", key_hash="h")
+        )
+        self.assertEqual((first.replayed, again.replayed), (False, True))
+        self.assertEqual((again.job.id, again.job.version), (first.job.id, 2))
+        self.assertEqual(again.webhook, first.webhook)
+        assert again.webhook is not None
+        self.assertIsNotNone(again.webhook.secret)
+        self.assertEqual(self.column(core, "SELECT COUNT(*) FROM jobs"), [1])
+        self.assertEqual(self.column(core, "SELECT COUNT(*) FROM webhooks"), [1])
+
+    def test_the_same_key_with_another_body_is_refused(self) -> None:
+        core = self.core()
+        self.successResultOf(core.lifecycle.create(new_job(), key="a", key_hash="h"))
+        answer = core.lifecycle.create(new_job(), key="a", key_hash="other")
+        self.failureResultOf(answer, KeyReused)
+        self.assertEqual(self.column(core, "SELECT COUNT(*) FROM jobs"), [1])
+
+    def test_in_one_batch_the_first_creates_and_the_others_replay(self) -> None:
+        lane = HeldLane()
+        core = self.core(lane=lane)
+        core.store.write(lambda tx: None)
+        answers = [
+            core.lifecycle.create(new_job(), key="a", key_hash=each) for each in ("h", "h", "i")
+        ]
+        lane.step()
+        lane.step()
+        first, second = self.successResultOf(answers[0]), self.successResultOf(answers[1])
+        self.failureResultOf(answers[2], KeyReused)
+        self.assertEqual((second.job, second.replayed), (first.job, True))
+        self.assertEqual(len(core.heard), 1)
+
+    def test_another_key_or_none_makes_another_job(self) -> None:
+        core = self.core()
+        jobs = {
+            self.successResultOf(core.lifecycle.create(new_job(), key=key, key_hash="h")).job.id
+            for key in ("a", "b", None, None)
+        }
+        self.assertEqual(len(jobs), 4)
+
+    def test_a_job_whose_webhook_is_refused_is_not_created(self) -> None:
+        core = self.core()
+        self.create(core, self.BODY)
+        self.patch(registry, "ORIGIN_LIMIT", 1)
+        self.failureResultOf(core.lifecycle.create(new_job(self.BODY)), WebhookConflict)
+        self.assertEqual(self.column(core, "SELECT COUNT(*) FROM jobs"), [1])
+        self.assertEqual(len(core.heard), 1)

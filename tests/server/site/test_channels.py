@@ -1,0 +1,295 @@
+"""The front: bounds on bodies, on time and on connections, before any route runs."""
+
+from __future__ import annotations
+
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http import Request
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from statusjob.contract.codec import BODY_LIMIT
+from statusjob.server.site import channels
+from statusjob.server.site.channels import (
+    IDLE_SECONDS,
+    LINGER_LIMIT,
+    LINGER_SECONDS,
+    REQUEST_SECONDS,
+    SWEEP_SECONDS,
+    FrontSite,
+)
+from tests.helpers.connections import Connection
+
+
+class Echo(Resource):
+    """Answers with how much it was sent, at once; C{/held} is answered by C{finish}."""
+
+    isLeaf = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bodies: list[int] = []
+        self.fields: list[bytes] = []
+        self.held: list[Request] = []
+
+    def render(self, request: Request) -> bytes | int:
+        assert request.content is not None
+        self.bodies.append(len(request.content.read()))
+        self.fields += request.args
+        if request.path != b"/held":
+            return b"%d" % self.bodies[-1]
+        self.held.append(request)
+        request.notifyFinish().addErrback(lambda _: self.held.remove(request))
+        return NOT_DONE_YET
+
+    def finish(self) -> None:
+        """Answer the request that is held for longest."""
+        request = self.held.pop(0)
+        request.setHeader(b"content-length", b"4")
+        request.write(b"done")
+        request.finish()
+
+
+class FrontTestCase(SynchronousTestCase):
+    """A site on a clock; when the test is over nothing may be left on that."""
+
+    def setUp(self) -> None:
+        self.clock = MemoryReactorClock()
+        self.echo = Echo()
+        self.site = FrontSite(self.echo, self.clock)
+        self.site.doStart()
+        self.addCleanup(self._check_nothing_is_left)
+
+    def _check_nothing_is_left(self) -> None:
+        for channel in tuple(self.site.channels):
+            channel.transport.loseConnection()
+        self.site.doStop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def connect(self) -> Connection:
+        return Connection(self.site)
+
+    def pass_time(self, seconds: float) -> None:
+        """In steps short enough for every sweep."""
+        self.clock.pump([1.0] * int(seconds))
+
+    def assert_too_large(self, connection: Connection) -> None:
+        """It was answered 413 and nothing more."""
+        answer = connection.answer()
+        self.assertEqual(answer.code, 413)
+        self.assertEqual(answer.headers["content-type"], "application/problem+json")
+        self.assertEqual(answer.headers["connection"], "close")
+        self.assertEqual(answer.json["type"], "urn:statusjob:too-large")
+        self.assertEqual(answer.json["error"], answer.json["detail"])
+
+
+def chunk(size: int) -> bytes:
+    """A chunk of a chunked body."""
+    return b"%x\r\n%b\r\n" % (size, b"x" * size)
+
+
+class BodyLimitTests(FrontTestCase):
+    """A body may hold 1 MiB."""
+
+    def test_a_body_of_just_that_is_taken(self) -> None:
+        connection = self.connect()
+        connection.ask("POST /", body=b"x" * BODY_LIMIT)
+        self.assertEqual(connection.answer().body, b"%d" % BODY_LIMIT)
+        connection.ask("POST /", "Transfer-Encoding: chunked")
+        connection.send(chunk(BODY_LIMIT - 1) + chunk(1) + b"0\r\n\r\n")
+        self.assertEqual(connection.answer().body, b"%d" % BODY_LIMIT)
+        self.assertTrue(connection.open)
+
+    def test_one_that_is_declared_larger_is_refused_before_it_comes(self) -> None:
+        for expect in ((), ("Expect: 100-continue",)):
+            connection = self.connect()
+            connection.ask("POST /", f"Content-Length: {BODY_LIMIT + 1}", *expect)
+            self.assert_too_large(connection)
+        self.assertEqual(self.echo.bodies, [])
+
+    def test_one_that_fits_and_is_expected_is_asked_for(self) -> None:
+        connection = self.connect()
+        connection.ask("POST /", "Content-Length: 2", "Expect: 100-continue")
+        self.assertEqual(connection.received(), b"HTTP/1.1 100 Continue\r\n\r\n")
+        connection.send(b"{}")
+        self.assertEqual(connection.answer().body, b"2")
+
+    def test_a_chunked_one_is_refused_once_it_is_too_large(self) -> None:
+        connection = self.connect()
+        connection.ask("POST /", "Transfer-Encoding: chunked")
+        connection.send(chunk(BODY_LIMIT))
+        self.assertEqual(connection.received(), b"")
+        connection.send(chunk(1))
+        self.assert_too_large(connection)
+        connection.send(chunk(BODY_LIMIT) + b"0\r\n\r\n")
+        self.assertEqual(connection.received(), b"")
+        self.assertEqual(self.echo.bodies, [])
+
+    def test_one_that_comes_in_one_piece_is_answered_once(self) -> None:
+        too_much = b"x" * (BODY_LIMIT + 1)
+        for framed in (
+            b"Content-Length: %d\r\n\r\n" % len(too_much) + too_much,
+            b"Transfer-Encoding: chunked\r\n\r\n" + chunk(len(too_much)) + b"0\r\n\r\n",
+        ):
+            connection = self.connect()
+            connection.send(b"POST / HTTP/1.1\r\nHost: localhost\r\n" + framed)
+            self.assert_too_large(connection)
+        self.assertEqual(self.echo.bodies, [])
+
+    def test_what_is_pipelined_behind_it_is_never_heard(self) -> None:
+        behind = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        connection = self.connect()
+        connection.ask("POST /", body=b"x" * (BODY_LIMIT + 1))
+        connection.send(behind)
+        self.assert_too_large(connection)
+        connection = self.connect()
+        connection.send(
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + chunk(BODY_LIMIT + 1)
+            + b"0\r\n\r\n"
+            + behind
+        )
+        self.assert_too_large(connection)
+        self.assertEqual(self.echo.bodies, [])
+
+    def test_what_is_pipelined_before_it_is_answered(self) -> None:
+        connection = self.connect()
+        connection.send(
+            b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999\r\n\r\n"
+        )
+        self.assertEqual([each.code for each in connection.answers()], [200, 413])
+
+    def test_a_refused_client_is_listened_to_for_a_moment_then_let_go(self) -> None:
+        connection = self.connect()
+        connection.ask("POST /", "Content-Length: 9999999")
+        connection.send(b"x" * 100_000)
+        self.clock.advance(LINGER_SECONDS - 0.1)
+        self.assertTrue(connection.open)
+        self.clock.advance(0.1)
+        self.assertFalse(connection.open)
+        self.assertFalse(connection.aborted)
+
+    def test_a_refused_client_that_goes_on_and_on_is_aborted(self) -> None:
+        connection = self.connect()
+        connection.ask("POST /", "Content-Length: 999999999")
+        connection.send(b"x" * LINGER_LIMIT)
+        self.assertTrue(connection.open)
+        connection.send(b"x")
+        self.assertTrue(connection.aborted)
+
+    def test_a_refused_client_that_does_not_even_read_is_aborted(self) -> None:
+        connection = self.connect()
+        connection.ask("POST /", "Content-Length: 9999999")
+        connection.transport.stalled = True
+        self.pass_time(IDLE_SECONDS + connection.protocol.abortTimeout)
+        self.assertTrue(connection.aborted)
+        self.assertFalse(connection.open)
+
+    def test_a_refused_client_may_hang_up_first(self) -> None:
+        connection = self.connect()
+        connection.ask("POST /", "Content-Length: 9999999")
+        connection.hang_up()
+        self.assertEqual(self.site.channels, set())
+
+
+class TimeLimitTests(FrontTestCase):
+    """Connections may idle, and requests be slow, only for so long."""
+
+    def test_an_idle_connection_is_closed(self) -> None:
+        fresh, used = self.connect(), self.connect()
+        used.ask("GET /")
+        self.assertEqual(used.answer().code, 200)
+        self.pass_time(IDLE_SECONDS - 1)
+        self.assertTrue(fresh.open and used.open)
+        self.pass_time(1)
+        self.assertFalse(fresh.open or used.open)
+
+    def test_a_connection_in_use_stays(self) -> None:
+        connection = self.connect()
+        for _ in range(4):
+            connection.ask("GET /")
+            self.assertEqual(connection.answer().code, 200)
+            self.pass_time(IDLE_SECONDS - 1)
+        self.assertTrue(connection.open)
+
+    def drip(self, connection: Connection) -> float:
+        """Send a byte a second until the connection is gone: how long that took."""
+        begin = self.clock.seconds()
+        while connection.open and self.clock.seconds() < begin + 10 * REQUEST_SECONDS:
+            connection.send(b"x")
+            self.clock.advance(1)
+        return self.clock.seconds() - begin
+
+    def test_a_request_that_drips_is_aborted_however_steadily(self) -> None:
+        for beginning in (
+            b"GET /",
+            b"GET / HTTP/1.1\r\nX: ",
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n",
+        ):
+            connection = self.connect()
+            connection.send(beginning)
+            took = self.drip(connection)
+            self.assertTrue(connection.aborted)
+            self.assertTrue(REQUEST_SECONDS <= took <= REQUEST_SECONDS + SWEEP_SECONDS + 1, took)
+
+    def test_a_second_request_has_as_much_time_as_the_first(self) -> None:
+        connection = self.connect()
+        for _ in range(3):
+            connection.ask("POST /", "Content-Length: 50")
+            for _ in range(50):
+                self.clock.advance(1)
+                connection.send(b"x")
+            self.assertEqual(connection.answer().body, b"50")
+
+    def test_an_answer_may_take_as_long_as_it_likes(self) -> None:
+        connection = self.connect()
+        connection.ask("GET /held")
+        self.pass_time(5 * REQUEST_SECONDS)
+        self.echo.finish()
+        self.assertEqual(connection.answer().body, b"done")
+
+
+class ConnectionLimitTests(FrontTestCase):
+    """There are only so many connections."""
+
+    def test_one_too_many_is_not_accepted_until_another_ends(self) -> None:
+        self.patch(channels, "CONNECTION_LIMIT", 2)
+        first, _ = self.connect(), self.connect()
+        self.assertIsNone(self.site.buildProtocol(None))
+        first.hang_up()
+        self.connect().ask("GET /")
+        self.assertEqual(self.echo.bodies, [0])
+
+
+class MessageTests(FrontTestCase):
+    """Requests as they may be written."""
+
+    def test_pipelined_requests_are_answered_in_order(self) -> None:
+        connection = self.connect()
+        one = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b"
+        connection.send(b"".join(one % (n, b"x" * n) for n in (1, 2, 3)))
+        self.assertEqual([each.body for each in connection.answers()], [b"1", b"2", b"3"])
+
+    def test_forms_are_not_parsed(self) -> None:
+        connection = self.connect()
+        form = "Content-Type: application/x-www-form-urlencoded"
+        connection.ask("POST /", form, body=b"a=b")
+        connection.ask("POST /", "Content-Type: multipart/form-data", body=b"a=b")
+        self.assertEqual([each.body for each in connection.answers()], [b"3", b"3"])
+        self.assertEqual(self.echo.fields, [])
+
+    def test_what_is_no_http_is_refused_and_closed(self) -> None:
+        for data in (
+            b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
+            b"\x16\x03\x01\x02\x00\x01\r\n",
+            b"GET / HTTP/1.1\r\nno header\r\n\r\n",
+            b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+            b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
+        ):
+            connection = self.connect()
+            connection.send(data)
+            self.assertFalse(connection.open, data[:40])
+            self.assertNotIn(b"<", connection.received())
+        self.assertEqual(self.echo.bodies, [])

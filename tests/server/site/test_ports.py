@@ -1,0 +1,240 @@
+"""Ports: where the server listens, and where it refuses to."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import socket
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor as _reactor
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Factory, Protocol, ServerFactory
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from statusjob.server.settings import Settings, resolve
+from statusjob.server.site import ports
+from statusjob.server.site.ports import BACKLOG, CannotListen, allow_files, describe, listen
+from tests.helpers.servers import directory
+
+reactor: Any = _reactor
+
+
+def settings(*endpoints: str, port: int = 8080, token: str = "") -> Settings:
+    options = {"endpoint": list(endpoints), "port": str(port)}
+    return resolve(options, {"STATUSJOB_TOKEN": token}, {})
+
+
+class FakePort:
+    """A port that a L{FakeReactor} listens on."""
+
+    def __init__(self, interface: str, number: int) -> None:
+        self.interface, self.number, self.listening = interface, number, True
+
+    def getHost(self) -> IPv4Address | IPv6Address:
+        if ":" in self.interface:
+            return IPv6Address("TCP", self.interface, self.number)
+        return IPv4Address("TCP", self.interface or "0.0.0.0", self.number)
+
+    def stopListening(self) -> None:
+        self.listening = False
+
+
+class FakeReactor:
+    """
+    Listens nowhere.
+
+    @ivar errors: by interface, what listening there fails with.
+    """
+
+    def __init__(self, **errors: int) -> None:
+        self.errors = {name.replace("_", ":"): number for name, number in errors.items()}
+        self.ports: list[FakePort] = []
+
+    def listenTCP(self, port: int, factory: object, backlog: int, interface: str) -> FakePort:
+        assert backlog == BACKLOG, backlog
+        if interface in self.errors:
+            number = self.errors[interface]
+            raise CannotListenError(interface, port, OSError(number, os.strerror(number)))
+        self.ports.append(FakePort(interface, port))
+        return self.ports[-1]
+
+    @property
+    def listening(self) -> list[str]:
+        return [f"{p.interface} {p.number}" for p in self.ports if p.listening]
+
+
+class DefaultTests(SynchronousTestCase):
+    """Without endpoints."""
+
+    def test_without_a_token_only_this_machine_can_connect(self) -> None:
+        fake = FakeReactor()
+        both = listen(fake, ServerFactory(), settings(port=3000))
+        self.assertEqual(fake.listening, ["127.0.0.1 3000", "::1 3000"])
+        self.assertEqual(
+            [describe(port) for port in both], ["http://127.0.0.1:3000", "http://[::1]:3000"]
+        )
+
+    def test_with_a_token_every_machine_can(self) -> None:
+        fake = FakeReactor()
+        listen(fake, ServerFactory(), settings(token="x"))
+        self.assertEqual(fake.listening, [":: 8080"])
+
+    def test_ipv6_is_done_without_where_there_is_none(self) -> None:
+        for number in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+            fake = FakeReactor(__1=number, __=number)
+            listen(fake, ServerFactory(), settings())
+            listen(fake, ServerFactory(), settings(token="x"))
+            self.assertEqual(fake.listening, ["127.0.0.1 8080", " 8080"])
+
+    def test_if_one_of_two_cannot_be_had_nothing_listens(self) -> None:
+        for interface, fake in (
+            ("127.0.0.1", FakeReactor(**{"127.0.0.1": errno.EACCES})),
+            ("::1", FakeReactor(__1=errno.EACCES)),
+        ):
+            error = self.assertRaises(CannotListen, listen, fake, ServerFactory(), settings())
+            self.assertEqual(str(error), f"cannot listen on {interface}:8080: Permission denied")
+            self.assertEqual(fake.listening, [])
+
+    def test_an_error_that_endpoints_do_not_foresee_is_told_too(self) -> None:
+        class Strict(FakeReactor):
+            def listenTCP(self, *_: object, **__: object) -> FakePort:
+                raise OverflowError("bind(): port must be 0-65535.")
+
+        given = settings("tcp:99999")
+        error = self.assertRaises(CannotListen, listen, Strict(), ServerFactory(), given)
+        self.assertEqual(str(error), "cannot listen on 'tcp:99999': bind(): port must be 0-65535.")
+
+
+class SocketTests(TestCase):
+    """With real sockets; trial's own check shows that none is left."""
+
+    timeout = 10
+
+    def listen(self, given: Settings) -> list[IListeningPort]:
+        opened = listen(reactor, Factory.forProtocol(Protocol), given)
+        for port in opened:
+            self.addCleanup(port.stopListening)
+        return opened
+
+    async def refused(self, given: Settings) -> str:
+        """Nothing listens, and one line says why."""
+        factory = ServerFactory()
+        message = str(self.assertRaises(CannotListen, listen, reactor, factory, given))
+        self.assertEqual(message.splitlines(), [message])
+        await deferLater(reactor, 0)
+        self.assertEqual(factory.numPorts, 0)
+        return message
+
+    def occupy(self, family: socket.AddressFamily, interface: str) -> int:
+        """Take a port that is free on both loopback addresses; its number."""
+        taken = socket.socket(family)
+        self.addCleanup(taken.close)
+        taken.bind((interface, 0))
+        taken.listen()
+        number: int = taken.getsockname()[1]
+        return number
+
+    async def test_the_defaults_can_be_connected_to(self) -> None:
+        for port in self.listen(settings(port=0)):
+            address: Any = port.getHost()
+            self.assertIn(address.host, ("127.0.0.1", "::1"))
+            client: Any = TCP6ClientEndpoint if ":" in address.host else TCP4ClientEndpoint
+            connected = client(reactor, address.host, address.port).connect(
+                Factory.forProtocol(Protocol)
+            )
+            (await connected).transport.loseConnection()
+            await deferLater(reactor, 0.01)
+
+    async def test_a_port_in_use_is_named(self) -> None:
+        number = self.occupy(socket.AF_INET, "127.0.0.1")
+        for given in (settings(port=number), settings(f"tcp:{number}:interface=127.0.0.1")):
+            message = await self.refused(given)
+            self.assertIn(str(number), message)
+            self.assertIn("Address already in use", message)
+
+    async def test_a_port_in_use_on_ipv6_only_is_named_too(self) -> None:
+        try:
+            number = self.occupy(socket.AF_INET6, "::1")
+        except OSError:
+            self.skipTest("there is no IPv6 here")
+        self.assertIn(f"::1:{number}", await self.refused(settings(port=number)))
+
+    async def test_endpoints_replace_the_defaults(self) -> None:
+        path = str(directory(self) / "socket")
+        opened = self.listen(settings("tcp:0:interface=127.0.0.1", f"unix:{path}"))
+        where = [describe(port) for port in opened]
+        self.assertRegex(where[0], r"\Ahttp://127\.0\.0\.1:\d+\Z")
+        self.assertEqual(where[1:], [f"unix:{path}"])
+        self.assertTrue(Path(path).is_socket())
+
+    async def test_what_is_open_to_the_network_needs_a_token(self) -> None:
+        for endpoint in ("tcp:0", "tcp:0:interface=0.0.0.0", r"tcp6:0:interface=\:\:"):
+            try:
+                message = await self.refused(settings(r"tcp:0:interface=127.0.0.1", endpoint))
+            except OSError:
+                continue
+            self.assertIn("STATUSJOB_TOKEN", message)
+
+    async def test_with_a_token_it_may_be_open(self) -> None:
+        (port,) = self.listen(settings("tcp:0", token="x"))
+        self.assertIn("http://0.0.0.0:", describe(port))
+
+    async def test_an_endpoint_that_is_none_is_named(self) -> None:
+        garbage = directory(self) / "garbage.pem"
+        garbage.write_text("garbage")
+        for endpoint in (
+            "bogus",
+            ":",
+            "tcp",
+            "tcp:",
+            "tcp:http",
+            "tcp:0:colour=red",
+            "tcp:0:interface=nonsense.invalid",
+            "ssl:0:privateKey=/no/such/key:interface=127.0.0.1",
+            f"ssl:0:privateKey={garbage}:interface=127.0.0.1",
+            "unix:/no/such/directory/socket",
+            "systemd:domain=INET:index=0",
+        ):
+            message = await self.refused(settings("tcp:0:interface=127.0.0.1", endpoint))
+            self.assertTrue(message.startswith(f"cannot listen on {endpoint!r}: "), message)
+
+    async def test_an_endpoint_that_listens_later_is_refused(self) -> None:
+        waiting: Deferred[IListeningPort] = Deferred()
+
+        class Later:
+            def listen(self, _: object) -> Deferred[IListeningPort]:
+                return waiting
+
+        self.patch(ports, "serverFromString", lambda *_: Later())
+        self.assertIn("at once", await self.refused(settings("later:")))
+
+
+class FilesTests(SynchronousTestCase):
+    """How many files the process may have open."""
+
+    def allowed(self, soft: int, hard: int) -> tuple[int, int]:
+        """The limits after 26,000 were wanted."""
+        limits = [(soft, hard)]
+        self.patch(resource, "getrlimit", lambda _: (soft, hard))
+        self.patch(resource, "setrlimit", lambda _, given: limits.append(given))
+        allow_files(26_000)
+        return limits[-1]
+
+    def test_as_many_as_are_wanted(self) -> None:
+        self.assertEqual(self.allowed(1_024, 1_000_000), (26_000, 1_000_000))
+        self.assertEqual(self.allowed(1_024, resource.RLIM_INFINITY)[0], 26_000)
+
+    def test_or_as_many_as_it_is_allowed_to(self) -> None:
+        self.assertEqual(self.allowed(1_024, 4_096), (4_096, 4_096))
+
+    def test_never_fewer_than_before(self) -> None:
+        for limits in ((30_000, 40_000), (resource.RLIM_INFINITY, resource.RLIM_INFINITY)):
+            self.assertEqual(self.allowed(*limits), limits)

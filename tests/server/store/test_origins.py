@@ -1,0 +1,351 @@
+"""Origins in SQL: how many attempts each may have under way, and when it is left alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from statusjob.server.store.origins import (
+    CONCURRENCY,
+    FIRST_PAUSE,
+    JITTER,
+    LONGEST_PAUSE,
+    LONGEST_RETRY_AFTER,
+    OPEN_AFTER,
+)
+from tests.helpers.core import URL
+from tests.server.store.test_outbox_claim import COMPLETED, OutboxTestCase
+
+A = "a.example"
+#: Outcomes that are the origin's fault, and that are the webhook's own.
+ORIGINS = (500, 502, 503, 429, "connect", "timeout", "dns", "tls", "blocked", "too-big")
+WEBHOOKS = (301, 302, 400, 401, 404, 408, 418)
+
+
+class OriginTestCase(OutboxTestCase):
+    """An outbox with deliveries to C{a.example}."""
+
+    def state(self, origin: str = A) -> tuple[int, int, float]:
+        """The slots of an origin, its failures in a row, and for how long it is paused."""
+        (row,) = self.rows(
+            self.box, "SELECT * FROM origins WHERE origin = :origin", origin=f"http://{origin}:80"
+        )
+        return row["slots"], row["failures"], self.seconds_to(row["paused_until"])
+
+    def state_of(self, delivery_id: str) -> str:
+        rows = self.rows(self.box, "SELECT state FROM deliveries WHERE id = :id", id=delivery_id)
+        return str(rows[0]["state"])
+
+    def slots_left(self, origin: str = A) -> int:
+        return self.state(origin)[0]
+
+    def pause(self, origin: str = A) -> float:
+        return self.state(origin)[2]
+
+    def seconds_to(self, time: float) -> float:
+        return max(0.0, round(time - self.box.now(), 3))
+
+    def let_fail(self, rounds: int = 1, outcome: str | int = "connect", **more: Any) -> None:
+        """Let attempts fail, one a round; pauses in between are waited for."""
+        for _ in range(rounds):
+            self.box.clock.advance(max(self.pause(), 1))
+            (claim,) = self.claim(1)
+            self.settle(claim, outcome, 1000, **more)
+
+    def succeed(self) -> None:
+        (claim,) = self.claim(1)
+        self.settle(claim)
+
+
+class SlotTests(OriginTestCase):
+    """How many attempts may be under way."""
+
+    def test_a_new_origin_may_have_as_many_as_there_are(self) -> None:
+        self.due(A, CONCURRENCY + 4)
+        self.assertEqual(len(self.claim()), CONCURRENCY)
+        self.assertEqual(self.state(), (CONCURRENCY, 0, 0))
+
+    def test_a_failure_halves_them(self) -> None:
+        self.due(A, 10)
+        slots = []
+        for _ in range(4):
+            self.let_fail()
+            slots.append(self.slots_left())
+        self.assertEqual(slots, [8, 4, 2, 1])
+
+    def test_there_is_always_one(self) -> None:
+        self.due(A, 20)
+        self.let_fail(12)
+        self.assertEqual(self.slots_left(), 1)
+
+    def test_of_a_round_of_attempts_only_one_failure_counts(self) -> None:
+        self.due(A, 40)
+        for slots, failures in ((8, 1), (4, 2), (2, 3), (1, 4)):
+            self.box.clock.advance(1)
+            claims = self.claim()
+            self.assertEqual(len(claims), slots * 2)
+            for claim in claims:
+                self.settle(claim, "connect", 1000)
+            self.assertEqual(self.state(), (slots, failures, 0))
+
+    def test_what_begins_the_moment_a_failure_is_noted_does_teach_something(self) -> None:
+        self.due(A, 10)
+        (claim,) = self.claim(1)
+        for slots in (8, 4, 2):
+            self.box.clock.advance(1)
+            self.settle(claim, "connect", 1000)
+            (claim,) = self.claim(1)
+            self.assertEqual(self.slots_left(), slots)
+
+    def test_what_still_is_under_way_then_does_not(self) -> None:
+        self.due(A, 10)
+        older = self.claim(2)
+        self.box.clock.advance(1)
+        newer = self.claim(2)
+        self.box.clock.advance(1)
+        for claim in older + newer:
+            self.settle(claim, "timeout", 1000)
+        self.assertEqual(self.state(), (8, 1, 0))
+
+    def test_a_success_adds_one_up_to_the_bound(self) -> None:
+        self.due(A, 40)
+        self.let_fail(2)
+        slots = []
+        for _ in range(CONCURRENCY):
+            self.succeed()
+            slots.append(self.slots_left())
+        self.assertEqual(slots, [*range(5, CONCURRENCY), *[CONCURRENCY] * 5])
+
+    def test_what_is_under_way_counts_when_there_are_fewer(self) -> None:
+        self.due(A, 40)
+        claims = self.claim()
+        self.settle(claims[0], "connect", 1000)
+        for i, claim in enumerate(claims[1:9], 1):
+            # 15 were under way, and 8 may be.
+            self.assertEqual(len(self.claim()), 0, i)
+            self.execute(self.box, "DELETE FROM deliveries WHERE id = :id", id=claim.id)
+        self.assertEqual(len(self.claim()), 1)
+
+    def test_success_and_failure_by_turns_neither_pauses_nor_frees_it(self) -> None:
+        self.due(A, 40)
+        for _ in range(3 * OPEN_AFTER):
+            self.let_fail()
+            self.succeed()
+        self.assertEqual(self.state(), (2, 0, 0))
+
+
+class PauseTests(OriginTestCase):
+    """An origin that fails again and again."""
+
+    def test_it_is_paused_after_the_fifth_failure_in_a_row(self) -> None:
+        self.due(A, 10)
+        self.let_fail(OPEN_AFTER - 1)
+        self.assertEqual(self.pause(), 0)
+        self.let_fail()
+        self.assertEqual(self.pause(), FIRST_PAUSE)
+        self.assertEqual(self.claim(), [])
+
+    def test_a_success_in_between_begins_the_count_anew(self) -> None:
+        self.due(A, 20)
+        self.let_fail(OPEN_AFTER - 1)
+        self.succeed()
+        self.let_fail(OPEN_AFTER - 1)
+        self.assertEqual(self.pause(), 0)
+
+    def test_pauses_double_up_to_the_longest(self) -> None:
+        self.due(A, 20)
+        self.let_fail(OPEN_AFTER - 1)
+        pauses = []
+        for _ in range(8):
+            self.let_fail()
+            pauses.append(self.pause())
+        self.assertEqual(pauses, [5, 10, 20, 40, 80, 160, 300, 300])
+        self.assertEqual(LONGEST_PAUSE, 300)
+
+    def test_every_pause_is_lengthened_by_jitter(self) -> None:
+        self.due(A, 20)
+        self.let_fail(OPEN_AFTER - 1)
+        for seconds in (5, 10, 20):
+            self.let_fail(u=1.0)
+            self.assertEqual(self.pause(), seconds * (1 + JITTER))
+
+    def test_however_long_it_fails_the_pause_is_a_number(self) -> None:
+        self.due(A)
+        for failures in (100, 10_000):
+            self.execute(self.box, "UPDATE origins SET failures = :n", n=failures)
+            self.execute(self.box, "UPDATE deliveries SET due_at = 0")
+            self.let_fail()
+            self.assertEqual(self.pause(), LONGEST_PAUSE)
+
+    def test_after_the_pause_a_single_attempt_probes_it(self) -> None:
+        self.due(A, 20)
+        self.let_fail(OPEN_AFTER)
+        self.box.clock.advance(FIRST_PAUSE - 0.001)
+        self.assertEqual(self.claim(), [])
+        self.box.clock.advance(0.001)
+        (probe,) = self.claim()
+        self.assertEqual(self.claim(), [])
+        self.settle(probe, "connect", 1000)
+        self.assertEqual(self.claim(), [])
+        self.assertEqual(self.pause(), 2 * FIRST_PAUSE)
+
+    def test_all_that_was_under_way_when_it_was_paused_makes_no_pause_longer(self) -> None:
+        self.due(A, 40)
+        self.execute(self.box, "UPDATE origins SET failures = 4")
+        for claim in self.claim():
+            self.settle(claim, "connect", 1000)
+        self.assertEqual(self.state(), (8, OPEN_AFTER, FIRST_PAUSE))
+
+    def test_what_was_under_way_and_succeeds_does_not_end_the_pause(self) -> None:
+        self.due(A, 40)
+        self.execute(self.box, "UPDATE origins SET failures = 4")
+        claims = self.claim(2)
+        self.settle(claims[0], "connect", 1000)
+        self.settle(claims[1])
+        self.assertEqual(self.state(), (9, 0, FIRST_PAUSE))
+        self.assertEqual(self.claim(), [])
+
+    def test_once_the_probe_succeeds_what_failed_is_due_and_more_at_a_time(self) -> None:
+        self.due(A, OPEN_AFTER + 5)
+        self.let_fail(OPEN_AFTER)
+        self.box.clock.advance(FIRST_PAUSE)
+        self.succeed()
+        delivered = 1
+        for slots in (2, 4, 3):
+            claims = self.claim()
+            self.assertEqual(len(claims), slots)
+            for claim in claims:
+                self.settle(claim)
+            delivered += slots
+        self.assertEqual(delivered, OPEN_AFTER + 5)
+        self.assertEqual(self.state(), (11, 0, 0))
+
+    def test_what_had_failed_before_the_origin_did_waits(self) -> None:
+        self.due(A, 10)
+        (before,) = self.claim(1)
+        self.settle(before, "connect", 500)
+        self.succeed()
+        self.let_fail(OPEN_AFTER)
+        self.box.clock.advance(FIRST_PAUSE)
+        self.succeed()
+        self.assertNotIn(before.id, [claim.id for claim in self.claim() + self.claim()])
+
+    def test_an_origin_that_answers_now_and_then_uses_up_no_schedule(self) -> None:
+        schedule = (0, 5, 30, 120, 300)
+        began = self.box.now()
+        self.due(A)
+        (poor,) = self.column(self.box, "SELECT id FROM deliveries")
+        requests = 0
+        while self.state_of(poor) == "pending":
+            self.due(A)
+            self.box.clock.advance(max(1, self.pause()))
+            (claim,) = self.claim(1)
+            requests += 1
+            # One request in six succeeds, unless it is for that one.
+            if requests % (OPEN_AFTER + 1) == 0 and claim.id != poor:
+                self.settle(claim)
+            else:
+                last = claim.attempt == len(schedule)
+                self.settle(claim, "connect", None if last else schedule[claim.attempt])
+        # The first step was cut short by the first success.
+        self.assertGreater(self.box.now() - began, sum(schedule[2:]))
+
+    def test_no_other_origin_is_held_up(self) -> None:
+        self.due(A, 40)
+        self.let_fail(OPEN_AFTER)
+        self.due("b.example", 3)
+        self.assertEqual({claim.url for claim in self.claim()}, {"http://b.example/"})
+
+
+class BlameTests(OriginTestCase):
+    """Who is to blame for a failure."""
+
+    def test_an_origin_that_does_not_answer_or_cannot_is(self) -> None:
+        for outcome in ORIGINS:
+            self.setUp()
+            self.due(A)
+            self.let_fail(outcome=outcome)
+            self.assertEqual(self.state(), (8, 1, 0), outcome)
+
+    def test_a_webhook_that_is_refused_is_and_its_origin_works(self) -> None:
+        for status in WEBHOOKS:
+            self.setUp()
+            self.due(A, 3)
+            self.let_fail()
+            self.let_fail(outcome=status)
+            self.assertEqual(self.state(), (9, 0, 0), status)
+
+    def test_either_way_the_webhook_is_failing(self) -> None:
+        for outcome in (*ORIGINS, *WEBHOOKS):
+            self.setUp()
+            self.due(A)
+            self.let_fail(outcome=outcome)
+            since = self.column(self.box, "SELECT failing_since FROM webhooks")
+            self.assertEqual(since, [self.box.now()])
+
+    def test_a_refused_probe_ends_the_outage_but_goes_on_with_its_own_schedule(self) -> None:
+        self.due(A, OPEN_AFTER + 2)
+        self.let_fail(OPEN_AFTER)
+        self.box.clock.advance(FIRST_PAUSE)
+        (probe,) = self.claim()
+        self.settle(probe, 404, 1000)
+        self.assertEqual(self.state(), (2, 0, 0))
+        (due_at,) = self.column(
+            self.box, "SELECT due_at FROM deliveries WHERE id = :id", id=probe.id
+        )
+        self.assertEqual(self.seconds_to(due_at), 1000)
+
+    def test_what_is_not_there_any_more_is_nobodys_fault(self) -> None:
+        self.register()
+        self.say(COMPLETED)
+        (claim,) = self.claim()
+        self.execute(self.box, "DELETE FROM deliveries")
+        self.assertIsNone(self.settle(claim, "connect", 5))
+        (failures,) = self.column(self.box, "SELECT failures FROM origins")
+        self.assertEqual((claim.url, failures), (URL, 0))
+
+
+class RetryAfterTests(OriginTestCase):
+    """What receivers ask for."""
+
+    def asked(self, seconds: float | None) -> float:
+        """For how long an origin is paused that asked for so many seconds."""
+        self.setUp()
+        self.due(A, 20)
+        self.let_fail(outcome=503, retry_after=seconds)
+        return self.pause()
+
+    def test_an_origin_is_paused_for_as_long_as_it_asks(self) -> None:
+        self.assertEqual(self.asked(120), 120)
+        self.box.clock.advance(119.999)
+        self.assertEqual(self.claim(), [])
+        self.box.clock.advance(0.001)
+        self.assertEqual(len(self.claim()), 8)
+
+    def test_what_is_no_time_to_wait_is_no_pause(self) -> None:
+        for seconds in (None, 0, -5, -1e9):
+            self.assertEqual(self.asked(seconds), 0, seconds)
+
+    def test_nobody_is_waited_for_longer_than_an_hour(self) -> None:
+        for seconds in (3600, 3601, 1e9, 1e300, float("inf")):
+            self.assertEqual(self.asked(seconds), 3600, seconds)
+        self.assertEqual(LONGEST_RETRY_AFTER, 3600)
+
+    def test_a_pause_never_shortens_a_longer_one(self) -> None:
+        self.due(A, 20)
+        # All of one round: what they ask for is heeded nevertheless.
+        claims = self.claim()
+        for asked, pause in ((100, 100), (20, 100), (None, 100), (200, 200), (-1, 200)):
+            self.settle(claims.pop(), 429, 1000, retry_after=asked)
+            self.assertEqual(self.pause(), pause)
+
+    def test_of_what_it_asks_for_and_its_failures_the_longer_pause_counts(self) -> None:
+        self.due(A, 20)
+        self.let_fail(OPEN_AFTER - 1)
+        for asked, pause in ((2, 5), (60, 60), (1, 20), (3600, 3600)):
+            self.let_fail(outcome=503, retry_after=asked)
+            self.assertEqual(self.pause(), pause)
+
+    def test_no_other_origin_is_held_up(self) -> None:
+        self.asked(3600)
+        self.due("b.example")
+        self.assertEqual([claim.url for claim in self.claim()], ["http://b.example/"])

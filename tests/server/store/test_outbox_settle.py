@@ -1,0 +1,290 @@
+"""Outcomes in SQL: what follows from attempts for a delivery and its webhook."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from statusjob.contract.webhooks import NewScopedWebhook, WebhookChange
+from statusjob.jobs import TEST_EVENT
+from statusjob.server.store import outbox_claim, outbox_settle, webhooks
+from statusjob.server.store.origins import OPEN_AFTER
+from statusjob.server.store.outbox_claim import Claim
+from statusjob.server.store.webhooks import FAILING_LIMIT
+from statusjob.server.webhooks.redelivery import Deliveries
+from tests.helpers.core import URL
+from tests.server.store.test_outbox_claim import ALL, COMPLETED, LIFETIME, OutboxTestCase
+
+DAY = 86_400.0
+A = "a.example"
+
+
+class OutcomeTestCase(OutboxTestCase):
+    """An outbox with deliveries whose fate can be looked up."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.deliveries = Deliveries(self.box.store)
+
+    def fates(self) -> list[tuple[str, str | None]]:
+        """State and reason of each delivery, the oldest first."""
+        rows = self.rows(self.box, "SELECT state, reason FROM deliveries ORDER BY rowid")
+        return [(row["state"], row["reason"]) for row in rows]
+
+    def webhook(self, webhook_id: str) -> Any:
+        row = self.write(self.box, lambda tx: webhooks.get(tx, webhook_id))
+        assert row is not None
+        return row
+
+    def register_for_all(self) -> str:
+        """A webhook that is told of the end of every job."""
+        row, _ = self.successResultOf(self.box.registrations.add(NewScopedWebhook(url=URL)))
+        return str(row["id"])
+
+    def one(self) -> Claim:
+        (claim,) = self.claim()
+        return claim
+
+    def send_test(self, webhook_id: str) -> str:
+        return self.successResultOf(self.deliveries.test(webhook_id))
+
+    def enable(self, webhook_id: str, enabled: bool) -> None:
+        changing = self.box.registrations.change(webhook_id, WebhookChange(enabled=enabled))
+        self.successResultOf(changing)
+
+
+class GoneTests(OutcomeTestCase):
+    """410: the receiver wants nothing more."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.webhook_id = self.register(events=ALL)
+
+    def test_the_webhook_is_disabled_and_what_waited_for_it_is_dead(self) -> None:
+        wide = self.register_for_all()
+        for job in (self.create(self.box), self.create(self.box)):
+            self.say(COMPLETED, job)
+        (claim,) = self.claim(1)
+        self.assertEqual(self.settle(claim, 410, wait=5), "dead")
+        self.assertEqual(
+            self.fates(),
+            [
+                ("dead", "the receiver is gone"),
+                ("dead", "the webhook was disabled: it answered 410 Gone"),
+            ],
+        )
+        row = self.webhook(wide)
+        self.assertEqual((row["enabled"], row["reason"]), (0, "it answered 410 Gone"))
+        self.assertEqual(self.claim(), [])
+
+    def test_it_is_told_nothing_from_then_on_and_others_still_are(self) -> None:
+        self.register("http://other.example/", events=ALL)
+        self.progress(0.5)
+        first, second = self.claim()
+        self.settle(first, 410)
+        self.settle(second)
+        self.box.clock.advance(1)
+        self.progress(0.75)
+        self.assertEqual(self.one().webhook_id, second.webhook_id)
+
+    def test_a_test_that_is_answered_so_disables_it_too(self) -> None:
+        self.send_test(self.webhook_id)
+        self.assertEqual(self.settle(self.one(), 410), "dead")
+        self.assertEqual(self.webhook(self.webhook_id)["enabled"], 0)
+
+    def test_progress_that_is_answered_so_takes_what_waits_behind_it_along(self) -> None:
+        self.progress(0.5)
+        claim = self.one()
+        self.say(COMPLETED)
+        self.assertEqual(self.settle(claim, 410), "dead")
+        self.assertEqual(
+            self.fates(),
+            [
+                ("dead", "the receiver is gone"),
+                ("dead", "the webhook was disabled: it answered 410 Gone"),
+            ],
+        )
+
+
+class FailingTests(OutcomeTestCase):
+    """A webhook that fails on every delivery."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.webhook_id = self.register_for_all()
+
+    def failing_since(self) -> float | None:
+        since = self.webhook(self.webhook_id)["failing_since"]
+        return None if since is None else since - self.began
+
+    def attempt(self, outcome: str | int, wait: float | None = None) -> str | None:
+        """One more job ends, and the webhook is told."""
+        self.say(COMPLETED, self.create(self.box))
+        return self.settle(self.one(), outcome, wait)
+
+    @property
+    def began(self) -> float:
+        return self.job.created_at
+
+    def test_since_when_is_shown_and_a_success_ends_it(self) -> None:
+        self.assertIsNone(self.failing_since())
+        self.attempt(500)
+        self.box.clock.advance(100)
+        self.attempt(404)
+        self.assertEqual(self.failing_since(), 0)
+        self.attempt("ok")
+        self.assertIsNone(self.failing_since())
+        self.box.clock.advance(100)
+        self.attempt("timeout")
+        self.assertEqual(self.failing_since(), 200)
+
+    def test_after_five_days_it_is_disabled_and_the_reason_is_shown(self) -> None:
+        self.attempt(404)
+        self.box.clock.advance(FAILING_LIMIT - 1)
+        self.attempt(404)
+        self.assertEqual(self.webhook(self.webhook_id)["enabled"], 1)
+        self.box.clock.advance(1)
+        self.assertEqual(self.attempt(404, wait=5), "dead")
+        row = self.webhook(self.webhook_id)
+        self.assertEqual((row["enabled"], row["reason"]), (0, "every delivery failed for 5 days"))
+        self.assertEqual(
+            self.fates()[-1],
+            ("dead", "the webhook was disabled: every delivery failed for 5 days"),
+        )
+        self.assertEqual(FAILING_LIMIT, 5 * DAY)
+
+    def test_one_success_in_five_days_is_enough(self) -> None:
+        for _ in range(20):
+            self.attempt(404)
+            self.box.clock.advance(FAILING_LIMIT - 1)
+            self.attempt("ok")
+            self.box.clock.advance(1)
+        self.assertEqual(self.webhook(self.webhook_id)["enabled"], 1)
+
+    def test_enabled_again_it_is_judged_anew(self) -> None:
+        self.attempt(404)
+        self.box.clock.advance(FAILING_LIMIT)
+        self.attempt(404)
+        self.enable(self.webhook_id, True)
+        row = self.webhook(self.webhook_id)
+        self.assertEqual((row["reason"], row["failing_since"]), (None, None))
+        self.attempt(404)
+        self.assertEqual(self.webhook(self.webhook_id)["enabled"], 1)
+
+    def test_tests_count_neither_as_failure_nor_as_success(self) -> None:
+        self.send_test(self.webhook_id)
+        self.settle(self.one(), 500)
+        self.assertIsNone(self.failing_since())
+        self.attempt(404)
+        self.send_test(self.webhook_id)
+        self.settle(self.one())
+        self.assertEqual(self.failing_since(), 0)
+        self.box.clock.advance(FAILING_LIMIT + 1)
+        self.send_test(self.webhook_id)
+        self.settle(self.one(), 500)
+        self.assertEqual(self.webhook(self.webhook_id)["enabled"], 1)
+
+
+class DisabledMeanwhileTests(OutcomeTestCase):
+    """What was being sent when its webhook was disabled."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.webhook_id = self.register()
+        self.say(COMPLETED)
+        self.sending = self.one()
+        self.enable(self.webhook_id, False)
+
+    def test_if_it_fails_it_is_dead(self) -> None:
+        self.assertEqual(self.settle(self.sending, 500, wait=5), "dead")
+        self.assertEqual(self.fates(), [("dead", "the webhook was disabled: by request")])
+
+    def test_if_it_succeeds_it_is_delivered(self) -> None:
+        self.assertEqual(self.settle(self.sending), "delivered")
+
+    def test_after_a_crash_it_is_dead(self) -> None:
+        self.write(self.box, outbox_claim.release)
+        self.assertEqual(self.fates(), [("dead", "the webhook was disabled: by request")])
+        self.assertEqual(self.claim(), [])
+
+    def test_a_test_is_still_made(self) -> None:
+        self.settle(self.sending)
+        self.send_test(self.webhook_id)
+        self.claim()
+        self.write(self.box, outbox_claim.release)
+        self.assertEqual(self.one().type, TEST_EVENT)
+
+
+class TestEventTests(OutcomeTestCase):
+    """Messages that only test a webhook."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.webhook_id = self.register()
+
+    def test_one_is_attempted_once(self) -> None:
+        self.send_test(self.webhook_id)
+        self.assertEqual(self.settle(self.one(), 500, wait=5), "dead")
+        self.assertEqual(self.fates(), [("dead", "a test is attempted once")])
+        self.box.clock.advance(DAY)
+        self.assertEqual(self.claim(), [])
+
+    def test_there_is_one_at_a_time_and_the_last_one_is_kept(self) -> None:
+        ids = []
+        for _ in range(3):
+            ids.append(self.send_test(self.webhook_id))
+            self.assertEqual(self.send_test(self.webhook_id), ids[-1])
+            claim = self.one()
+            self.assertEqual(self.send_test(self.webhook_id), ids[-1])
+            self.settle(claim)
+        self.assertEqual(len(set(ids)), 3)
+        self.assertEqual(self.column(self.box, "SELECT id FROM deliveries"), ids[-1:])
+        self.assertEqual(self.column(self.box, "SELECT COUNT(*) FROM bodies"), [1])
+
+
+class ExpiryTests(OutcomeTestCase):
+    """What an origin holds up that is down."""
+
+    def let_fail(self, times: int) -> None:
+        for _ in range(times):
+            (paused_until,) = self.column(self.box, "SELECT MAX(paused_until) FROM origins")
+            self.box.clock.advance(max(1, paused_until - self.box.now()))
+            (claim,) = self.claim(1)
+            self.settle(claim, "connect", 100_000)
+
+    def test_it_is_dead_once_its_attempts_would_have_been_over(self) -> None:
+        self.due(A, 20)
+        self.let_fail(OPEN_AFTER)
+        self.box.clock.advance(LIFETIME - 100)
+        self.let_fail(1)
+        self.assertEqual({state for state, _ in self.fates()}, {"pending"})
+        self.box.clock.advance(100)
+        self.let_fail(1)
+        # All but those that were attempted: these are due again later.
+        dead = [fate for fate in self.fates() if fate[0] == "dead"]
+        self.assertEqual(dead, [("dead", "its origin was down for too long")] * 13)
+
+    def test_an_origin_that_merely_fails_now_and_then_gives_up_nothing(self) -> None:
+        self.due(A, 20)
+        self.box.clock.advance(2 * LIFETIME)
+        self.let_fail(OPEN_AFTER - 1)
+        self.assertEqual({state for state, _ in self.fates()}, {"pending"})
+
+    def test_nothing_of_another_origin_is_given_up(self) -> None:
+        self.due("b.example", 3)
+        self.box.clock.advance(2 * LIFETIME)
+        self.execute(self.box, "UPDATE deliveries SET due_at = due_at + 1")
+        self.due(A, OPEN_AFTER)
+        self.execute(self.box, "UPDATE origins SET paused_until = 2e9 WHERE origin LIKE '%b.%'")
+        self.execute(self.box, "UPDATE origins SET failures = 4 WHERE origin LIKE '%a.%'")
+        self.settle(self.claim(1)[0], "connect", 5)
+        self.assertEqual({state for state, _ in self.fates()}, {"pending"})
+
+    def test_only_so_much_is_given_up_at_once(self) -> None:
+        self.patch(outbox_settle, "EXPIRY_BATCH", 2)
+        self.due(A, 8)
+        self.box.clock.advance(2 * LIFETIME)
+        self.execute(self.box, "UPDATE origins SET failures = 4")
+        self.let_fail(1)
+        self.assertEqual(sum(state == "dead" for state, _ in self.fates()), 2)
+        self.let_fail(1)
+        self.assertEqual(sum(state == "dead" for state, _ in self.fates()), 4)

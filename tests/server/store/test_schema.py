@@ -1,0 +1,237 @@
+"""Migrations: every released version opens with its content, and nothing is ever half done."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from statusjob.jobs import CANCELLED, DEMO_KIND, Job, JobError, Status
+from statusjob.server.store import outbox_claim, schema, webhooks
+from statusjob.server.store.interface import Row, StoreUnusable, Tx
+from statusjob.server.store.schema import MIGRATIONS, Migration
+from tests.helpers.core import SECRET, Core, CoreTestCase
+from tests.helpers.servers import EPOCH
+
+DUMPS = Path(__file__).parents[2] / "dumps"
+#: The version that a migration on top of ours has.
+NEXT = MIGRATIONS[-1].version + 1
+
+
+class SchemaTestCase(CoreTestCase):
+    """Databases on files."""
+
+    def setUp(self) -> None:
+        self.path = self.mktemp()
+
+    def sql(self, statement: str) -> list[Any]:
+        """Run a statement on the closed database."""
+        connection = sqlite3.connect(self.path)
+        try:
+            rows = connection.execute(statement).fetchall()
+            connection.commit()
+            return rows
+        finally:
+            connection.close()
+
+    def load(self, name: str) -> None:
+        """Make the database of a dump."""
+        connection = sqlite3.connect(self.path)
+        connection.executescript((DUMPS / name).read_text("utf-8"))
+        connection.close()
+
+    def open(self, *migrations: Migration) -> Core:
+        """Open the database, as a program that knows these migrations on top of ours."""
+        self.patch(schema, "MIGRATIONS", (*MIGRATIONS, *migrations))
+        return self.core(path=self.path, prepare=outbox_claim.release)
+
+    def close(self, core: Core) -> None:
+        core.store.abandon()
+
+    def shape(self) -> set[str]:
+        """The tables and indexes of the closed database."""
+        statements = self.sql("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
+        return {re.sub(r"\s+", " ", sql).strip() for (sql,) in statements}
+
+
+def all_webhooks(tx: Tx) -> list[Row]:
+    """Every registration."""
+    return webhooks.page(tx, limit=100, before=None)
+
+
+class DumpContract:
+    """What holds of the dump of each version: a database with a job of every sort."""
+
+    dump = ""
+
+    def setUp(self: Any) -> None:
+        self.path = self.mktemp()
+        self.load(self.dump)
+
+    def jobs(self: Any, core: Core) -> dict[str, Job]:
+        ids = self.column(core, "SELECT id FROM jobs")
+        jobs = [self.successResultOf(core.lifecycle.get(each)) for each in ids]
+        return {job.kind: job for job in jobs}
+
+    def test_its_jobs_are_all_there(self: Any) -> None:
+        jobs = self.jobs(self.open())
+        waiting = jobs["waiting"]
+        self.assertEqual((waiting.result, waiting.version), (Status.PENDING, 2))
+        self.assertEqual((waiting.progress, waiting.message), (0.5, "half"))
+        self.assertEqual(waiting.metadata, {"a": [1, "ü"]})
+        self.assertEqual((waiting.created_at, waiting.eta_at), (EPOCH + 1, EPOCH + 62))
+        self.assertEqual((waiting.heartbeat, jobs["limited"].deadline), (600, 3600))
+        self.assertEqual(jobs["delivered"].output, {"frames": 7})
+        self.assertEqual(jobs["delivered"].duration, 1)
+        self.assertEqual(jobs["dead"].error, JobError("disk", "is full"))
+        self.assertEqual(jobs["cancelled"].error, JobError(CANCELLED))
+        self.assertTrue(jobs["simulated"].simulated and jobs[DEMO_KIND].simulated)
+        self.assertEqual(len(jobs), 10)
+
+    def test_its_deliveries_are_all_there_and_what_was_being_sent_is_due_again(self: Any) -> None:
+        core = self.open()
+        rows = self.rows(
+            core,
+            "SELECT kind, state, attempts FROM deliveries JOIN jobs ON jobs.id = job_id",
+        )
+        self.assertEqual(
+            {row["kind"]: (row["state"], row["attempts"]) for row in rows},
+            {
+                "delivered": ("delivered", 1),
+                "dead": ("dead", 1),
+                "retried": ("pending", 1),
+                "sending": ("pending", 0),
+            },
+        )
+        (claim,) = self.write(core, lambda tx: outbox_claim.claim(tx, "node", 10, 10))
+        self.assertIn(b'"kind":"sending"', claim.body)
+
+    def test_its_jobs_go_on(self: Any) -> None:
+        core = self.open()
+        core.ring()
+        jobs = self.jobs(core)
+        self.assertEqual(self.report(core, jobs["waiting"], b'{"progress":0.75}').version, 3)
+        core.clock.advance(3700)
+        after = self.jobs(core)
+        ended = {kind: job.error and job.error.code for kind, job in after.items()}
+        self.assertEqual(
+            [ended[kind] for kind in ("waiting", "limited", "simulated", DEMO_KIND)],
+            ["worker-lost", "deadline-exceeded", "simulated", None],
+        )
+        self.assertIs(after[DEMO_KIND].result, Status.COMPLETED)
+
+
+class Version1Tests(DumpContract, SchemaTestCase):
+    """A database of version 1."""
+
+    dump = "v1.sql"
+
+    def test_a_secret_that_a_rotation_left_still_signs(self) -> None:
+        self.sql("UPDATE webhooks SET old_secret = 'whsec_old', old_secret_until = 2e9")
+        core = self.open()
+        (claim,) = self.write(core, lambda tx: outbox_claim.claim(tx, "node", 10, 10))
+        self.assertEqual(claim.secrets, (SECRET, "whsec_old"))
+
+
+class Version2Tests(DumpContract, SchemaTestCase):
+    """A database of version 2."""
+
+    dump = "v2.sql"
+
+    def test_its_webhooks_and_what_became_of_deliveries_are_all_there(self) -> None:
+        core = self.open()
+        rows = {row["name"]: row for row in self.write(core, all_webhooks)}
+        self.assertEqual(rows["kind"]["kind"], "delivered")
+        self.assertEqual((rows["gone"]["enabled"], rows["gone"]["reason"]), (0, "by request"))
+        (rotated,) = self.column(core, "SELECT webhook_id FROM old_secrets")
+        self.assertEqual(rotated, rows["kind"]["id"])
+        reasons = self.column(core, "SELECT reason FROM deliveries WHERE state = 'dead'")
+        self.assertEqual(reasons, ["every attempt failed"])
+
+
+class MigrationTests(SchemaTestCase):
+    """From one version to the next."""
+
+    def test_every_version_has_a_dump_and_the_newest_has_our_schema(self: Any) -> None:
+        for migration in MIGRATIONS:
+            self.assertTrue((DUMPS / f"v{migration.version}.sql").exists())
+        self.load(f"v{MIGRATIONS[-1].version}.sql")
+        before = self.shape()
+        self.path = self.mktemp()
+        self.close(self.open())
+        self.assertEqual(before, self.shape())
+
+    def versions(self) -> list[Any]:
+        return self.sql("SELECT version, compatible FROM schema_version")
+
+    def test_a_new_database_has_the_newest_version(self) -> None:
+        self.close(self.open())
+        newest = MIGRATIONS[-1]
+        self.assertEqual(self.versions(), [(newest.version, newest.compatible)])
+
+    def test_versions_rise_by_one_and_never_promise_what_is_newer(self) -> None:
+        self.assertEqual(
+            [each.version for each in MIGRATIONS], list(range(1, len(MIGRATIONS) + 1))
+        )
+        for migration in MIGRATIONS:
+            self.assertLessEqual(migration.compatible, migration.version)
+
+    def test_only_what_is_missing_is_done_and_only_once(self) -> None:
+        self.close(self.open())
+        next_one = Migration(NEXT, NEXT, ("ALTER TABLE jobs ADD COLUMN colour {real}",))
+        self.close(self.open(next_one))
+        core = self.open(next_one)
+        self.assertEqual(self.column(core, "SELECT colour FROM jobs"), [])
+        self.close(core)
+        self.assertEqual(self.versions(), [(NEXT, NEXT)])
+
+    def test_a_newer_version_that_we_are_too_old_for_is_refused_and_left_alone(self) -> None:
+        self.close(self.open())
+        self.sql("UPDATE schema_version SET version = 9, compatible = 5")
+        error = self.assertRaises(StoreUnusable, self.open)
+        self.assertIn("version 9, for a newer statusjob", str(error))
+        self.assertEqual(self.versions(), [(9, 5)])
+
+    def test_a_newer_version_that_is_compatible_is_opened_and_keeps_its_version(self) -> None:
+        self.close(self.open())
+        self.sql("UPDATE schema_version SET version = 9, compatible = 1")
+        core = self.open()
+        self.create(core)
+        self.close(core)
+        self.assertEqual(self.versions(), [(9, 1)])
+
+    def test_an_older_program_is_refused_for_ever_once_a_version_broke_with_it(self) -> None:
+        breaking = Migration(NEXT, NEXT, ("ALTER TABLE jobs ADD COLUMN colour TEXT",))
+        adding = Migration(NEXT + 1, 1, ("ALTER TABLE jobs ADD COLUMN smell TEXT",))
+        self.close(self.open(breaking, adding))
+        self.assertEqual(self.versions(), [(NEXT + 1, NEXT)])
+        self.assertRaises(StoreUnusable, self.open)
+
+    def test_a_migration_that_fails_midway_leaves_nothing(self) -> None:
+        self.load("v1.sql")
+        before = self.shape()
+        rows = self.sql("SELECT id, version FROM jobs")
+        broken = Migration(
+            NEXT,
+            NEXT,
+            (
+                "ALTER TABLE jobs ADD COLUMN colour TEXT",
+                "UPDATE jobs SET version = 7",
+                "DROP TABLE no_such_table",
+            ),
+        )
+        error = self.assertRaises(StoreUnusable, self.open, broken)
+        self.assertIn("no_such_table", str(error))
+        self.assertEqual((self.versions(), self.shape()), ([(1, 1)], before))
+        self.assertEqual(self.sql("SELECT id, version FROM jobs"), rows)
+        self.close(self.open())
+
+    def test_a_new_database_whose_creation_fails_stays_empty(self) -> None:
+        broken = Migration(NEXT, NEXT, ("DROP TABLE no_such_table",))
+        self.assertRaises(StoreUnusable, self.open, broken)
+        self.assertEqual(self.shape(), set())
+
+    def test_tables_that_only_share_a_name_with_ours_are_refused(self) -> None:
+        self.sql("CREATE TABLE schema_version (version INTEGER, lock TEXT)")
+        self.assertRaises(StoreUnusable, self.open)

@@ -1,0 +1,282 @@
+"""The store: group commit, announcements, isolation, and what happens when the disk is full."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NoReturn
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from statusjob.jobs import Job
+from statusjob.server.feed import jobs_of
+from statusjob.server.store.batches import BATCH_LIMIT, QUEUE_LIMIT
+from statusjob.server.store.interface import StoreBusy, StoreFull, StoreUnavailable, Tx, Update
+from tests.helpers.core import Core, CoreTestCase, new_job, said
+from tests.helpers.lanes import HeldLane
+from tests.helpers.servers import EPOCH
+
+
+def noted(name: str) -> Update:
+    """An update to recognise."""
+    return Update(job=Job(id=name, created_at=0, updated_at=0))
+
+
+def note(name: str, tx: Tx) -> str:
+    """Insert a row and announce it."""
+    tx.execute("INSERT INTO origins (origin) VALUES (:name)", name=name)
+    tx.announce(noted(name))
+    return name
+
+
+def refuse(tx: Tx) -> NoReturn:
+    """Insert a row, announce it, and fail."""
+    note("refused", tx)
+    raise ValueError("refused")
+
+
+class StoreTestCase(CoreTestCase):
+    """A store that commits when told to."""
+
+    def setUp(self) -> None:
+        self.lane = HeldLane()
+        self.held = self.core(lane=self.lane)
+        self.store = self.held.store
+
+    def tearDown(self) -> None:
+        while self.lane.held:
+            self.lane.step()
+
+    def names(self, core: Core | None = None) -> list[str]:
+        """Whose rows are there."""
+        reading = (core or self.held).store.read(
+            lambda tx: [row["origin"] for row in tx.all("SELECT origin FROM origins ORDER BY id")]
+        )
+        while self.lane.held:
+            self.lane.step()
+        return self.successResultOf(reading)
+
+    @property
+    def told(self) -> list[str]:
+        """What the feed was told."""
+        return [job.id for job in jobs_of(self.held.heard)]
+
+    def note(self, name: str) -> Deferred[str]:
+        return self.store.write(partial(note, name))
+
+
+class GroupCommitTests(StoreTestCase):
+    """Writers share transactions, and know nothing of each other."""
+
+    def test_nothing_is_answered_or_announced_before_its_commit(self) -> None:
+        answer = self.note("a")
+        self.assertNoResult(answer)
+        self.assertEqual(self.told, [])
+        self.lane.step()
+        self.assertEqual((self.successResultOf(answer), self.told), ("a", ["a"]))
+
+    def test_what_arrives_during_a_commit_is_the_next_one(self) -> None:
+        commits: list[int] = []
+        self.held.feed.subscribe(lambda updates: commits.append(len(updates)))
+        for i in range(1 + BATCH_LIMIT + 3):
+            self.note(str(i))
+        for _ in range(3):
+            self.lane.step()
+        self.assertEqual(commits, [1, BATCH_LIMIT, 3])
+
+    def test_the_feed_is_told_in_commit_order_before_any_writer_of_the_group(self) -> None:
+        happened: list[str] = []
+        self.held.feed.subscribe(
+            lambda updates: happened.extend(f"told {each.id}" for each in jobs_of(updates))
+        )
+        for name in "abc":
+            self.note(name).addCallback(lambda name: happened.append(f"answered {name}"))
+        self.lane.step()
+        self.lane.step()
+        self.assertEqual(
+            happened,
+            ["told a", "answered a", "told b", "told c", "answered b", "answered c"],
+        )
+
+    def test_a_call_that_fails_is_undone_alone_and_announces_nothing(self) -> None:
+        self.note("a")
+        before, failing, after = self.note("b"), self.store.write(refuse), self.note("c")
+        self.lane.step()
+        self.lane.step()
+        self.failureResultOf(failing, ValueError)
+        self.assertEqual([self.successResultOf(each) for each in (before, after)], ["b", "c"])
+        self.assertEqual(self.told, ["a", "b", "c"])
+        self.assertEqual(self.names(), ["a", "b", "c"])
+
+    def test_a_statement_that_fails_fails_its_own_call_only(self) -> None:
+        self.note("a")
+        again, other = self.note("a"), self.note("b")
+        self.lane.step()
+        self.lane.step()
+        failure = self.failureResultOf(again)
+        self.assertIn("UNIQUE", str(failure.value))
+        self.assertEqual(self.successResultOf(other), "b")
+
+    def test_a_call_sees_what_calls_before_it_in_its_group_did(self) -> None:
+        self.note("a")
+        self.note("b")
+        counting = self.store.write(lambda tx: tx.one("SELECT COUNT(*) AS n FROM origins"))
+        self.lane.step()
+        self.lane.step()
+        row = self.successResultOf(counting)
+        assert row is not None
+        self.assertEqual(row["n"], 2)
+
+    def test_a_worker_that_hangs_up_right_after_its_last_report_is_still_heard(self) -> None:
+        creating = self.held.lifecycle.create(new_job())
+        self.lane.step()
+        job = self.successResultOf(creating).job
+        for wait in (0, 1):
+            # Whether the report is on its way to the disk or waits for the next commit.
+            for _ in range(wait):
+                self.note("earlier")
+            body = b'{"progress":0.5}' if wait == 0 else b'{"result":"completed"}'
+            report = self.held.lifecycle.report(job.id, said(body))
+            report.cancel()
+            self.failureResultOf(report, CancelledError)
+            while self.lane.held:
+                self.lane.step()
+        self.assertEqual(
+            [j.version for j in jobs_of(self.held.heard) if j.id == job.id], [1, 2, 3]
+        )
+        reading = self.held.lifecycle.get(job.id)
+        self.lane.step()
+        self.assertTrue(self.successResultOf(reading).result.terminal)
+
+    def test_a_listener_that_fails_harms_neither_writers_nor_other_listeners(self) -> None:
+        def broken(_: object) -> NoReturn:
+            raise ValueError("broken")
+
+        self.held.feed.subscribe(broken)
+        late: list[Update] = []
+        self.held.feed.subscribe(late.extend)
+        answer = self.note("a")
+        self.lane.step()
+        self.assertEqual(self.successResultOf(answer), "a")
+        self.assertEqual((self.told, len(late)), (["a"], 1))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_more_than_the_queue_holds_is_refused(self) -> None:
+        answers = [self.store.write(lambda tx: None) for _ in range(1 + QUEUE_LIMIT)]
+        self.failureResultOf(self.store.write(lambda tx: None), StoreBusy)
+        while self.lane.held:
+            self.lane.step()
+        for answer in answers:
+            self.successResultOf(answer)
+
+    def test_closing_finishes_what_is_queued_and_then_refuses(self) -> None:
+        answers = [self.note("a"), self.note("b")]
+        closing = Deferred.fromCoroutine(self.store.close())
+        while self.lane.held:
+            self.lane.step()
+        self.successResultOf(closing)
+        self.assertEqual([self.successResultOf(each) for each in answers], ["a", "b"])
+        self.failureResultOf(self.store.write(lambda tx: None), StoreUnavailable)
+        self.failureResultOf(self.store.read(lambda tx: None), StoreUnavailable)
+
+    def test_the_present_is_in_whole_milliseconds(self) -> None:
+        self.held.clock.advance(0.12345)
+        reading = self.store.read(lambda tx: tx.now)
+        writing = self.store.write(lambda tx: tx.now)
+        while self.lane.held:
+            self.lane.step()
+        self.assertEqual(self.successResultOf(reading), EPOCH + 0.123)
+        self.assertEqual(self.successResultOf(writing), EPOCH + 0.123)
+
+
+class ReadTests(StoreTestCase):
+    """Reads see what is committed, and change nothing."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.filed = self.core(path=self.mktemp())
+
+    def test_a_read_never_sees_what_is_not_committed(self) -> None:
+        store = self.filed.store
+        seen: list[int] = []
+
+        def look(tx: Tx) -> None:
+            note("a", tx)
+            # In the middle of a write, on the other connection.
+            seen.extend(self.column(self.filed, "SELECT COUNT(*) FROM origins"))
+
+        self.successResultOf(store.write(look))
+        self.assertEqual(seen, [0])
+        self.assertEqual(self.names(self.filed), ["a"])
+
+    def test_a_read_cannot_change_anything(self) -> None:
+        for core in (self.filed, self.held):
+            writing = core.store.read(partial(note, "a"))
+            while self.lane.held:
+                self.lane.step()
+            writing.addErrback(lambda _: None)
+            self.assertEqual(self.names(core), [])
+            self.assertEqual(core.heard, [])
+
+    def test_a_read_that_fails_fails_alone(self) -> None:
+        self.store.read(lambda tx: None)
+        bad = self.store.read(lambda tx: tx.one("SELECT nonsense"))
+        good = self.store.read(lambda tx: tx.one("SELECT 1 AS one"))
+        while self.lane.held:
+            self.lane.step()
+        self.assertIn("nonsense", str(self.failureResultOf(bad).value))
+        row = self.successResultOf(good)
+        assert row is not None
+        self.assertEqual(row["one"], 1)
+
+
+class FullTests(StoreTestCase):
+    """A database without room."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.filed = self.core(path=self.mktemp(), lane=self.lane)
+
+    def step(self) -> None:
+        while self.lane.held:
+            self.lane.step()
+
+    def limit(self, spare: int) -> None:
+        """Let the database grow by so many pages and no more."""
+
+        def work(tx: Tx) -> None:
+            row = tx.one("PRAGMA page_count")
+            assert row is not None
+            tx.one(f"PRAGMA max_page_count = {row['page_count'] + spare}")
+
+        limiting = self.filed.store.write(work)
+        self.step()
+        self.successResultOf(limiting)
+
+    def test_every_writer_of_the_group_is_told_and_nothing_of_it_is_kept(self) -> None:
+        self.limit(0)
+        first = self.filed.store.write(lambda tx: None)
+        names = ("a", "x" * 100_000, "b")
+        answers = [self.filed.store.write(partial(note, name)) for name in names]
+        self.step()
+        self.successResultOf(first)
+        for answer in answers:
+            self.failureResultOf(answer, StoreFull)
+        self.assertEqual((self.names(self.filed), self.filed.heard), ([], []))
+
+    def test_reads_go_on_and_writes_work_again_once_there_is_room(self) -> None:
+        creating = self.filed.lifecycle.create(new_job())
+        self.step()
+        job = self.successResultOf(creating).job
+        self.limit(0)
+        body = b'{"result":"completed","output":"%b"}' % (b"x" * 100_000)
+        for _ in range(3):
+            report = self.filed.lifecycle.report(job.id, said(body))
+            self.step()
+            self.failureResultOf(report, StoreFull)
+            reading = self.filed.lifecycle.get(job.id)
+            self.step()
+            self.assertEqual(self.successResultOf(reading), job)
+        self.limit(1000)
+        report = self.filed.lifecycle.report(job.id, said(body))
+        self.step()
+        self.assertEqual(self.successResultOf(report).version, 2)

@@ -1,0 +1,118 @@
+"""A server that stops does not wait for those who wait."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from tests.helpers.connections import Connection, Following
+from tests.helpers.lanes import HeldLane
+from tests.helpers.servers import FakeServer, ServerTestCase
+
+DRAIN = 10.0
+
+
+class DrainTests(ServerTestCase):
+    """Stopped while requests are held and streams followed."""
+
+    def setUp(self) -> None:
+        self.fake = FakeServer(STATUS_DELAY="1000000")
+        self.fake.server.site.doStart()
+        self.addCleanup(self.fake.server.site.doStop)
+        self.fake.clock.advance(0)
+        self.site = self.fake.server.site
+        self.path = self.create(self.fake)["links"]["self"]
+
+    def hold(self, *headers: str, path: str = "") -> Connection:
+        connection = Connection(self.site)
+        connection.ask(f"GET {path or self.path}", "Prefer: wait=50", *headers)
+        self.assertEqual(connection.received(), b"")
+        return connection
+
+    def begin_to_stop(self) -> Deferred[Any]:
+        stopping = self.fake.server.stopService()
+        self.fake.clock.advance(0)
+        return stopping
+
+    def assert_stopped(self, stopping: Deferred[Any]) -> None:
+        """Everything is over, and nothing is left."""
+        self.successResultOf(stopping)
+        self.assertEqual((len(self.site.channels), len(self.fake.server.watchers)), (0, 0))
+        self.site.doStop()
+        self.addCleanup(self.site.doStart)
+        self.assertEqual(self.fake.clock.getDelayedCalls(), [])
+
+    def test_whoever_is_held_is_answered_now(self) -> None:
+        crowd = [self.hold() for _ in range(100)]
+        known = self.hold('If-None-Match: "1"')
+        status = self.hold(path="/status")
+        stopping = self.begin_to_stop()
+        for connection, code in [*((each, 200) for each in crowd), (known, 304), (status, 200)]:
+            answer = connection.answer()
+            self.assertEqual((answer.code, answer.headers["connection"]), (code, "close"))
+            self.assertEqual(answer.headers["preference-applied"], "wait=50")
+            self.assertFalse(connection.open or connection.aborted)
+        self.assert_stopped(stopping)
+
+    def test_streams_are_ended(self) -> None:
+        crowd = [
+            Following(self.site, path)
+            for path in (f"{self.path}/events", "/events", "/events?kind=default")
+            for _ in range(30)
+        ]
+        stopping = self.begin_to_stop()
+        for followed in crowd:
+            self.assertEqual((followed.versions(), followed.ended), ([1], True))
+            self.assertFalse(followed.connection.open or followed.connection.aborted)
+        self.assert_stopped(stopping)
+
+    def test_one_whose_client_does_not_read_is_aborted_when_time_is_up(self) -> None:
+        followed = Following(self.site, f"{self.path}/events")
+        followed.connection.protocol.pauseProducing()
+        followed.connection.transport.stalled = True
+        stopping = self.begin_to_stop()
+        self.fake.clock.advance(DRAIN - 1)
+        self.assertNoResult(stopping)
+        self.fake.clock.advance(1)
+        self.assertTrue(followed.connection.aborted)
+        self.assert_stopped(stopping)
+
+    def test_who_would_wait_while_it_stops_is_answered_at_once(self) -> None:
+        asked = [("", 304), ("/events", 503)]
+        late = [Connection(self.site) for _ in asked]
+        for connection, (what, _) in zip(late, asked, strict=True):
+            connection.send(
+                f"GET {self.path}{what} HTTP/1.1\r\nHost: localhost\r\n"
+                'Prefer: wait=50\r\nIf-None-Match: "1"\r\n'.encode()
+            )
+        stopping = self.begin_to_stop()
+        for connection, (_, code) in zip(late, asked, strict=True):
+            self.assertTrue(connection.open)
+            connection.send(b"\r\n")
+            answer = connection.answer()
+            self.assertEqual((answer.code, answer.headers["connection"]), (code, "close"))
+        self.assert_stopped(stopping)
+
+
+class HeldTests(ServerTestCase):
+    """Stopped while a read is held."""
+
+    def test_a_stream_that_was_about_to_begin_ends_as_it_begins(self) -> None:
+        lane = HeldLane()
+        fake = FakeServer(lane, STATUS_DELAY="1000000")
+        fake.clock.advance(0)
+        while lane.held:
+            lane.step()
+        followed = Following(fake.server.site, "/events")
+        held = Connection(fake.server.site)
+        held.ask("GET /status", "Prefer: wait=50")
+        stopping = fake.server.stopService()
+        for _ in range(5):
+            fake.clock.advance(0)
+            while lane.held:
+                lane.step()
+        self.assertEqual((followed.events(), followed.ended), ([], True))
+        self.assertEqual(held.answer().code, 200)
+        self.successResultOf(stopping)
+        self.assertEqual(len(fake.server.watchers), 0)

@@ -1,0 +1,117 @@
+"""One wait for one job, as a long-poll waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from statusjob.jobs import Job
+from statusjob.server.errors import TooManyWatchers
+from statusjob.server.waiting.held_request import Wait
+from statusjob.server.waiting.watchers import GRAIN
+from tests.server.waiting.test_watchers import WatchersTestCase, state
+
+
+def terminal(job: Job) -> bool:
+    return job.result.terminal
+
+
+class WaitTests(WatchersTestCase):
+    """One wait for one job."""
+
+    def wait(
+        self, done: Callable[[Job], bool], *, seconds: float = 10, before: tuple[Job, ...] = ()
+    ) -> Deferred[Job | None]:
+        """
+        Enter, then wait.
+
+        @param before: what is announced in between, while the job is read.
+        """
+
+        async def waiting() -> Job | None:
+            with Wait(self.watchers, "a", seconds) as wait:
+                self.announce(*before)
+                return await wait.changed(done)
+
+        return Deferred.fromCoroutine(waiting())
+
+    def test_a_change_while_the_job_is_read_is_not_lost(self) -> None:
+        self.assertEqual(
+            self.successResultOf(self.wait(terminal, before=(state(2, ended=True),))),
+            state(2, ended=True),
+        )
+        self.assertEqual(len(self.watchers), 0)
+
+    def test_a_change_afterwards_ends_it(self) -> None:
+        waiting = self.wait(terminal)
+        self.announce(state(2, ended=True))
+        self.assertNoResult(waiting)
+        self.clock.advance(0)
+        self.assertEqual(self.successResultOf(waiting), state(2, ended=True))
+        self.assertEqual(len(self.watchers), 0)
+
+    def test_only_what_is_hoped_for_ends_it(self) -> None:
+        waiting = self.wait(terminal, before=(state(2),))
+        self.announce(state(3))
+        self.clock.advance(1)
+        self.assertNoResult(waiting)
+        self.announce(state(4, ended=True))
+        self.clock.advance(0)
+        self.assertEqual(self.successResultOf(waiting), state(4, ended=True))
+
+    def test_it_brings_the_newest_state(self) -> None:
+        waiting = self.wait(lambda job: job.version > 2, before=(state(2),))
+        self.announce(state(3), state(4))
+        self.clock.advance(0)
+        self.assertEqual(self.successResultOf(waiting), state(4))
+
+    def test_an_update_that_comes_late_does_not_hide_a_newer_one(self) -> None:
+        waiting = self.wait(terminal, before=(state(3, ended=True), state(2)))
+        self.assertEqual(self.successResultOf(waiting), state(3, ended=True))
+
+    def test_time_that_is_up_ends_it(self) -> None:
+        waiting = self.wait(terminal, seconds=10, before=(state(2),))
+        self.clock.advance(9.99)
+        self.assertNoResult(waiting)
+        self.clock.advance(0.01 + GRAIN)
+        self.assertIsNone(self.successResultOf(waiting))
+        self.assertEqual(len(self.watchers), 0)
+
+    def test_time_also_passes_while_the_job_is_read(self) -> None:
+        read: Deferred[None] = Deferred()
+
+        async def waiting() -> Job | None:
+            with Wait(self.watchers, "a", 10) as wait:
+                await read
+                return await wait.changed(terminal)
+
+        result = Deferred.fromCoroutine(waiting())
+        self.clock.advance(11)
+        read.callback(None)
+        self.assertIsNone(self.successResultOf(result))
+
+    def test_no_seconds_are_no_wait(self) -> None:
+        self.assertIsNone(self.successResultOf(self.wait(terminal, seconds=0)))
+
+    def test_a_server_that_stops_ends_it(self) -> None:
+        waiting = self.wait(terminal)
+        self.watchers.stop()
+        self.clock.advance(0)
+        self.assertIsNone(self.successResultOf(waiting))
+        self.assertIsNone(self.successResultOf(self.wait(terminal)))
+
+    def test_given_up_it_leaves_nothing(self) -> None:
+        waiting = self.wait(terminal)
+        self.announce(state(2, ended=True))
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        self.assertEqual(len(self.watchers), 0)
+
+    def test_it_needs_room(self) -> None:
+        self.watchers = self.make(topic_limit=1)
+        first = self.wait(terminal)
+        self.failureResultOf(self.wait(terminal), TooManyWatchers)
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.assertEqual(len(self.watchers), 0)

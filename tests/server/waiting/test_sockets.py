@@ -1,0 +1,247 @@
+"""Waiting on real sockets: soon told, never in the way, gone without a trace."""
+
+from __future__ import annotations
+
+import gc
+import re
+import socket
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
+
+from statusjob.contract.jobs import NewJob, Report
+from statusjob.jobs import Status
+from statusjob.server.service import Server
+from statusjob.server.settings import resolve
+from statusjob.server.waiting.event_stream import Stream
+from statusjob.server.waiting.held_request import Wait
+from tests.helpers.servers import directory
+from tests.helpers.sockets import reactor
+
+#: Metadata, which every event repeats, of the largest size that is allowed.
+LARGE = {"x": "x" * 16_000}
+#: More of them than the buffers of two sockets take.
+REPORTS = 500
+#: Of each kind of request, at the same time; and how often that is done.
+EACH, TIMES = 50, 5
+
+
+class Client(Protocol):
+    """
+    A client's connection.
+
+    @ivar received: all that came.
+    """
+
+    transport: Any
+
+    def __init__(self) -> None:
+        self.received = b""
+        self.lost: Deferred[None] = Deferred()
+        self._awaited: tuple[bytes, Deferred[None]] | None = None
+
+    def ask(self, first_line: str, *headers: str, body: bytes = b"") -> None:
+        """Send a request."""
+        lines = [f"{first_line} HTTP/1.1", "Host: localhost", *headers]
+        if body:
+            lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+        self.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
+
+    def until(self, words: bytes) -> Deferred[None]:
+        """Fires once that has been received."""
+        arrived: Deferred[None] = Deferred()
+        if words in self.received:
+            arrived.callback(None)
+        else:
+            self._awaited = (words, arrived)
+        return arrived
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+        if self._awaited is not None and self._awaited[0] in self.received:
+            (_, arrived), self._awaited = self._awaited, None
+            arrived.callback(None)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.lost.callback(None)
+
+
+class SocketsTestCase(TestCase):
+    """A server in this process, on a file, with its threads."""
+
+    timeout = 60
+
+    def setUp(self) -> None:
+        variables = {
+            "STATUSJOB_DATABASE": str(directory(self) / "jobs.sqlite"),
+            "STATUSJOB_ENDPOINT": "tcp:0:interface=127.0.0.1",
+        }
+        self.server = Server(reactor, resolve({}, variables, {}))
+        self.server.startService()
+        self.addCleanup(self.stop)
+
+    def stop(self) -> Deferred[None] | None:
+        """Stop the server, unless the test has done it."""
+        return self.server.stopService() if self.server.running else None
+
+    async def connect(self) -> Client:
+        """A connection that ends with the test."""
+        address: Any = self.server.ports[0].getHost()
+        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", address.port)
+        client: Client = await connectProtocol(endpoint, Client())
+        self.addCleanup(self.close, client)
+        return client
+
+    def close(self, client: Client) -> Deferred[None]:
+        client.transport.abortConnection()
+        return client.lost
+
+    async def new_job(self, **members: Any) -> str:
+        created = await self.server.lifecycle.create(NewJob(**members))
+        return created.job.id
+
+    @staticmethod
+    def ways(job: str) -> list[tuple[str, ...]]:
+        """Requests that watch."""
+        return [
+            (f"GET /jobs/{job}", "Prefer: wait=50"),
+            ("GET /status", "Prefer: wait=50"),
+            (f"GET /jobs/{job}/events",),
+            ("GET /events",),
+        ]
+
+    async def watch(self, asked: list[tuple[str, ...]]) -> list[Client]:
+        """Ask all that, on a connection each, until everybody waits."""
+        clients = []
+        for request in asked:
+            client = await self.connect()
+            client.ask(*request)
+            clients.append(client)
+        while len(self.server.watchers) < len(clients):
+            await deferLater(reactor, 0.01)
+        return clients
+
+    async def gone(self, count: int = 0) -> None:
+        """Wait until no more are watching."""
+        while len(self.server.watchers) > count:
+            await deferLater(reactor, 0.01)
+
+
+class NoticeTests(SocketsTestCase):
+    """How soon a change is noticed."""
+
+    async def test_within_one_round_trip_of_its_being_acknowledged(self) -> None:
+        job = await self.new_job()
+        poll, stream, wide, worker = [await self.connect() for _ in range(4)]
+        poll.ask(f"GET /jobs/{job}", "Prefer: wait=50", 'If-None-Match: "1"')
+        stream.ask(f"GET /jobs/{job}/events")
+        wide.ask("GET /events")
+        await gatherResults([each.until(b'"version":1') for each in (stream, wide)])
+        worker.ask(f"PATCH /jobs/{job}", body=b'{"result":"completed"}')
+        await worker.until(b'"version":2')
+        worker.ask("GET /healthz")
+        await worker.until(b'{"status":"ok"}')
+        # All that was sent before that answer has arrived; it has only to be read.
+        await deferLater(reactor, 0)
+        for watcher in (poll, stream, wide):
+            self.assertIn(b'"version":2', watcher.received)
+
+    async def test_one_request_waits_for_a_whole_job(self) -> None:
+        job = await self.new_job(deadline=0.5)
+        poll = await self.connect()
+        poll.ask(f"GET /jobs/{job}/status", "Prefer: wait=50")
+        await poll.until(b'{"result":"error"}')
+        self.assertEqual(poll.received.count(b"HTTP/1.1 "), 1)
+
+
+class SlowTests(SocketsTestCase):
+    """A client that does not read."""
+
+    async def test_it_holds_up_nobody_and_learns_of_the_end_when_it_reads_again(self) -> None:
+        job = await self.new_job(metadata=LARGE)
+        slow, fast = await self.connect(), await self.connect()
+        for client in (slow, fast):
+            client.ask(f"GET /jobs/{job}/events")
+            await client.until(b'"version":1')
+        self.buffer(slow, 4096)
+        slow.transport.pauseProducing()
+        for number in range(REPORTS):
+            await self.server.lifecycle.report(job, Report(message=str(number)))
+        await fast.until(b'"message":"%d"' % (REPORTS - 1))
+        await self.server.lifecycle.report(job, Report(result=Status.COMPLETED))
+        await fast.until(b"event: job.completed")
+        self.assertEqual(len(self.server.watchers), 1)
+        self.assertLess(max(map(self.unsent, self.server.site.channels)), 100_000)
+        self.buffer(slow, 1 << 20)
+        slow.transport.resumeProducing()
+        await slow.until(b"event: job.completed")
+        versions = [int(each) for each in re.findall(rb"\nid: (\d+)", slow.received)]
+        self.assertEqual((versions[-1], versions), (REPORTS + 2, sorted(set(versions))))
+        self.assertLess(len(versions), REPORTS)
+        await self.gone()
+
+    @staticmethod
+    def buffer(client: Client, size: int) -> None:
+        """Let a client's socket take no more than so many bytes that are not read."""
+        client.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+
+    @staticmethod
+    def unsent(channel: Any) -> int:
+        """Bytes that the server holds for a connection."""
+        transport = channel.transport
+        held: int = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+        return held
+
+
+class StopTests(SocketsTestCase):
+    """The server stops."""
+
+    async def test_it_waits_for_nobody_who_waits(self) -> None:
+        clients = await self.watch(self.ways(await self.new_job()) * EACH)
+        begun = reactor.seconds()
+        await self.server.stopService()
+        self.assertLess(reactor.seconds() - begun, self.server.settings.drain / 2)
+        await gatherResults([client.lost for client in clients])
+        for client in clients:
+            self.assertTrue(client.received.startswith(b"HTTP/1.1 200 "), client.received)
+            proper = b"0\r\n\r\n" if b"event-stream" in client.received else b"}"
+            self.assertTrue(client.received.endswith(proper), client.received)
+
+
+class AbandonedTests(SocketsTestCase):
+    """Clients that hang up."""
+
+    async def test_nothing_is_left_of_them(self) -> None:
+        job = await self.new_job()
+        asked = self.ways(job)
+        await self.abandon(asked)
+        gc.collect()
+        before = self.alive()
+        for _ in range(TIMES):
+            await self.abandon(asked * EACH)
+        gc.collect()
+        self.assertEqual(self.alive(), before)
+        # Nor does it trip over them.
+        await self.server.lifecycle.report(job, Report(result=Status.COMPLETED))
+        await deferLater(reactor, 0.01)
+
+    async def abandon(self, asked: list[tuple[str, ...]]) -> None:
+        """Ask all that and hang up on it."""
+        for client in await self.watch(asked):
+            client.transport.abortConnection()
+        await self.gone()
+
+    def alive(self) -> tuple[int, ...]:
+        """How much there is of what watchers need."""
+        kinds: tuple[type, ...] = (Wait, Stream, self.server.site.requestFactory)
+        objects = gc.get_objects()
+        return (
+            len(self.server.site.channels),
+            len(reactor.getDelayedCalls()),
+            *(sum(type(each) is kind for each in objects) for kind in kinds),
+        )

@@ -1,0 +1,273 @@
+"""Watchers: who is told what and when, within which bounds, and what a wait brings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from statusjob.jobs import DEMO_KIND, Job, Status
+from statusjob.server.errors import TooManyWatchers
+from statusjob.server.store.interface import Update
+from statusjob.server.waiting.watchers import (
+    ALL,
+    DEMO,
+    GRAIN,
+    TURNS,
+    Topic,
+    Watchers,
+    job_topic,
+    kind_topic,
+)
+from tests.helpers.servers import EPOCH
+
+
+class Recorder:
+    """A watcher that records what happens to it."""
+
+    def __init__(self, *topics: Topic, wants: bool = True) -> None:
+        self.topics = topics
+        self.wants = wants
+        self.told: list[tuple[str, int]] = []
+        self.rung = self.turns = 0
+        self.then: Callable[[], object] = lambda: None
+
+    def tell(self, job: Job) -> bool:
+        self.told.append((job.id, job.version))
+        return self.wants
+
+    def ring(self) -> None:
+        self.rung += 1
+
+    def turn(self) -> None:
+        self.turns += 1
+        self.then()
+
+
+def state(version: int, name: str = "a", *, kind: str = "k", ended: bool = False) -> Job:
+    """A job at a version."""
+    result = Status.COMPLETED if ended else Status.PENDING
+    return Job(id=name, kind=kind, version=version, result=result, created_at=0, updated_at=0)
+
+
+class WatchersTestCase(SynchronousTestCase):
+    """Watchers on a clock, on which they leave nothing."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.rightNow = EPOCH
+        self.watchers = self.make()
+
+    def make(self, **limits: int) -> Watchers:
+        watchers = Watchers(cast(IReactorTime, self.clock), **limits)
+        self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
+        self.addCleanup(watchers.close)
+        return watchers
+
+    def enter(self, *topics: Topic, wants: bool = True) -> Recorder:
+        watcher = Recorder(*topics, wants=wants)
+        self.watchers.enter(watcher)
+        return watcher
+
+    def announce(self, *jobs: Job, changed: bool = True) -> None:
+        self.watchers.heard([Update(job=job, changed=changed) for job in jobs])
+
+
+class TellingTests(WatchersTestCase):
+    """Who is told what."""
+
+    def test_each_is_told_what_it_watches(self) -> None:
+        one, kind, every = (self.enter(topic) for topic in (job_topic("a"), kind_topic("k"), ALL))
+        self.announce(state(2), state(5, "b"), state(1, "c", kind="other"))
+        self.assertEqual(one.told, [("a", 2)])
+        self.assertEqual(kind.told, [("a", 2), ("b", 5)])
+        self.assertEqual(every.told, [("a", 2), ("b", 5), ("c", 1)])
+
+    def test_one_may_watch_several_jobs(self) -> None:
+        watcher = self.enter(job_topic("a"), job_topic("c"))
+        self.announce(state(2), state(2, "b"), state(2, "c"))
+        self.assertEqual(watcher.told, [("a", 2), ("c", 2)])
+
+    def test_the_demo_job_is_no_other_job(self) -> None:
+        demo, kind, every = (self.enter(topic) for topic in (DEMO, kind_topic(DEMO_KIND), ALL))
+        by_id = self.enter(job_topic("d"))
+        self.announce(state(2, "d", kind=DEMO_KIND))
+        self.assertEqual([demo.told, by_id.told], [[("d", 2)], [("d", 2)]])
+        self.assertEqual([kind.told, every.told], [[], []])
+        self.assertEqual(job_topic(None), DEMO)
+
+    def test_a_heartbeat_that_changes_nothing_is_told_to_nobody(self) -> None:
+        watcher = self.enter(ALL)
+        self.announce(state(2), changed=False)
+        self.assertEqual(watcher.told, [])
+
+    def test_who_has_left_is_told_no_more_and_has_no_turn(self) -> None:
+        watcher, stays = self.enter(job_topic("a")), self.enter(job_topic("a"))
+        self.announce(state(2))
+        self.watchers.leave(watcher)
+        self.announce(state(3))
+        self.clock.advance(0)
+        self.assertEqual((watcher.told, watcher.turns), ([("a", 2)], 0))
+        self.assertEqual((len(stays.told), stays.turns, len(self.watchers)), (2, 1, 1))
+
+
+class TurnTests(WatchersTestCase):
+    """When what was noted is dealt with."""
+
+    def test_not_while_others_are_told_and_once_for_all_that_came(self) -> None:
+        watcher = self.enter(ALL)
+        self.announce(state(2), state(3))
+        self.announce(state(2, "b"))
+        self.assertEqual(watcher.turns, 0)
+        self.clock.advance(0)
+        self.assertEqual(watcher.turns, 1)
+
+    def test_not_for_what_does_not_matter_to_it(self) -> None:
+        watcher = self.enter(ALL, wants=False)
+        self.announce(state(2))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.clock.advance(0)
+        self.assertEqual(watcher.turns, 0)
+
+    def test_only_a_few_in_each_turn_of_the_reactor(self) -> None:
+        crowd = [self.enter(ALL) for _ in range(2 * TURNS + 1)]
+        counts = []
+
+        def count() -> None:
+            counts.append(sum(watcher.turns for watcher in crowd))
+            if counts[-1] < len(crowd):
+                self.clock.callLater(0, count)
+
+        self.announce(state(2))
+        self.clock.callLater(0, count)
+        self.clock.advance(0)
+        self.assertEqual(counts, [TURNS, 2 * TURNS, 2 * TURNS + 1])
+        self.assertEqual({watcher.turns for watcher in crowd}, {1})
+
+    def test_one_that_fails_is_logged_and_harms_no_other(self) -> None:
+        broken, sound = self.enter(ALL), self.enter(ALL)
+        broken.then = lambda: 1 / 0
+        self.announce(state(2))
+        self.clock.advance(0)
+        self.assertEqual(sound.turns, 1)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_one_may_make_others_leave_and_ask_for_another_turn(self) -> None:
+        first, second = self.enter(ALL), self.enter(ALL)
+
+        def once() -> None:
+            if first.turns == 1:
+                self.watchers.leave(second)
+                self.watchers.want_turn(first)
+
+        first.then = once
+        self.announce(state(2))
+        self.clock.advance(0)
+        self.assertEqual((first.turns, second.turns), (2, 0))
+
+
+class LimitTests(WatchersTestCase):
+    """How many there may be."""
+
+    def test_in_all(self) -> None:
+        self.watchers = self.make(limit=2)
+        first, _ = self.enter(job_topic("a")), self.enter(job_topic("b"))
+        self.assertRaises(TooManyWatchers, self.enter, job_topic("c"))
+        self.watchers.leave(first)
+        self.enter(job_topic("c"))
+        self.assertRaises(TooManyWatchers, self.enter, job_topic("d"))
+
+    def test_of_one_topic(self) -> None:
+        self.watchers = self.make(topic_limit=1)
+        for topic in (job_topic("a"), DEMO, kind_topic("k"), ALL):
+            watcher = self.enter(topic)
+            self.assertRaises(TooManyWatchers, self.enter, topic)
+            self.watchers.leave(watcher)
+            self.enter(topic)
+
+    def test_who_is_refused_for_one_job_watches_none(self) -> None:
+        self.watchers = self.make(topic_limit=1)
+        self.enter(job_topic("b"))
+        refused = Recorder(job_topic("a"), job_topic("b"))
+        self.assertRaises(TooManyWatchers, self.watchers.enter, refused)
+        self.announce(state(2))
+        self.assertEqual((refused.told, len(self.watchers)), ([], 1))
+        self.enter(job_topic("a"))
+
+
+class TimeTests(WatchersTestCase):
+    """Reminders."""
+
+    def test_it_rings_when_its_time_has_come_and_has_a_turn(self) -> None:
+        watcher = self.enter(ALL)
+        self.watchers.remind(watcher, 2.0)
+        self.clock.advance(1.99)
+        self.assertEqual((watcher.rung, watcher.turns), (0, 0))
+        self.clock.advance(0.01 + GRAIN)
+        self.assertEqual((watcher.rung, watcher.turns), (1, 1))
+        self.clock.advance(100)
+        self.assertEqual(watcher.rung, 1)
+
+    def test_whatever_the_order_in_which_times_were_set(self) -> None:
+        times = (5.0, 0.0, 3.3, 0.05, 50.0, 3.31)
+        watchers = [self.enter(ALL) for _ in times]
+        for watcher, seconds in zip(watchers, times, strict=True):
+            self.watchers.remind(watcher, seconds)
+        for _ in range(520):
+            now = self.clock.seconds() - EPOCH
+            for watcher, seconds in zip(watchers, times, strict=True):
+                early, late = now < seconds, now > seconds + GRAIN
+                self.assertEqual(watcher.rung, 0 if early else 1 if late else watcher.rung)
+            self.clock.advance(0.1)
+        self.assertEqual([watcher.rung for watcher in watchers], [1] * 6)
+
+    def test_many_share_one_delayed_call(self) -> None:
+        crowd = [self.enter(ALL) for _ in range(300)]
+        for number, watcher in enumerate(crowd):
+            self.watchers.remind(watcher, 1 + number / 100)
+            self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.advance(2.5)
+        self.assertTrue(140 <= sum(watcher.rung for watcher in crowd) <= 151)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.advance(2)
+        self.assertEqual({watcher.rung for watcher in crowd}, {1})
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_later_reminder_takes_the_place_of_an_earlier_one(self) -> None:
+        watcher = self.enter(ALL)
+        self.watchers.remind(watcher, 1)
+        self.watchers.remind(watcher, 5)
+        self.clock.advance(4)
+        self.assertEqual(watcher.rung, 0)
+        self.clock.advance(2)
+        self.assertEqual(watcher.rung, 1)
+
+    def test_who_leaves_leaves_nothing_on_the_clock(self) -> None:
+        watcher, other = self.enter(ALL), self.enter(ALL)
+        self.watchers.remind(watcher, 1)
+        self.watchers.remind(other, 2)
+        self.watchers.leave(watcher)
+        self.watchers.leave(other)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class StopTests(WatchersTestCase):
+    """The server stops."""
+
+    def test_everybody_is_told_so_in_a_turn_of_its_own(self) -> None:
+        crowd = [self.enter(job_topic("a"), job_topic("b")), self.enter(ALL)]
+        self.watchers.stop()
+        self.assertEqual([watcher.turns for watcher in crowd], [0, 0])
+        self.clock.advance(0)
+        self.assertTrue(self.watchers.stopping)
+        self.assertEqual([each.turns for each in crowd], [1, 1])
+
+    def test_closing_leaves_nothing_on_the_clock_whoever_is_still_there(self) -> None:
+        watcher = self.enter(ALL)
+        self.watchers.remind(watcher, 1)
+        self.announce(state(2))
+        self.watchers.close()
+        self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -1,0 +1,309 @@
+"""Whatever goes wrong is a problem: bad input, bad paths, bad methods, and our own mistakes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import fail
+
+from statusjob.contract.codec import DEPTH_LIMIT
+from statusjob.server.store.interface import StoreBusy, StoreFull
+from statusjob.server.web.problems import DETAIL_LIMIT
+from tests.helpers.servers import Reply, ServerTestCase
+
+NESTED = b"[" * 100_000 + b"]" * 100_000
+
+
+def nest(depth: int) -> bytes:
+    """A completed report whose output nests that deep."""
+    return b'{"result":"completed","output":' + b"[" * depth + b"]" * depth + b"}"
+
+
+class BodyTests(ServerTestCase):
+    """What a worker sends that cannot be."""
+
+    def setUp(self) -> None:
+        self.fake = self.serve()
+        self.path = self.create(self.fake)["links"]["self"]
+
+    def report(self, data: bytes, content_type: str = "application/json") -> Reply:
+        given = {"Content-Type": content_type}
+        return self.ask(self.fake, "PATCH", self.path, data=data, headers=given)
+
+    def assert_refused(self, *bodies: bytes) -> None:
+        for data in bodies:
+            self.assert_problem(self.report(data), 400, "invalid-request")
+        self.assertEqual(self.ask(self.fake, "GET", self.path).json["version"], 1)
+
+    def test_what_is_not_json(self) -> None:
+        self.assert_refused(b"{", b"{'progress':1}", b"progress=1", b"{}{}", b"\xef\xbb\xbf{}")
+
+    def test_what_is_json_but_no_object(self) -> None:
+        self.assert_refused(b"[]", b"null", b'"x"', b"0.5", b"true")
+
+    def test_what_is_not_utf_8(self) -> None:
+        self.assert_refused(
+            b'{"message":"\xff"}', b'{"message":"\xed\xa0\x80"}', b'{"\xff":1}', b"\xff\xfe{}"
+        )
+
+    def test_surrogates_that_stand_alone(self) -> None:
+        self.assert_refused(b'{"message":"\\ud800"}', b'{"message":"\\udc00\\ud800"}')
+
+    def test_nul_anywhere(self) -> None:
+        self.assert_refused(
+            b'{"message":"a\\u0000b"}',
+            b'{"message":"a\x00b"}',
+            b'{"result":"completed","output":{"a\\u0000":1}}',
+            b'{"result":"completed","output":["\\\\\\u0000"]}',
+        )
+
+    def test_what_only_looks_like_nul_is_text(self) -> None:
+        self.assertEqual(self.report(b'{"message":"\\\\u0000"}').json["message"], "\\u0000")
+
+    def test_progress_out_of_range(self) -> None:
+        self.assert_refused(b'{"progress":1.01}', b'{"progress":-0.01}', b'{"progress":50}')
+
+    def test_numbers_that_are_none(self) -> None:
+        for value in (
+            b"NaN",
+            b"Infinity",
+            b"-Infinity",
+            b"1e999",
+            b"-1e999",
+            b"0x1",
+            b"01",
+            b"1.",
+        ):
+            self.assert_refused(
+                b'{"progress":%b}' % value,
+                b'{"eta":%b}' % value,
+                b'{"result":"completed","output":%b}' % value,
+            )
+
+    def test_huge_integers(self) -> None:
+        for value in (b"9" * 30, b"9" * 400, b"9" * 100_000):
+            self.assert_refused(b'{"progress":%b}' % value, b'{"eta":%b}' % value)
+
+    def test_wrong_types(self) -> None:
+        self.assert_refused(
+            b'{"progress":"0.5"}',
+            b'{"progress":true}',
+            b'{"progress":[0.5]}',
+            b'{"message":7}',
+            b'{"eta":"60"}',
+            b'{"eta":false}',
+            b'{"eta":-1}',
+            b'{"result":"done"}',
+            b'{"result":"COMPLETED"}',
+            b'{"result":null}',
+            b'{"result":1}',
+            b'{"result":"error","error":"it broke"}',
+            b'{"result":"error","error":{"code":"no such code!"}}',
+            b'{"result":"error","error":{"code":null}}',
+        )
+
+    def test_unknown_members(self) -> None:
+        self.assert_refused(
+            b'{"percent":50}',
+            b'{"version":7}',
+            b'{"result":"error","error":{"code":"x","trace":"..."}}',
+        )
+
+    def test_what_is_absurdly_long_is_not_repeated(self) -> None:
+        for body in (b'{"%b":1}', b'{"result":"%b"}'):
+            problem = self.assert_problem(
+                self.report(body % (b"x" * 100_000)), 400, "invalid-request"
+            )
+            self.assertIn("x" * 100, problem["detail"])
+            self.assertLess(len(problem["detail"]), 2 * DETAIL_LIMIT)
+
+    def test_members_that_do_not_go_together(self) -> None:
+        self.assert_refused(
+            b'{"output":1}',
+            b'{"result":"pending","output":1}',
+            b'{"result":"error","output":1}',
+            b'{"error":{}}',
+            b'{"result":"completed","error":{"code":"x"}}',
+        )
+
+    def test_deep_nesting(self) -> None:
+        self.assert_refused(
+            nest(DEPTH_LIMIT + 1),
+            nest(10_000),
+            NESTED,
+            b'{"unknown":' + NESTED + b"}",
+            b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
+        )
+        self.assertEqual(self.report(nest(DEPTH_LIMIT)).code, 200)
+
+    def test_another_content_type(self) -> None:
+        for content_type in (
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "application/jsonx",
+            "application/json; charset=latin-1",
+            "application/json, text/plain",
+            "",
+        ):
+            reply = self.report(b'{"progress":0.5}', content_type)
+            self.assert_problem(reply, 415, "unsupported-media-type")
+        reply = self.ask(self.fake, "PATCH", self.path, data=b'{"progress":0.5}')
+        self.assert_problem(reply, 415, "unsupported-media-type")
+
+    def test_json_may_be_declared_in_other_spellings(self) -> None:
+        for content_type in ("Application/JSON", 'application/json;charset="utf-8"; x=y'):
+            self.assertEqual(self.report(b"{}", content_type).code, 200)
+
+
+class PathTests(ServerTestCase):
+    """What is asked for that is not there."""
+
+    def setUp(self) -> None:
+        self.fake = self.serve()
+        self.path = self.create(self.fake)["links"]["self"]
+
+    def test_nothing_is_at_unknown_paths(self) -> None:
+        for path in (
+            "/nothing",
+            "/Status",
+            "/status/",
+            "/jobs/",
+            f"{self.path}/",
+            f"{self.path}/nothing",
+            "/webhooks/",
+            "/webhooks/nothing",
+            "/index.html",
+            "/status;x=1",
+            "/status%00",
+            "/%2e%2e/etc/passwd",
+        ):
+            for method in ("GET", "POST", "DELETE"):
+                self.assert_problem(self.ask(self.fake, method, path), 404, "not-found")
+
+    def test_a_slash_too_many_is_another_path(self) -> None:
+        for path in ("//", "//status", "/jobs//status", f"/{self.path}", "/status//"):
+            self.assert_problem(self.ask(self.fake, "GET", path), 404, "not-found")
+
+    def test_an_encoded_slash_is_no_slash(self) -> None:
+        for path in (
+            "/%2Fstatus",
+            self.path.replace("/jobs/", "/jobs%2F"),
+            f"{self.path}%2fstatus",
+            "/jobs/a%2Fb",
+        ):
+            self.assert_problem(self.ask(self.fake, "GET", path), 404, "not-found")
+
+    def test_other_characters_may_be_encoded(self) -> None:
+        self.assertEqual(self.ask(self.fake, "GET", "/%73tatus").code, 200)
+
+    def test_a_path_that_is_not_utf_8_is_refused(self) -> None:
+        for path in ("/%ff", "/jobs/%ff", "/status%c3", "/jobs/%ed%a0%80"):
+            for method in ("GET", "OPTIONS"):
+                reply = self.ask(self.fake, method, path)
+                self.assert_problem(reply, 400, "invalid-request")
+
+    def test_what_is_no_id_is_an_unknown_job(self) -> None:
+        for text in ("%00", "..", "%F0%9F%92%A9", "'--", "0" * 5000):
+            reply = self.ask(self.fake, "GET", f"/jobs/{text}")
+            self.assert_problem(reply, 404, "unknown-job")
+
+    def test_a_query_that_nobody_reads_does_no_harm(self) -> None:
+        self.assertEqual(self.ask(self.fake, "GET", "/status?x=%ff&&=&y").code, 200)
+
+    def test_head_of_an_error_has_its_headers(self) -> None:
+        reply = self.ask(self.fake, "HEAD", "/nothing")
+        self.assertEqual((reply.code, reply.body), (404, b""))
+        self.assertEqual(reply.header("Content-Type"), "application/problem+json")
+
+
+class MethodTests(ServerTestCase):
+    """A path answers to its methods and names them to all others."""
+
+    def test_another_method_is_told_which_are_allowed(self) -> None:
+        fake = self.serve()
+        path = self.create(fake)["links"]["self"]
+        for target, allowed in (
+            ("/status", "GET, HEAD"),
+            ("/healthz", "GET, HEAD"),
+            ("/jobs", "GET, HEAD, POST"),
+            (path, "DELETE, GET, HEAD, PATCH"),
+            (f"{path}/status", "GET, HEAD"),
+            ("/webhooks/register", "POST"),
+            ("/webhooks/unregister", "DELETE"),
+            (f"{path}/webhooks/register", "POST"),
+        ):
+            for method in ("PUT", "TRACE", "CONNECT", "BREW"):
+                reply = self.ask(fake, method, target)
+                self.assert_problem(reply, 405, "method-not-allowed")
+                self.assertEqual(reply.header("Allow"), allowed)
+
+    def test_registering_is_no_job(self) -> None:
+        # A fixed path wins over {id}: this is not the job `register`.
+        reply = self.ask(self.serve(), "GET", "/webhooks/register")
+        self.assert_problem(reply, 405, "method-not-allowed")
+        self.assertEqual(reply.header("Allow"), "POST")
+
+
+class MistakeTests(ServerTestCase):
+    """What nobody foresaw is logged, and told without its details."""
+
+    def setUp(self) -> None:
+        self.fake = self.serve()
+        self.path = self.create(self.fake)["links"]["self"]
+
+    def assert_hidden(self, reply: Reply) -> None:
+        self.assert_problem(reply, 500, "internal-error")
+        for word in (b"swordfish", b"Traceback", b"File", b"<"):
+            self.assertNotIn(word, reply.body)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    @staticmethod
+    def mistake(*_: object, **__: object) -> Any:
+        raise ZeroDivisionError("swordfish")
+
+    def test_in_a_route(self) -> None:
+        self.patch(self.fake.server.lifecycle, "get", self.mistake)
+        self.assert_hidden(self.ask(self.fake, "GET", self.path))
+
+    def test_in_the_store(self) -> None:
+        self.patch(
+            self.fake.server.lifecycle, "get", lambda _: self.fake.server.store.read(self.mistake)
+        )
+        self.assert_hidden(self.ask(self.fake, "GET", self.path))
+
+    def test_before_any_route(self) -> None:
+        self.patch(self.fake.server.api.access, "admit", self.mistake)
+        self.assert_hidden(self.ask(self.fake, "GET", self.path))
+
+    def test_the_server_goes_on(self) -> None:
+        with_mistake = self.fake.server.store.write(self.mistake)
+        self.failureResultOf(with_mistake, ZeroDivisionError)
+        self.assertEqual(self.ask(self.fake, "POST", "/jobs", body={}).code, 201)
+
+    def test_a_store_that_cannot_answer_now_says_to_come_back(self) -> None:
+        for error in (StoreFull("the database is full"), StoreBusy("too much is waiting")):
+            self.patch(self.fake.server.lifecycle, "report", lambda *_, e=error, **__: fail(e))
+            reply = self.ask(self.fake, "PATCH", self.path, body={"progress": 0.5})
+            self.assert_problem(reply, 503, "unavailable", str(error))
+            self.assertEqual(reply.header("Retry-After"), "1")
+
+
+class HealthTests(ServerTestCase):
+    """For whoever operates the server."""
+
+    def test_it_is_alive_and_ready(self) -> None:
+        fake = self.serve()
+        self.assertEqual(self.ask(fake, "GET", "/healthz").json, {"status": "ok"})
+        self.assertEqual(self.ask(fake, "GET", "/readyz").json, {"status": "ready"})
+
+    def test_while_it_stops_it_is_alive_but_not_ready(self) -> None:
+        fake = self.serve()
+        fake.server.api.draining = True
+        self.assertEqual(self.ask(fake, "GET", "/healthz").code, 200)
+        self.assert_problem(self.ask(fake, "GET", "/readyz"), 503, "unavailable")
+
+    def test_without_its_database_it_is_not_ready(self) -> None:
+        fake = self.serve()
+        self.patch(fake.server.store, "read", lambda _: fail(StoreBusy("too much is waiting")))
+        self.assert_problem(self.ask(fake, "GET", "/readyz"), 503, "unavailable")

@@ -1,0 +1,107 @@
+"""Long-polls when something is in the way: no room, no job, no token, no store."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from twisted.internet.defer import fail
+
+from statusjob.contract.jobs import NewJob, Report
+from statusjob.server.store.interface import StoreBusy
+from statusjob.server.waiting.watchers import GRAIN
+from tests.helpers.long_polls import Held, WaitTestCase
+from tests.helpers.servers import HeldServerTestCase, ServerTestCase
+
+
+class LimitTests(WaitTestCase):
+    """There is no room for everybody."""
+
+    settings: ClassVar = {"STATUSJOB_MAX_JOB_WATCHERS": "1"}
+
+    def test_who_has_none_is_answered_at_once_as_if_it_had_not_asked_to_wait(self) -> None:
+        first = self.hold()
+        for tag, code in (('"0"', 200), ('"1"', 304), ("*", 304)):
+            reply = self.at_once(If_None_Match=tag)
+            self.assertEqual((reply.code, reply.header("Retry-After")), (code, "2"))
+            self.assertEqual(reply.header("Cache-Control"), "private, no-cache")
+            self.assertIsNone(reply.header("Preference-Applied"))
+        self.report(result="completed")
+        self.assert_applied(first.reply(), 200)
+
+    def test_a_server_may_hold_nobody(self) -> None:
+        fake = self.serve(STATUSJOB_MAX_WATCHERS="0")
+        reply = self.ask(fake, "GET", "/status", headers={"Prefer": "wait=10"})
+        self.assertEqual((reply.code, reply.header("Preference-Applied")), (200, None))
+
+
+class DeletionTests(WaitTestCase):
+    """The job that one waits for is deleted."""
+
+    settings: ClassVar = {"STATUSJOB_RETENTION": "0"}
+
+    def test_its_end_is_told_first(self) -> None:
+        held = self.hold(If_None_Match='"1"')
+        self.report(result="completed")
+        self.fake.clock.pump([1.0] * 5)
+        self.assertEqual(held.reply().json["result"], "completed")
+
+    def test_when_time_is_up_it_is_unknown(self) -> None:
+        held = self.hold()
+        self.fake.server.store.write(
+            lambda tx: tx.execute("DELETE FROM jobs WHERE id = :id", id=self.job)
+        )
+        held.assert_held()
+        self.fake.clock.advance(10 + GRAIN)
+        self.assert_problem(held.reply(), 404, "unknown-job")
+        self.assert_nobody_waits()
+
+
+class PrivateTests(ServerTestCase):
+    """A private server."""
+
+    def test_a_wait_needs_the_token(self) -> None:
+        fake = self.serve(STATUSJOB_TOKEN="t", STATUSJOB_PRIVATE="on")
+        path = self.ask(fake, "POST", "/jobs", body={}, headers={"Authorization": "Bearer t"})
+        for what in ("", "/status", "/operation"):
+            job = path.json["links"]["self"]
+            reply = self.ask(fake, "GET", job + what, headers={"Prefer": "wait=10"})
+            self.assert_problem(reply, 401, "unauthorized")
+        self.assertEqual(len(fake.server.watchers), 0)
+
+
+class StoreTests(HeldServerTestCase):
+    """While a read or a commit is held."""
+
+    def test_a_commit_between_reading_and_waiting_is_not_lost(self) -> None:
+        making = self.fake.server.lifecycle.create(NewJob())
+        self.settle()
+        job = self.successResultOf(making).job
+        # Both wait for the lane: the read first, which then knows nothing of the report.
+        held = Held(self, self.fake, f"/jobs/{job.id}", {"If-None-Match": '"1"'})
+        self.fake.server.lifecycle.report(job.id, Report(progress=0.5))
+        self.assertEqual(self.lane.held, 2)
+        self.lane.step()
+        held.assert_held()
+        self.lane.step()
+        self.assertEqual(held.reply().header("ETag"), '"2"')
+        self.settle()
+
+    def test_who_hangs_up_while_its_job_is_read_leaves_nothing(self) -> None:
+        held = Held(self, self.fake, "/status", {})
+        self.assertEqual(self.lane.held, 1)
+        held.give_up()
+        self.assertEqual(len(self.fake.server.watchers), 0)
+        self.settle()
+
+
+class BusyTests(WaitTestCase):
+    """The store has too much to do."""
+
+    def test_a_store_that_cannot_answer_is_a_problem(self) -> None:
+        held = self.hold()
+        self.patch(self.fake.server.store, "read", lambda _: fail(StoreBusy("too much")))
+        self.fake.clock.advance(10 + GRAIN)
+        for reply in (self.at_once(), held.reply()):
+            self.assert_problem(reply, 503, "unavailable", "too much")
+            self.assertEqual(reply.header("Retry-After"), "1")
+        self.assert_nobody_waits()

@@ -1,0 +1,247 @@
+"""Webhooks by their id: registered for a scope, shown, listed and changed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from statusjob.contract.signing import check_secret
+from statusjob.jobs import job_id
+from statusjob.server.webhooks import registry
+from tests.helpers.servers import EPOCH
+from tests.helpers.webhook_api import (
+    NOBODY,
+    OTHER_SECRET,
+    OTHER_URL,
+    SECRET,
+    URL,
+    ReceiverTestCase,
+)
+
+PAIR = ["job.completed", "job.error"]
+ALL = ["job.progress", *PAIR]
+
+
+class RegistrationTests(ReceiverTestCase):
+    """C{POST /webhooks}."""
+
+    def test_it_is_shown_whole_with_a_secret_and_where_it_is(self) -> None:
+        reply = self.post("/webhooks", {"url": URL})
+        self.assertEqual((reply.code, reply.header("Content-Type")), (201, "application/json"))
+        self.assertEqual(reply.header("Cache-Control"), "no-store")
+        shown = reply.json
+        check_secret(shown.pop("secret"))
+        self.assertRegex(shown["id"], r"\Awh_[0-9a-f]{32}\Z")
+        self.assertEqual(reply.header("Location"), f"/webhooks/{shown['id']}")
+        self.assertEqual(shown, self.show(shown["id"]))
+
+    def test_the_location_is_where_clients_reach_it(self) -> None:
+        self.begin(STATUSJOB_PUBLIC_URL="https://jobs.example/base")
+        reply = self.post("/webhooks", {"url": URL})
+        self.assertEqual(reply.header("Location"), f"/base/webhooks/{reply.json['id']}")
+
+    def test_one_may_bring_ones_own_secret(self) -> None:
+        self.assertEqual(self.hook(secret=SECRET)["secret"], SECRET)
+
+    def test_with_neither_job_nor_kind_it_is_told_of_all_jobs(self) -> None:
+        self.hook()
+        for kind in ("export", "import"):
+            job = self.finish(kind=kind)
+            self.assertIn(job["id"].encode(), self.told().body)
+
+    def test_of_the_demo_job_only_its_own_webhooks_are_told(self) -> None:
+        self.begin(STATUS_DELAY="1000", STATUSJOB_ERROR_RATE="0")
+        demo = self.ask(self.fake, "GET", "/status").header("Link") or ""
+        demo_id = demo.split("/jobs/")[1].split(">")[0]
+        wide, own = self.hook(), self.hook(job=demo_id)
+        self.fake.clock.advance(1.5)
+        self.receive()
+        self.assertEqual(self.deliveries(wide["id"]), [])
+        self.assertEqual([each["job"] for each in self.deliveries(own["id"])], [demo_id])
+
+    def test_of_a_kind_it_is_told_of_the_jobs_of_that_kind(self) -> None:
+        hook = self.hook(kind="export")
+        jobs = [self.finish(kind=kind) for kind in ("export", "import", "export2", "export")]
+        told = [each["job"] for each in self.deliveries(hook["id"])]
+        self.assertEqual(set(told), {jobs[0]["id"], jobs[3]["id"]})
+        self.assertEqual(len(self.receive()), 2)
+
+    def test_of_one_job_it_is_told_of_that_one(self) -> None:
+        job, other = self.create(self.fake), self.create(self.fake)
+        hook = self.hook(job=job["id"])
+        self.report(other, result="completed")
+        self.assertEqual(self.deliveries(hook["id"]), [])
+        self.report(job, result="completed")
+        self.assertIn(job["id"].encode(), self.told().body)
+
+    def test_of_a_job_that_has_ended_it_is_told_at_once_and_once(self) -> None:
+        job = self.finish()
+        self.hook(job=job["id"])
+        self.assertIn(b'"result":"completed"', self.told().body)
+        self.assertEqual(self.post("/webhooks", {"url": OTHER_URL, "job": job["id"]}).code, 200)
+        self.assertEqual(self.receive(), [])
+
+    def test_of_an_end_that_it_does_not_want_it_is_not_told(self) -> None:
+        hook = self.hook(job=self.finish()["id"], events=["job.error"])
+        self.assertEqual(self.deliveries(hook["id"]), [])
+
+    def test_it_is_told_the_events_that_it_wants(self) -> None:
+        for events, told in ((None, PAIR[:1]), (PAIR[1:], []), (ALL, ALL[:2])):
+            self.begin()
+            self.hook(events=events)
+            job = self.create(self.fake)
+            self.report(job, progress=0.5)
+            received = self.receive()
+            self.report(job, result="completed")
+            received += self.receive()
+            self.assertEqual([json.loads(sent.body)["type"] for sent in received], told)
+
+    def test_a_job_that_is_not_there_is_a_problem(self) -> None:
+        for unknown in (job_id(EPOCH, 7), "nonsense", "", "x" * 1000):
+            reply = self.post("/webhooks", {"url": OTHER_URL, "job": unknown})
+            self.assert_problem(reply, 404, "unknown-job")
+        self.assertEqual(self.get("/webhooks")["webhooks"], [])
+
+    def test_what_cannot_be_is_refused(self) -> None:
+        job = self.create(self.fake)["id"]
+        impossible: tuple[dict[str, Any], ...] = (
+            {"job": job, "kind": "export"},
+            {"kind": "demo"},
+            {"kind": "no kind"},
+            {"kind": ""},
+            {"kind": "x" * 65},
+            {"kind": 7},
+            {"job": 7},
+            {"events": []},
+            {"events": ["job.started"]},
+            {"events": ["webhook.test"]},
+            {"events": "job.completed"},
+            {"events": None, "name": ""},
+            {"name": "x" * 101},
+            {"name": 7},
+            {"secret": ""},
+            {"secret": "hunter2"},
+            {"secret": 7},
+            {"enabled": False},
+            {"id": NOBODY},
+            {"url": None},
+            {"url": ""},
+            {"url": "ftp://receiver.example/"},
+            {"url": "receiver.example"},
+            {"url": ["http://receiver.example/"]},
+            {"url": "http://10.0.0.1/"},
+        )
+        for members in impossible:
+            reply = self.post("/webhooks", {"url": OTHER_URL, **members})
+            problem = self.assert_problem(reply, 400, "invalid-request")
+            self.assertNotIn("hunter2", problem["detail"])
+        self.assert_problem(self.post("/webhooks", {}), 400, "invalid-request")
+        self.assertEqual(self.get("/webhooks")["webhooks"], [])
+
+    def test_null_is_as_good_as_nothing(self) -> None:
+        nothing: dict[str, Any] = dict.fromkeys(("job", "kind", "events", "secret", "name"))
+        shown = self.hook(**nothing)
+        self.assertEqual((shown["events"], shown["job"], shown["name"]), (PAIR, None, None))
+
+
+class AgainTests(ReceiverTestCase):
+    """The same URL for the same scope is the same webhook."""
+
+    def again(self, **members: Any) -> Any:
+        """Register once more what is there: what is told of it."""
+        reply = self.post("/webhooks", {"url": OTHER_URL, **members})
+        self.assertEqual(reply.code, 200, reply.body)
+        self.assertEqual(reply.header("Location"), f"/webhooks/{reply.json['id']}")
+        return reply.json
+
+    def conflict(self, word: str, **members: Any) -> None:
+        reply = self.post("/webhooks", {"url": OTHER_URL, **members})
+        self.assertIn(word, self.assert_problem(reply, 409, "webhook-conflict")["detail"])
+
+    def test_it_is_found_again_and_its_secret_not_shown(self) -> None:
+        job = self.create(self.fake)["id"]
+        for scope in ({}, {"kind": "export"}, {"job": job}):
+            first = self.hook(secret=SECRET, **scope)
+            del first["secret"]
+            for members in ({}, {"secret": SECRET}, {"events": PAIR[::-1]}, {"name": "other"}):
+                self.assertEqual(self.again(**scope, **members), first)
+        self.assertEqual(len(self.get("/webhooks")["webhooks"]), 3)
+
+    def test_with_another_secret_or_other_events_it_is_a_conflict(self) -> None:
+        self.hook(events=PAIR)
+        self.conflict("secret", secret=SECRET)
+        self.conflict("events", events=ALL)
+
+    def test_a_scope_of_its_own_may_have_a_secret_of_its_own(self) -> None:
+        ids = {
+            self.hook(secret=secret, **scope)["id"]
+            for secret, scope in (
+                (SECRET, {}),
+                (OTHER_SECRET, {"kind": "a"}),
+                (SECRET, {"kind": "b"}),
+            )
+        }
+        self.assertEqual(len(ids), 3)
+
+    def test_whether_it_is_enabled_is_told(self) -> None:
+        self.patch_hook(self.hook()["id"], enabled=False)
+        self.assertIs(self.again()["enabled"], False)
+
+    def test_under_the_base_of_a_job_it_is_the_same_as_by_its_scope(self) -> None:
+        job = self.create(self.fake)
+        first = self.hook(job=job["id"], secret=SECRET)
+        base = job["links"]["self"]
+        reply = self.post(f"{base}/webhooks/register", {"url": OTHER_URL, "secret": SECRET})
+        self.assertEqual((reply.code, reply.json["id"]), (200, first["id"]))
+        self.assertNotIn("secret", reply.json)
+        self.ask(self.fake, "DELETE", f"{base}/webhooks/unregister", body={"url": OTHER_URL})
+        reply = self.ask(self.fake, "GET", f"/webhooks/{first['id']}")
+        self.assert_problem(reply, 404, "unknown-webhook")
+        self.assertNotEqual(self.hook(job=job["id"])["id"], first["id"])
+
+    def test_unregistering_under_a_base_leaves_wider_scopes(self) -> None:
+        job = self.create(self.fake)
+        wide = self.hook()
+        unregister = f"{job['links']['self']}/webhooks/unregister"
+        self.ask(self.fake, "DELETE", unregister, body={"url": OTHER_URL})
+        self.report(job, result="completed")
+        self.assertEqual(len(self.deliveries(wide["id"])), 1)
+
+
+class LimitTests(ReceiverTestCase):
+    """So many and no more; what is there already is found all the same."""
+
+    def fill(self, count: int, where: str, *bodies: Any) -> None:
+        """Of these only the last one is too many."""
+        replies = [self.post("/webhooks", body) for body in bodies]
+        self.assertEqual([each.code for each in replies[:-1]], [201] * count)
+        problem = self.assert_problem(replies[-1], 409, "webhook-conflict")
+        self.assertIn(f"{count} webhooks {where}", problem["detail"])
+        self.assertEqual(self.post("/webhooks", bodies[0]).code, 200)
+
+    def test_for_a_job(self) -> None:
+        self.patch(registry, "JOB_LIMIT", 3)
+        job = self.create(self.fake)["id"]
+        self.fill(3, "for this job", *({"url": f"{OTHER_URL}/{n}", "job": job} for n in range(4)))
+        self.hook()
+
+    def test_at_an_origin_whatever_the_scope(self) -> None:
+        self.patch(registry, "ORIGIN_LIMIT", 3)
+        job = self.create(self.fake)["id"]
+        scopes: list[dict[str, str]] = [{}, {"kind": "export"}, {"job": job}, {"kind": "import"}]
+        self.fill(3, "at this origin", *({"url": OTHER_URL, **scope} for scope in scopes))
+        self.hook(URL)
+
+    def test_in_all(self) -> None:
+        self.patch(registry, "TOTAL_LIMIT", 3)
+        self.fill(3, "in all", *({"url": f"http://r{n}.example/"} for n in range(4)))
+
+    def test_one_that_is_deleted_makes_room(self) -> None:
+        self.patch(registry, "TOTAL_LIMIT", 1)
+        self.ask(self.fake, "DELETE", f"/webhooks/{self.hook()['id']}")
+        self.hook(URL)
+
+    def test_those_of_jobs_that_have_ended_take_no_room(self) -> None:
+        self.patch(registry, "TOTAL_LIMIT", 1)
+        self.hook(job=self.finish()["id"])
+        self.hook(URL)

@@ -1,0 +1,159 @@
+"""Registrations: what URL and secret are acceptable, and one registration a URL and job."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from statusjob.contract import signing
+from statusjob.contract.codec import BadInput
+from statusjob.contract.webhooks import URL_LIMIT
+from statusjob.jobs import EventType
+from statusjob.server.errors import UnknownJob, WebhookConflict
+from statusjob.server.webhooks import registry
+from statusjob.server.webhooks.registry import Registered
+from statusjob.server.webhooks.urls import origin_of
+from tests.helpers.core import SECRET, URL, CoreTestCase, hook
+
+OTHER_SECRET = signing.new_secret(b"x" * 32)
+
+
+class OriginTests(CoreTestCase):
+    """The origin of a URL is its unit of fairness."""
+
+    def test_it_is_scheme_host_and_port(self) -> None:
+        for url, origin in (
+            ("http://receiver.example", "http://receiver.example:80"),
+            ("https://receiver.example/hook?a=b#c", "https://receiver.example:443"),
+            ("HTTPS://Receiver.Example:443/", "https://receiver.example:443"),
+            ("http://user:secret@receiver.example:8080/", "http://receiver.example:8080"),
+            ("http://[::1]:9000/", "http://[::1]:9000"),
+            ("http://127.0.0.1/", "http://127.0.0.1:80"),
+            ("https://bücher.example/", "https://xn--bcher-kva.example:443"),
+        ):
+            self.assertEqual(origin_of(url), origin)
+
+    def test_what_is_no_absolute_http_url_is_refused(self) -> None:
+        for url in (
+            "",
+            "receiver.example/hook",
+            "//receiver.example/hook",
+            "/hook",
+            "ftp://receiver.example/",
+            "file:///etc/passwd",
+            "javascript:alert(1)",
+            "http://",
+            "http:///hook",
+            "http://receiver.example:0/",
+            "http://receiver.example:65536/",
+            "http://receiver.example:http/",
+            "http://[::1/",
+            "http://receiver.example/a b",
+            "http://receiver.example/\r\nX-Injected: 1",
+            "http://receiver.example/\x7f",
+            "http://receiver.example/" + "x" * URL_LIMIT,
+        ):
+            error = self.assertRaises(BadInput, origin_of, url)
+            self.assertEqual(str(error), "invalid webhook URL", url)
+
+    @given(st.one_of(st.text(max_size=40), st.text(max_size=40).map("http://{}".format)))
+    def test_whatever_comes_nothing_else_is_raised(self, url: str) -> None:
+        try:
+            origin = origin_of(url)
+        except BadInput:
+            return
+        self.assertRegex(origin, r"\Ahttps?://[^/\s]+:[0-9]{1,5}\Z")
+
+
+class RegisterTests(CoreTestCase):
+    """The original contract's registrations."""
+
+    def setUp(self) -> None:
+        self.box = self.core()
+        self.job = self.create(self.box)
+
+    def register(self, url: str = URL, **members: object) -> Registered:
+        webhook = hook(url, **members)
+        return self.successResultOf(self.box.registrations.register(self.job.id, webhook))
+
+    def refusal(self, url: str = URL, **members: object) -> str:
+        registering = self.box.registrations.register(self.job.id, hook(url, **members))
+        return str(self.failureResultOf(registering, WebhookConflict).value)
+
+    def count(self) -> int:
+        return len(self.column(self.box, "SELECT id FROM webhooks"))
+
+    def test_a_registration_has_an_id_and_a_secret_that_signs(self) -> None:
+        registered = self.register()
+        self.assertTrue(registered.id.startswith("wh_"))
+        assert registered.secret is not None
+        signing.check_secret(registered.secret)
+        self.assertNotEqual(registered.secret, self.register("http://other.example/").secret)
+
+    def test_its_representation_does_not_show_the_secret(self) -> None:
+        registered = self.register()
+        assert registered.secret is not None
+        self.assertNotIn(registered.secret, repr(registered))
+
+    def test_one_may_bring_ones_own_secret(self) -> None:
+        self.assertEqual(self.register(secret=SECRET).secret, SECRET)
+
+    def test_a_secret_that_is_none_is_refused_without_being_shown(self) -> None:
+        for secret in ("", "hunter2", "whsec_", "whsec_c2hvcnQ=", "whsec_ü"):
+            webhook = hook(secret=secret)
+            error = self.assertRaises(
+                BadInput, self.box.registrations.register, self.job.id, webhook
+            )
+            self.assertNotIn("hunter2", str(error))
+        self.assertEqual(self.count(), 0)
+
+    def test_the_same_url_again_is_the_same_registration_and_shows_no_secret(self) -> None:
+        first = self.register(secret=SECRET)
+        for again in (self.register(), self.register(secret=SECRET)):
+            self.assertEqual((again.id, again.secret), (first.id, None))
+        self.assertEqual(self.count(), 1)
+
+    def test_the_same_url_with_another_secret_or_other_events_is_refused(self) -> None:
+        self.register(secret=SECRET)
+        self.assertIn("another secret", self.refusal(secret=OTHER_SECRET))
+        self.assertIn("other events", self.refusal(events=[EventType.ERROR]))
+
+    def test_the_order_of_events_does_not_matter(self) -> None:
+        first = self.register(events=[EventType.ERROR, EventType.COMPLETED, EventType.ERROR])
+        self.assertEqual(self.register().id, first.id)
+
+    def test_the_same_url_for_another_job_is_another_registration(self) -> None:
+        first = self.register(secret=SECRET)
+        self.job = self.create(self.box)
+        second = self.register(secret=OTHER_SECRET)
+        self.assertNotEqual(first.id, second.id)
+
+    def test_after_unregistering_the_url_can_be_registered_anew(self) -> None:
+        first = self.register()
+        for _ in range(2):
+            self.successResultOf(self.box.registrations.unregister(self.job.id, URL))
+        second = self.register(secret=OTHER_SECRET)
+        self.assertNotEqual(first.id, second.id)
+        self.assertEqual(second.secret, OTHER_SECRET)
+
+    def test_an_unknown_job_has_no_registrations(self) -> None:
+        self.failureResultOf(self.box.registrations.register("nobody", hook()), UnknownJob)
+        self.failureResultOf(self.box.registrations.unregister("nobody", URL), UnknownJob)
+
+    def test_a_job_has_a_bounded_number(self) -> None:
+        for i in range(registry.JOB_LIMIT):
+            self.register(f"http://r{i}.example/")
+        self.assertIn("20 webhooks for this job", self.refusal())
+        self.register("http://r0.example/")
+        self.successResultOf(self.box.registrations.unregister(self.job.id, "http://r0.example/"))
+        self.register()
+
+    def test_an_origin_and_all_together_have_bounds_too(self) -> None:
+        self.patch(registry, "ORIGIN_LIMIT", 2)
+        self.patch(registry, "TOTAL_LIMIT", 3)
+        self.register(URL + "1")
+        self.job = self.create(self.box)
+        self.register(URL + "2")
+        self.assertIn("2 webhooks at this origin", self.refusal(URL + "3"))
+        self.register("http://other.example/")
+        self.assertIn("3 webhooks in all", self.refusal("http://third.example/"))
