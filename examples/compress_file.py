@@ -27,7 +27,7 @@ from statusjob import (
     JobCancelled,
     JobFailed,
     JobFinished,
-    OpenJob,
+    JobHandle,
     Status,
     StatusClient,
     StatusjobError,
@@ -95,7 +95,7 @@ class Compression:
         self._target = source.with_name(source.name + ".gz")
         self._part = source.with_name(source.name + ".gz.part")
 
-    async def work(self, job: OpenJob) -> dict[str, Any]:
+    async def work(self, job: JobHandle) -> dict[str, Any]:
         """Compress, and say how far it is."""
 
         def on_progress(done: int) -> None:
@@ -127,7 +127,7 @@ async def main(reactor: Any, file: str, base_url: str = "http://localhost:8080")
         print(f"follow or cancel it at {job.url}", flush=True)
         watching = StatusClient(job, on_update=print, reactor=reactor).start_monitoring()
         try:
-            await worker.do(job, Compression(reactor, source).work)
+            await worker.run(job, Compression(reactor, source).work)
         except JobCancelled:
             print("it was cancelled: the compression is stopped", flush=True)
         except JobFinished as error:

@@ -31,7 +31,7 @@ from statusjob.client.receive.memory import InProcessMemory, WebhookDelivery, We
 from statusjob.client.receive.receiver import WebhookReceiver
 from statusjob.client.watch.history import DurationMemory
 from statusjob.client.watch.status_client import StatusClient, wait_for
-from statusjob.client.work.handle import OpenJob
+from statusjob.client.work.handle import JobHandle
 from statusjob.client.work.worker_client import WorkerClient
 from statusjob.contract.signing import BadSecret, new_secret
 from statusjob.jobs import EventType, Job, JobError, Status
@@ -52,11 +52,11 @@ __all__ = [
     "JobError",
     "JobFailed",
     "JobFinished",
+    "JobHandle",
     "JobNotFound",
     "MonitoringTimeout",
     "NoWebhook",
     "NotAuthorized",
-    "OpenJob",
     "Refused",
     "RetriesExhausted",
     "Status",

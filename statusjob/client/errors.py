@@ -105,7 +105,7 @@ class JobCancelled(JobFinished):
 
 class JobFailed(StatusjobError):
     """
-    For work to raise (L{WorkerClient.do}): its job has failed, for this reason.
+    For work to raise (L{WorkerClient.run}): its job has failed, for this reason.
 
     @ivar code: for machines: letters, digits, dots, dashes, underscores.
     @ivar message: for people, at most 1 KiB.

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from statusjob import Job, OpenJob, WorkerClient
+from statusjob import Job, JobHandle, WorkerClient
 from statusjob.client.http.connections import shared_connections
 from statusjob.contract import codec
 from statusjob.contract.jobs import job_to_json
@@ -32,7 +32,7 @@ def late(job: Job) -> Answering:
 CANCELLED = late(a_job("error", code="cancelled"))
 
 
-class DoTestCase(SynchronousTestCase):
+class RunTestCase(SynchronousTestCase):
     """A worker, and a server that acknowledges."""
 
     heartbeat: float | None = None
@@ -45,7 +45,9 @@ class DoTestCase(SynchronousTestCase):
         acknowledged = answer(200, job_body(a_job(heartbeat=self.heartbeat)))
         self.server = FakeServer(self.clock, otherwise=acknowledged)
 
-    def do(self, work: Callable[[OpenJob], object] | None = None, **options: Any) -> Deferred[Job]:
+    def run_job(
+        self, work: Callable[[JobHandle], object] | None = None, **options: Any
+    ) -> Deferred[Job]:
         """Do the job; unless told otherwise, the work is a Deferred and a handle of the test's."""
         worker = WorkerClient(
             "http://example.test",
@@ -60,12 +62,12 @@ class DoTestCase(SynchronousTestCase):
         def cancel(_: object) -> None:
             self.cancelled += 1
 
-        def ours(job: OpenJob) -> Deferred[object]:
+        def ours(job: JobHandle) -> Deferred[object]:
             self.job = job
             self.work: Deferred[object] = Deferred(cancel)
             return self.work
 
-        done = worker.do(JOB_ID, work or ours)
+        done = worker.run(JOB_ID, work or ours)
         self.server.settle()
         return done
 

@@ -35,9 +35,9 @@ BEATS = 3
 SHORTEST_BEAT = 0.1
 
 
-class OpenJob:
+class JobHandle:
     """
-    What the work of L{WorkerClient.do} is given.
+    What the work of L{WorkerClient.run} is given.
 
     @ivar job: as the server last told.
     @ivar problem: why nothing more can be said of it, if so: L{JobCancelled}, say.

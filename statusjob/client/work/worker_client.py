@@ -38,7 +38,7 @@ from statusjob.client.http.session import (
     read_members,
 )
 from statusjob.client.models import CreatedJob, WebhookRegistration
-from statusjob.client.work.handle import OpenJob
+from statusjob.client.work.handle import JobHandle
 from statusjob.contract import codec
 from statusjob.contract.http_dates import read_date
 from statusjob.contract.jobs import Report
@@ -127,7 +127,7 @@ class WorkerClient:
         key = secrets.token_urlsafe(24) if idempotency_key is None else idempotency_key
         return Deferred.fromCoroutine(self._create(body, key))
 
-    def do(self, job: Job | str, work: Callable[[OpenJob], object]) -> Deferred[Job]:
+    def run(self, job: Job | str, work: Callable[[JobHandle], object]) -> Deferred[Job]:
         """
         Do a job: call a function, and report what becomes of it.
 
@@ -145,7 +145,7 @@ class WorkerClient:
             cancels the work and reports nothing: another may do the job, and if there is a
             heartbeat, the server notices that nobody does.
         """
-        return Deferred.fromCoroutine(self._do(job if isinstance(job, str) else job.id, work))
+        return Deferred.fromCoroutine(self._run(job if isinstance(job, str) else job.id, work))
 
     def progress(
         self,
@@ -196,7 +196,7 @@ class WorkerClient:
         job, _ = await self._insist("PATCH", "jobs", quote(job_id, safe=""), body=body)
         return job
 
-    async def _do(self, job_id: str, work: Callable[[OpenJob], object]) -> Job:
+    async def _run(self, job_id: str, work: Callable[[JobHandle], object]) -> Job:
         async def report(members: Mapping[str, object]) -> Job:
             answer = await self._session.ask(
                 "PATCH", "jobs", quote(job_id, safe=""), body=members, limit=JOB_LIMIT
@@ -206,46 +206,46 @@ class WorkerClient:
         async with self._session.in_use():
             # It is begun, if it is still to be done.
             job = await self._patch(job_id, {})
-            open_job = OpenJob(
+            handle = JobHandle(
                 self._session.reactor,
                 job,
                 report=report,
                 stop=lambda: working.cancel(),
                 random=self._random,
             )
-            working: Deferred[object] = maybeDeferred(work, open_job)
+            working: Deferred[object] = maybeDeferred(work, handle)
             try:
-                return await self._finish(open_job, working)
+                return await self._finish(handle, working)
             finally:
-                open_job.abandon()
+                handle.abandon()
 
-    async def _finish(self, open_job: OpenJob, working: Deferred[object]) -> Job:
+    async def _finish(self, handle: JobHandle, working: Deferred[object]) -> Job:
         """Wait for the work, and report its end."""
         try:
             output = await working
             members = {"result": Status.COMPLETED, "output": output}
             codec.decode(codec.encode(members), Report)
         except CancelledError:
-            if open_job.problem is None:
+            if handle.problem is None:
                 raise
-            raise open_job.problem from None
+            raise handle.problem from None
         except Exception as error:
-            if open_job.problem is not None:
-                raise open_job.problem from error
-            await self._confess(open_job, error)
+            if handle.problem is not None:
+                raise handle.problem from error
+            await self._confess(handle, error)
             raise
-        if open_job.problem is not None:
-            raise open_job.problem
+        if handle.problem is not None:
+            raise handle.problem
         if output is None:
             del members["output"]
-        return await self._patch(open_job.id, {**await open_job.close(), **members})
+        return await self._patch(handle.id, {**await handle.close(), **members})
 
-    async def _confess(self, open_job: OpenJob, error: Exception) -> None:
+    async def _confess(self, handle: JobHandle, error: Exception) -> None:
         """Report that the work failed."""
         # What else it says may not be fit for all who watch.
         reason = error if isinstance(error, JobFailed) else JobFailed(message=_name(error))
         try:
-            await self._patch(open_job.id, {**await open_job.close(), **reason.members})
+            await self._patch(handle.id, {**await handle.close(), **reason.members})
         except StatusjobError as problem:
             self._log.warn("that a job failed is not reported: {problem}", problem=str(problem))
 

@@ -1,4 +1,4 @@
-"""What the work of C{WorkerClient.do} says is told now and then: in memory, on a clock."""
+"""What the work of C{WorkerClient.run} says is told now and then: in memory, on a clock."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from twisted.internet.defer import Deferred
 
 from statusjob import Job
 from tests.helpers.fake_contract import a_job, hang_up, hold, job_body, problem
-from tests.helpers.running import DoTestCase
+from tests.helpers.running import RunTestCase
 
 
-class ProgressTests(DoTestCase):
+class ProgressTests(RunTestCase):
     """What the work says."""
 
     def end(self, done: Deferred[Job]) -> Any:
@@ -21,7 +21,7 @@ class ProgressTests(DoTestCase):
         return self.said[-1]
 
     def test_it_is_reported_twice_a_second_at_most_and_the_newest_counts(self) -> None:
-        done = self.do()
+        done = self.run_job()
         for number in range(200):
             self.job.progress(number / 1000, message=str(number), eta=None)
             self.server.pass_time(0.01, step=0.01)
@@ -32,7 +32,7 @@ class ProgressTests(DoTestCase):
         self.assertEqual(self.end(done), last)
 
     def test_the_first_after_a_while_is_reported_at_once(self) -> None:
-        done = self.do()
+        done = self.run_job()
         self.server.pass_time(10)
         self.job.progress(0.1, eta=None)
         self.server.settle()
@@ -40,7 +40,7 @@ class ProgressTests(DoTestCase):
         self.end(done)
 
     def test_what_is_not_given_stays_as_it_was(self) -> None:
-        done = self.do()
+        done = self.run_job()
         self.job.progress(0.1, eta=None)
         self.job.progress(message="a")
         self.job.progress(0.2)
@@ -52,7 +52,7 @@ class ProgressTests(DoTestCase):
         self.assertEqual(self.end(done), {"result": "completed"})
 
     def test_what_was_not_said_yet_is_said_with_the_last_word(self) -> None:
-        done = self.do()
+        done = self.run_job()
         self.job.progress(0.9, message="nearly", eta=1)
         self.assertEqual(
             self.end(done), {"progress": 0.9, "message": "nearly", "result": "completed"}
@@ -78,7 +78,7 @@ class ProgressTests(DoTestCase):
         self.server.settle()
 
     def test_what_is_said_during_a_report_is_reported_next(self) -> None:
-        done = self.do()
+        done = self.run_job()
         self.hold_report()
         self.job.progress(0.6)
         self.server.pass_time(2)
@@ -88,14 +88,14 @@ class ProgressTests(DoTestCase):
         self.end(done)
 
     def test_after_one_that_is_not_answered_the_wait_begins_anew(self) -> None:
-        done = self.do()
+        done = self.run_job()
         self.hold_report()
         self.server.pass_time(10)
         self.assertEqual(self.times, [0.5, 7.5])
         self.end(done)
 
     def test_the_last_word_does_not_overtake_a_report(self) -> None:
-        done = self.do()
+        done = self.run_job()
         self.hold_report()
         self.work.callback(None)
         self.server.settle()
@@ -105,7 +105,7 @@ class ProgressTests(DoTestCase):
         self.assertEqual(self.said[1], {"result": "completed"})
 
     def test_what_was_not_acknowledged_is_said_again(self) -> None:
-        done = self.do()
+        done = self.run_job()
         self.server.then(hang_up, problem(500, "oh"))
         self.job.progress(0.1, message="a", eta=None)
         self.server.pass_time(1)
@@ -123,7 +123,7 @@ class ProgressTests(DoTestCase):
         self.end(done)
 
     def test_the_servers_word_on_when_is_heeded(self) -> None:
-        done = self.do()
+        done = self.run_job()
         self.server.then(problem(503, "busy", Retry_After="20"))
         self.job.progress(0.1)
         self.server.pass_time(30)
@@ -131,7 +131,7 @@ class ProgressTests(DoTestCase):
         self.end(done)
 
     def test_a_server_that_is_away_for_long_does_not_stop_the_work(self) -> None:
-        done = self.do(max_retries=1)
+        done = self.run_job(max_retries=1)
         self.server.then(*[hang_up] * 20)
         self.job.progress(0.1)
         self.server.pass_time(1000, step=1)
@@ -139,7 +139,7 @@ class ProgressTests(DoTestCase):
         self.assertEqual(self.end(done), {"result": "completed"})
 
     def test_what_cannot_be_reported_is_refused(self) -> None:
-        done = self.do()
+        done = self.run_job()
         for progress in (-0.1, 7, "half", float("inf")):
             self.assertRaises(ValueError, self.job.progress, progress)
         for options in ({"message": "x" * 2000}, {"message": "\0"}, {"eta": -1}):
@@ -147,7 +147,7 @@ class ProgressTests(DoTestCase):
         self.assertEqual(self.end(done), {"result": "completed"})
 
     def test_an_eta_is_told_from_the_progress(self) -> None:
-        done = self.do()
+        done = self.run_job()
         for number in range(1, 4):
             self.server.pass_time(10)
             self.job.progress(number / 10)
@@ -156,7 +156,7 @@ class ProgressTests(DoTestCase):
         self.end(done)
 
     def test_not_before_there_is_something_to_tell_it_from(self) -> None:
-        done = self.do()
+        done = self.run_job()
         self.job.progress(0.001)
         self.job.progress(message="a")
         self.server.pass_time(1)
@@ -164,7 +164,7 @@ class ProgressTests(DoTestCase):
         self.end(done)
 
     def test_nor_if_the_work_knows_better(self) -> None:
-        done = self.do()
+        done = self.run_job()
         self.job.progress(0.1, eta=30)
         self.server.pass_time(10)
         self.job.progress(0.2)
@@ -176,7 +176,7 @@ class ProgressTests(DoTestCase):
     def test_a_clock_that_steps_does_not_silence_it(self) -> None:
         for step in (-3600, 3600):
             self.server.requests.clear()
-            done = self.do()
+            done = self.run_job()
             self.clock.rightNow += step
             self.job.progress(0.1, eta=None)
             self.server.pass_time(0.5)
@@ -184,13 +184,13 @@ class ProgressTests(DoTestCase):
             self.end(done)
 
 
-class HeartbeatTests(DoTestCase):
+class HeartbeatTests(RunTestCase):
     """A job that must not fall silent."""
 
     heartbeat = 6.0
 
     def test_one_is_sent_after_a_third_of_the_time_in_which_nothing_was_said(self) -> None:
-        done = self.do()
+        done = self.run_job()
         self.server.pass_time(5)
         self.assertEqual((self.times, self.said), ([2, 4], [{}, {}]))
         self.job.progress(0.5, eta=None)
@@ -201,7 +201,7 @@ class HeartbeatTests(DoTestCase):
         self.successResultOf(done)
 
     def test_a_server_that_is_away_is_tried_as_often(self) -> None:
-        done = self.do()
+        done = self.run_job()
         self.server.then(*[hang_up] * 10)
         self.server.pass_time(20)
         self.assertEqual(self.times, [2, 4, 6, 8, 10, 12, 14, 16, 18, 20])
@@ -210,13 +210,13 @@ class HeartbeatTests(DoTestCase):
         self.successResultOf(done)
 
 
-class FastHeartbeatTests(DoTestCase):
+class FastHeartbeatTests(RunTestCase):
     """A job that nobody could keep alive."""
 
     heartbeat = 1e-9
 
     def test_it_does_not_take_all_there_is(self) -> None:
-        done = self.do()
+        done = self.run_job()
         self.server.pass_time(1, step=0.01)
         self.assertLessEqual(len(self.said), 10)
         self.work.callback(None)

@@ -1,4 +1,4 @@
-"""C{WorkerClient.do}: a job is done, and what becomes of it is told: in memory, on a clock."""
+"""C{WorkerClient.run}: a job is done, and what becomes of it is told: in memory, on a clock."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from statusjob import (
     JobCancelled,
     JobFailed,
     JobFinished,
+    JobHandle,
     JobNotFound,
-    OpenJob,
     RetriesExhausted,
     Status,
     WorkerClient,
@@ -28,14 +28,14 @@ from tests.helpers.fake_contract import (
     json_of,
     problem,
 )
-from tests.helpers.running import CANCELLED, DoTestCase, late
+from tests.helpers.running import CANCELLED, RunTestCase, late
 
 
-class EndTests(DoTestCase):
+class EndTests(RunTestCase):
     """What becomes of the work."""
 
     def test_it_is_begun_by_a_report_and_ended_by_one(self) -> None:
-        done = self.do()
+        done = self.run_job()
         (begun,) = self.server.requests
         self.assertEqual((begun.method, begun.path), ("PATCH", f"/jobs/{JOB_ID}"))
         self.assertEqual(json_of(begun), {})
@@ -47,44 +47,44 @@ class EndTests(DoTestCase):
         self.assertEqual(self.said, [{"result": "completed", "output": {"a": 1}}])
 
     def test_work_may_be_of_any_form(self) -> None:
-        async def coroutine(job: OpenJob) -> str:
+        async def coroutine(job: JobHandle) -> str:
             return job.id
 
-        works: tuple[Callable[[OpenJob], object], ...] = (coroutine, lambda job: job.id)
+        works: tuple[Callable[[JobHandle], object], ...] = (coroutine, lambda job: job.id)
         for work in works:
-            self.successResultOf(self.do(work))
+            self.successResultOf(self.run_job(work))
         self.assertEqual(self.said[0], {"result": "completed", "output": JOB_ID})
 
     def test_nothing_is_no_output(self) -> None:
-        self.successResultOf(self.do(lambda _: None))
+        self.successResultOf(self.run_job(lambda _: None))
         self.assertEqual(self.said, [{"result": "completed"}])
 
     def test_a_job_may_be_given_instead_of_its_id(self) -> None:
         worker = WorkerClient("http://example.test", reactor=self.clock, treq=self.server.stub)
-        self.successResultOf(worker.do(a_job(), lambda _: None))
+        self.successResultOf(worker.run(a_job(), lambda _: None))
         self.assertEqual(self.server.asked, [f"PATCH /jobs/{JOB_ID}"] * 2)
 
     def test_a_job_fails_for_the_reason_that_its_work_gives(self) -> None:
-        def work(_: OpenJob) -> None:
+        def work(_: JobHandle) -> None:
             raise JobFailed("no-sound", "it is silent")
 
-        error = self.failureResultOf(self.do(work), JobFailed).value
+        error = self.failureResultOf(self.run_job(work), JobFailed).value
         self.assertEqual(str(error), "no-sound: it is silent")
         reason = {"code": "no-sound", "message": "it is silent"}
         self.assertEqual(self.said, [{"result": "error", "error": reason}])
 
     def test_of_any_other_exception_only_the_name_is_told(self) -> None:
-        def work(_: OpenJob) -> None:
+        def work(_: JobHandle) -> None:
             raise ZeroDivisionError("of my salary")
 
-        self.failureResultOf(self.do(work), ZeroDivisionError)
+        self.failureResultOf(self.run_job(work), ZeroDivisionError)
         reason = {"code": "failed", "message": "ZeroDivisionError"}
         self.assertEqual(self.said, [{"result": "error", "error": reason}])
 
     def test_an_output_that_cannot_be_reported_is_a_failure(self) -> None:
         for output in (object(), "x" * 300_000, "\0"):
             self.server.requests.clear()
-            done = self.do()
+            done = self.run_job()
             self.work.callback(output)
             self.failureResultOf(done)
             self.assertEqual([each["result"] for each in self.said], ["error"])
@@ -94,7 +94,7 @@ class EndTests(DoTestCase):
             self.assertRaises(ValueError, JobFailed, code, message)
 
     def test_the_last_word_is_repeated_until_it_is_heard(self) -> None:
-        done = self.do()
+        done = self.run_job()
         self.server.then(hang_up, problem(503, "busy"))
         self.work.callback(None)
         self.server.pass_time(10)
@@ -102,7 +102,7 @@ class EndTests(DoTestCase):
         self.assertEqual(self.said, [{"result": "completed"}] * 3)
 
     def test_a_server_that_never_hears_it(self) -> None:
-        done = self.do(max_retries=1)
+        done = self.run_job(max_retries=1)
         self.server.then(hang_up, hang_up)
         self.work.callback(None)
         self.server.pass_time(10)
@@ -113,21 +113,21 @@ class EndTests(DoTestCase):
         observer: ILogObserver = logged.append  # type: ignore[assignment]
         globalLogPublisher.addObserver(observer)
         self.addCleanup(globalLogPublisher.removeObserver, observer)
-        done = self.do()
+        done = self.run_job()
         self.server.then(CANCELLED)
         self.work.errback(ZeroDivisionError())
         self.failureResultOf(done, ZeroDivisionError)
         self.assertIn("warn", [each["log_level"].name for each in logged])
 
     def test_cancelling_stops_the_work_and_reports_nothing(self) -> None:
-        done = self.do()
+        done = self.run_job()
         self.job.progress(0.5)
         done.cancel()
         self.failureResultOf(done, CancelledError)
         self.assertEqual((self.cancelled, self.said), (1, []))
 
     def test_cancelling_in_mid_report(self) -> None:
-        done = self.do()
+        done = self.run_job()
         self.server.then(hold)
         self.job.progress(0.5)
         self.server.pass_time(1)
@@ -138,13 +138,13 @@ class EndTests(DoTestCase):
 
     def test_cancelling_before_it_is_begun(self) -> None:
         self.server.then(hold)
-        done = self.do()
+        done = self.run_job()
         done.cancel()
         self.failureResultOf(done, CancelledError)
         self.server.settle()
 
 
-class CancelledTests(DoTestCase):
+class CancelledTests(RunTestCase):
     """Somebody ends the job."""
 
     heartbeat = 6.0
@@ -152,12 +152,12 @@ class CancelledTests(DoTestCase):
     def test_a_job_that_is_over_is_not_begun(self) -> None:
         for over, kind in ((CANCELLED, JobCancelled), (late(a_job("completed")), JobFinished)):
             self.server.then(over)
-            self.failureResultOf(self.do(self.fail), kind)
+            self.failureResultOf(self.run_job(self.fail), kind)
         self.server.then(problem(404, "no such job"))
-        self.failureResultOf(self.do(self.fail), JobNotFound)
+        self.failureResultOf(self.run_job(self.fail), JobNotFound)
 
     def test_a_heartbeat_tells_and_the_work_is_cancelled(self) -> None:
-        done = self.do()
+        done = self.run_job()
         self.server.then(CANCELLED)
         self.server.pass_time(1.75)
         self.assertNoResult(done)
@@ -166,7 +166,7 @@ class CancelledTests(DoTestCase):
         self.assertEqual((self.cancelled, self.said, error.job.result), (1, [{}], Status.ERROR))
 
     def test_so_does_progress(self) -> None:
-        done = self.do()
+        done = self.run_job()
         self.server.then(CANCELLED)
         self.job.progress(0.1)
         self.server.pass_time(0.5)
@@ -177,7 +177,7 @@ class CancelledTests(DoTestCase):
         self.assertEqual(len(self.said), 1)
 
     def test_so_does_the_last_word(self) -> None:
-        done = self.do()
+        done = self.run_job()
         self.server.then(CANCELLED)
         self.work.callback(None)
         self.failureResultOf(done, JobCancelled)
@@ -186,14 +186,14 @@ class CancelledTests(DoTestCase):
     def test_work_may_take_its_time_to_end(self) -> None:
         cleaned: Deferred[None] = Deferred()
 
-        async def work(_: OpenJob) -> str:
+        async def work(_: JobHandle) -> str:
             try:
                 await Deferred()
             finally:
                 await cleaned
             return "never"
 
-        done = self.do(work)
+        done = self.run_job(work)
         self.server.then(CANCELLED)
         self.server.pass_time(10)
         self.assertNoResult(done)
@@ -207,14 +207,14 @@ class CancelledTests(DoTestCase):
 
         ways: tuple[Callable[[object], object], ...] = (lambda _: "it is done", fail)
         for way in ways:
-            done = self.do()
+            done = self.run_job()
             self.work.addErrback(way)
             self.server.then(CANCELLED)
             self.server.pass_time(2)
             self.failureResultOf(done, JobCancelled)
 
     def test_a_job_that_is_deleted_ends_it_too(self) -> None:
-        done = self.do()
+        done = self.run_job()
         self.server.then(problem(404, "deleted"))
         self.server.pass_time(2)
         self.failureResultOf(done, JobNotFound)

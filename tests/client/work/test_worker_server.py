@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from statusjob import Job, JobCancelled, OpenJob, Status, StatusClient, WorkerClient
+from statusjob import Job, JobCancelled, JobHandle, Status, StatusClient, WorkerClient
 from tests.helpers.sockets import reactor
 from tests.server.waiting.test_sockets import SocketsTestCase
 
@@ -21,7 +21,7 @@ class ServerTests(SocketsTestCase):
         self.worker = WorkerClient(f"http://127.0.0.1:{address.port}", reactor=reactor)
 
     async def test_what_is_done_is_followed(self) -> None:
-        async def work(job: OpenJob) -> dict[str, int]:
+        async def work(job: JobHandle) -> dict[str, int]:
             for part in range(1, 4):
                 job.progress(part / 4)
                 # Until it has been told.
@@ -32,7 +32,7 @@ class ServerTests(SocketsTestCase):
         created = await self.worker.create()
         updates = StatusClient(created, reactor=reactor).updates()
         followed = Deferred.fromCoroutine(self.taken(updates))
-        done = await self.worker.do(created, work)
+        done = await self.worker.run(created, work)
         self.assertEqual((done.result, done.output), (Status.COMPLETED, {"parts": 4}))
         jobs = await followed
         self.assertEqual(jobs[-1], done)
@@ -42,12 +42,12 @@ class ServerTests(SocketsTestCase):
         begun: Deferred[None] = Deferred()
         cancelled: list[str] = []
 
-        def work(job: OpenJob) -> Deferred[None]:
+        def work(job: JobHandle) -> Deferred[None]:
             begun.callback(None)
             return Deferred(lambda _: cancelled.append(job.id))
 
         created = await self.worker.create(heartbeat=0.5)
-        done = self.worker.do(created, work)
+        done = self.worker.run(created, work)
         await begun
         await self.server.lifecycle.cancel(created.id)
         await self.assertFailure(done, JobCancelled)
