@@ -14,7 +14,7 @@ from statusjob.client.http.answers import read_event_type, read_job, read_status
 from statusjob.contract.codec import DEPTH_LIMIT, BadInput, encode, rfc3339
 from statusjob.contract.jobs import job_to_json, operation_to_json, status_body, webhook_payload
 from statusjob.jobs import CANCELLED, EventType, Job, JobError, Status
-from tests.contract.test_codec import json_values, nested
+from tests.helpers.bodies import json_values, nested
 from tests.helpers.servers import EPOCH
 
 #: Whole milliseconds, up to the year 2200.

@@ -28,23 +28,9 @@ from statusjob.contract.jobs import (
 )
 from statusjob.contract.webhooks import URL_LIMIT, NewWebhook, Registration
 from statusjob.jobs import TERMINAL_EVENTS, EventType, Status
+from tests.helpers.bodies import json_values, nested
 
 SHAPES: tuple[type[Any], ...] = (Report, NewJob, Registration)
-
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**64 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
-    max_leaves=8,
-)
-
-
-def nested(depth: int) -> bytes:
-    """So many lists in each other."""
-    return b"[" * depth + b"]" * depth
 
 
 class DecodeTestCase(SynchronousTestCase):

@@ -23,7 +23,7 @@ from statusjob.contract.jobs import Report
 from statusjob.jobs import Status
 from statusjob.pace.bounds import POLLING_INTERVAL, RETRY_AFTER_LIMIT, Pace
 from statusjob.pace.durations import Durations
-from tests.helpers.servers import FakeServer
+from tests.helpers.servers import InMemoryServer
 
 URL = "http://localhost"
 R = POLLING_INTERVAL
@@ -41,7 +41,7 @@ class World(BaseAdapter):
 
     def __init__(self) -> None:
         super().__init__()
-        self.fake = FakeServer()
+        self.fake = InMemoryServer()
         self.polls = 0
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:

@@ -19,8 +19,8 @@ from typing import Any, cast
 
 from twisted.logger import ILogObserver, LogEvent, eventAsJSON, eventAsText, globalLogPublisher
 
-from tests.helpers.servers import FakeServer, Reply
-from tests.helpers.webhook_api import OTHER_SECRET, SECRET, ReceiverTestCase
+from tests.helpers.servers import InMemoryServer, Reply
+from tests.helpers.webhook_api import OTHER_SECRET, SECRET, WebhookApiTestCase
 
 #: What must not be told, in a URL, and as it goes over the wire.
 URL = "http://us3r:passw0rd@receiver.example/p4th/hook?qu3ry=v4lue#fr4gment"
@@ -35,7 +35,7 @@ class Broken(dict[str, Any]):
         raise ZeroDivisionError
 
 
-class ConfidentialTestCase(ReceiverTestCase):
+class ConfidentialTestCase(WebhookApiTestCase):
     """
     Notes all that is told, and looks through it when the server has stopped.
 
@@ -50,7 +50,7 @@ class ConfidentialTestCase(ReceiverTestCase):
         observer = cast(ILogObserver, self.events.append)
         globalLogPublisher.addObserver(observer)
         self.addCleanup(globalLogPublisher.removeObserver, observer)
-        self.fake = FakeServer(STATUSJOB_RETRY_SCHEDULE="0,60")
+        self.fake = InMemoryServer(STATUSJOB_RETRY_SCHEDULE="0,60")
         self.wires = []
         self.addCleanup(self.look_through)
 
@@ -69,7 +69,7 @@ class ConfidentialTestCase(ReceiverTestCase):
             for text in told:
                 self.assertNotIn(secret.lower(), text.lower())
 
-    def ask(self, fake: FakeServer, method: str, path: str, **more: Any) -> Reply:
+    def ask(self, fake: InMemoryServer, method: str, path: str, **more: Any) -> Reply:
         reply = super().ask(fake, method, path, **more)
         body = reply.body.decode()
         shown = re.search('"secret":"([^"]*)"', body)

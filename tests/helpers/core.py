@@ -30,6 +30,8 @@ T = TypeVar("T")
 #: A secret of 32 bytes, and a receiver.
 SECRET = "whsec_" + "c3RhdHVzam9i" * 3 + "c3RhdHU="
 URL = "https://receiver.example/hook"
+#: The shortest report that ends a job.
+COMPLETED = b'{"result":"completed"}'
 
 
 def anywhere(url: str) -> Deferred[None]:

@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
 
-from tests.helpers.servers import FakeServer, Reply, ServerTestCase
+from tests.helpers.servers import InMemoryServer, Reply, ServerTestCase
 
 
 class Held:
     """A request that is not answered at once."""
 
-    def __init__(self, case: ServerTestCase, fake: FakeServer, path: str, given: Any) -> None:
+    def __init__(self, case: ServerTestCase, fake: InMemoryServer, path: str, given: Any) -> None:
         self._case, self._fake = case, fake
         headers = {"Host": "localhost", "Prefer": "wait=10", **given}
         self._asked: Deferred[Any] = fake.treq.request(

@@ -15,7 +15,7 @@ from statusjob import WebhookEvent, WebhookReceiver, new_secret
 from statusjob.contract.jobs import webhook_payload
 from statusjob.contract.signing import headers
 from tests.helpers.connections import Connection, Raw
-from tests.helpers.fake_contract import a_job
+from tests.helpers.scripted_server import a_job
 
 NOW = 1_700_000_100
 SECRET = new_secret(b"s" * 32)

@@ -13,10 +13,10 @@ from statusjob import Job, JobHandle, WorkerClient
 from statusjob.client.http.connections import shared_connections
 from statusjob.contract import codec
 from statusjob.contract.jobs import job_to_json
-from tests.helpers.fake_contract import (
+from tests.helpers.scripted_server import (
     JOB_ID,
     Answering,
-    FakeServer,
+    ScriptedServer,
     a_job,
     answer,
     job_body,
@@ -43,7 +43,7 @@ class RunTestCase(SynchronousTestCase):
         self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
         self.addCleanup(lambda: self.assertEqual(shared_connections(self.clock)._users, 0))
         acknowledged = answer(200, job_body(a_job(heartbeat=self.heartbeat)))
-        self.server = FakeServer(self.clock, otherwise=acknowledged)
+        self.server = ScriptedServer(self.clock, otherwise=acknowledged)
 
     def run_job(
         self, work: Callable[[JobHandle], object] | None = None, **options: Any

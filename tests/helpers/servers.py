@@ -35,7 +35,7 @@ def directory(case: SynchronousTestCase) -> Path:
     return path
 
 
-class FakeServer:
+class InMemoryServer:
     """
     A server whose reactor, database and lanes are all in memory.
 
@@ -77,17 +77,17 @@ class FakeServer:
 
 
 class ServerTestCase(SynchronousTestCase):
-    """Tests that ask a L{FakeServer}."""
+    """Tests that ask a L{InMemoryServer}."""
 
     def serve(
         self, lane: Lane | None = None, *, start: float = EPOCH, **variables: str
-    ) -> FakeServer:
+    ) -> InMemoryServer:
         """Start a server that is stopped at the end of the test."""
-        fake = FakeServer(lane, start=start, **variables)
+        fake = InMemoryServer(lane, start=start, **variables)
         self.addCleanup(self.stop, fake)
         return fake
 
-    def stop(self, fake: FakeServer) -> None:
+    def stop(self, fake: InMemoryServer) -> None:
         """Stop a server; what is under way then is abandoned after the drain time."""
         stopping = fake.server.stopService()
         fake.clock.advance(fake.server.settings.drain)
@@ -95,7 +95,7 @@ class ServerTestCase(SynchronousTestCase):
 
     def ask(
         self,
-        fake: FakeServer,
+        fake: InMemoryServer,
         method: str,
         path: str,
         *,
@@ -118,7 +118,7 @@ class ServerTestCase(SynchronousTestCase):
         response = self.successResultOf(asked)
         return Reply(response, self.successResultOf(response.content()))
 
-    def create(self, fake: FakeServer, **members: Any) -> Any:
+    def create(self, fake: InMemoryServer, **members: Any) -> Any:
         """Create a job: the answer's JSON."""
         reply = self.ask(fake, "POST", "/jobs", body=members)
         self.assertEqual(reply.code, 201, reply.body)

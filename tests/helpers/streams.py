@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from tests.helpers.connections import Following
-from tests.helpers.servers import FakeServer, ServerTestCase
+from tests.helpers.servers import InMemoryServer, ServerTestCase
 
 
 class FollowTestCase(ServerTestCase):
@@ -28,7 +28,7 @@ class FollowTestCase(ServerTestCase):
         self.assertEqual(reply.code, 200, reply.body)
         self.fake.clock.advance(0)
 
-    def follow(self, path: str, *headers: str, fake: FakeServer | None = None) -> Following:
+    def follow(self, path: str, *headers: str, fake: InMemoryServer | None = None) -> Following:
         """Follow a stream."""
         return Following((fake or self.fake).server.site, path, *headers)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from statusjob.contract.signing import VerificationFailed, Verifier
 from statusjob.server.lanes import Lane
-from tests.helpers.servers import EPOCH, FakeServer, Reply, ServerTestCase
+from tests.helpers.servers import EPOCH, InMemoryServer, Reply, ServerTestCase
 from tests.helpers.wires import NO_CONTENT, Sent, Wire
 
 URL = "https://user:hunter2@receiver.example/deep/hook?token=hunter3"
@@ -14,7 +14,7 @@ OTHER_URL = "http://127.0.0.1:9999/hook"
 ORIGIN = "https://receiver.example:443"
 SECRET = "whsec_" + "QUFB" * 8
 OTHER_SECRET = "whsec_" + "QkJC" * 8
-#: When a L{FakeServer} begins, as JSON shows it.
+#: When a L{InMemoryServer} begins, as JSON shows it.
 BEGINNING = "2024-11-23T18:00:00.000Z"
 #: An id that nothing has.
 NOBODY = "wh_" + "0" * 32
@@ -26,14 +26,14 @@ def status(code: int, *headers: str) -> bytes:
     return "\r\n".join(lines).encode()
 
 
-class ReceiverTestCase(ServerTestCase):
+class WebhookApiTestCase(ServerTestCase):
     """
     Asks for webhooks, and receives what they are told.
 
     What goes to C{http} is received as it comes over the wire: TLS is the guard's matter.
     """
 
-    fake: FakeServer
+    fake: InMemoryServer
 
     def setUp(self) -> None:
         self.begin()

@@ -15,7 +15,7 @@ from statusjob.pace.bounds import Pace
 from statusjob.pace.durations import LONGEST, REMEMBERED, Durations, lesson
 from statusjob.pace.schedule import Plan, cold
 from tests.benchmarks.jobs import best, cost, sets
-from tests.helpers.fake_contract import a_job
+from tests.helpers.scripted_server import a_job
 
 seconds = st.floats(0, LONGEST)
 spans = st.lists(st.tuples(seconds, seconds).map(sorted).map(tuple), max_size=20)

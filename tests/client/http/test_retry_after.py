@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from email.utils import formatdate
 
-from tests.helpers.fake_contract import (
+from tests.helpers.scripted_server import (
     COMPLETED,
     PENDING,
     Answering,

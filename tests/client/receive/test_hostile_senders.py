@@ -14,7 +14,7 @@ from statusjob.client.http.answers import read_event_type
 from statusjob.contract import codec
 from statusjob.contract.signing import headers
 from statusjob.jobs import EVENT_OF, TEST_EVENT
-from tests.contract.test_codec import json_values, nested
+from tests.helpers.bodies import json_values, nested
 from tests.helpers.connections import Raw
 from tests.helpers.receiver import NOW, OTHER_SECRET, PAYLOAD, SECRET, ReceiverTestCase
 

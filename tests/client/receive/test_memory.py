@@ -22,8 +22,8 @@ from statusjob import (
     WebhookMemory,
 )
 from statusjob.client.receive.memory import SPAN
-from tests.helpers.fake_contract import JOB_ID, OTHER_ID, event
 from tests.helpers.receiver import NOW, HeldTestCase, payload
+from tests.helpers.scripted_server import JOB_ID, OTHER_ID, event
 from tests.test_readme import README
 
 #: The class in the documentation of the interface.

@@ -6,8 +6,8 @@ from typing import Any
 
 from statusjob import WebhookReceiver
 from statusjob.client.receive.dispatch import LIMIT
-from tests.helpers.fake_contract import OTHER_ID
 from tests.helpers.receiver import HeldTestCase, payload
+from tests.helpers.scripted_server import OTHER_ID
 
 
 class OrderTests(HeldTestCase):

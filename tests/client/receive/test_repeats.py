@@ -7,8 +7,8 @@ from statusjob.client.receive import dispatch
 from statusjob.client.receive.dispatch import LIMIT, WAITING_LIMIT
 from statusjob.contract.jobs import webhook_payload
 from tests.helpers.connections import Connection
-from tests.helpers.fake_contract import a_job
 from tests.helpers.receiver import HeldTestCase, payload
+from tests.helpers.scripted_server import a_job
 
 
 class RepetitionTests(HeldTestCase):

@@ -7,8 +7,8 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail
 
 from statusjob import Status, StatusClient
-from tests.helpers.fake_contract import BASE, JOB_ID, OTHER_ID, PENDING, FakeServer, hold
 from tests.helpers.receiver import SECRET, ReceiverTestCase, payload
+from tests.helpers.scripted_server import BASE, JOB_ID, OTHER_ID, PENDING, ScriptedServer, hold
 
 
 class ClientTests(ReceiverTestCase):
@@ -19,7 +19,9 @@ class ClientTests(ReceiverTestCase):
         self.clients: set[StatusClient] = set()
         self.seen: list[Status] = []
 
-    def monitor(self, server: FakeServer, base: str = BASE, **options: Any) -> Deferred[Status]:
+    def monitor(
+        self, server: ScriptedServer, base: str = BASE, **options: Any
+    ) -> Deferred[Status]:
         """A client that is told of deliveries as long as it monitors."""
         client = StatusClient(
             base, reactor=self.clock, treq=server.stub, on_update=self.seen.append, **options
@@ -46,7 +48,7 @@ class ClientTests(ReceiverTestCase):
         self.assertEqual(self.clients, set())
 
     def test_between_two_requests_it_ends_at_once(self) -> None:
-        server = FakeServer(self.clock, otherwise=PENDING)
+        server = ScriptedServer(self.clock, otherwise=PENDING)
         monitored = self.monitor(server)
         server.pass_time(3)
         self.assertNoResult(monitored)
@@ -58,7 +60,7 @@ class ClientTests(ReceiverTestCase):
         self.nothing_left()
 
     def test_with_a_request_in_flight_it_ends_at_once_and_gives_that_up(self) -> None:
-        server = FakeServer(self.clock, PENDING, otherwise=hold)
+        server = ScriptedServer(self.clock, PENDING, otherwise=hold)
         monitored = self.monitor(server)
         server.pass_time(3)
         self.assertEqual((len(server.requests), server.lost), (2, 0))
@@ -69,7 +71,7 @@ class ClientTests(ReceiverTestCase):
         self.nothing_left()
 
     def test_while_the_first_request_is_in_flight_it_ends_at_once(self) -> None:
-        server = FakeServer(self.clock, otherwise=hold)
+        server = ScriptedServer(self.clock, otherwise=hold)
         monitored = self.monitor(server)
         self.assertEqual(self.deliver(), 204)
         self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
@@ -77,7 +79,7 @@ class ClientTests(ReceiverTestCase):
         self.nothing_left()
 
     def test_while_the_webhook_is_being_registered_it_ends_at_once(self) -> None:
-        server = FakeServer(self.clock, otherwise=hold)
+        server = ScriptedServer(self.clock, otherwise=hold)
         monitored = self.monitor(server, webhook_url="http://me.test/", webhook_secret=SECRET)
         self.assertEqual(server.asked, [f"POST /jobs/{JOB_ID}/webhooks/register"])
         self.assertEqual(self.deliver(), 204)
@@ -89,7 +91,7 @@ class ClientTests(ReceiverTestCase):
             request.setResponseCode(503)
             return b""
 
-        server = FakeServer(self.clock, otherwise=down)
+        server = ScriptedServer(self.clock, otherwise=down)
         monitored = self.monitor(server)
         server.pass_time(5)
         self.assertEqual(self.deliver(), 204)
@@ -97,7 +99,7 @@ class ClientTests(ReceiverTestCase):
         self.nothing_left()
 
     def test_a_client_of_another_job_waits_on(self) -> None:
-        server = FakeServer(self.clock, otherwise=hold)
+        server = ScriptedServer(self.clock, otherwise=hold)
         mine = self.monitor(server)
         other = self.monitor(server, BASE.replace(JOB_ID, OTHER_ID))
         self.assertEqual(self.deliver(), 204)
@@ -110,7 +112,7 @@ class ClientTests(ReceiverTestCase):
 
     def test_clients_may_come_and_go_while_they_are_told(self) -> None:
         # The set changes while it is gone through: the first leaves, a new one comes.
-        server = FakeServer(self.clock, otherwise=hold)
+        server = ScriptedServer(self.clock, otherwise=hold)
         late: list[Deferred[Status]] = []
         for _ in range(2):
             monitored = self.monitor(server)
@@ -122,7 +124,7 @@ class ClientTests(ReceiverTestCase):
         self.nothing_left()
 
     def test_clients_are_told_though_the_handler_fails(self) -> None:
-        server = FakeServer(self.clock, otherwise=hold)
+        server = ScriptedServer(self.clock, otherwise=hold)
         monitored = self.monitor(server)
         self.assertEqual(self.deliver(on_update=lambda _: fail(ZeroDivisionError())), 500)
         self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
@@ -133,7 +135,7 @@ class ClientTests(ReceiverTestCase):
         def broken(_: Status) -> None:
             raise ZeroDivisionError
 
-        server = FakeServer(self.clock, otherwise=hold)
+        server = ScriptedServer(self.clock, otherwise=hold)
         client = StatusClient(BASE, reactor=self.clock, treq=server.stub, on_update=broken)
         self.clients.add(client)
         monitored = client.start_monitoring()

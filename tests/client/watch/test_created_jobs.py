@@ -20,13 +20,13 @@ from statusjob import (
     wait_for,
 )
 from statusjob.client.http.connections import PLACES, shared_connections
-from tests.helpers.fake_contract import (
+from tests.helpers.scripted_server import (
     JOB_ID,
     PENDING,
     Answering,
     ClientTestCase,
-    FakeServer,
     PatientServer,
+    ScriptedServer,
     a_job,
     answer,
     hang_up,
@@ -34,8 +34,8 @@ from tests.helpers.fake_contract import (
     problem,
     status,
 )
+from tests.helpers.server_sockets import ServerSocketTestCase
 from tests.helpers.sockets import SocketTestCase, reactor
-from tests.server.waiting.test_sockets import SocketsTestCase
 
 BORN = 1_700_000_000.0
 
@@ -154,7 +154,7 @@ class WaitForTests(SocketTestCase):
     """All in one call, on loopback."""
 
     def serve_then(self, *answers: Answering) -> str:
-        return self.serve(FakeServer(Clock(), *answers))
+        return self.serve(ScriptedServer(Clock(), *answers))
 
     async def test_it_gives_the_status_in_which_the_job_ended(self) -> None:
         seen: list[Status] = []
@@ -176,7 +176,7 @@ class WaitForTests(SocketTestCase):
             await waiting
 
 
-class ServerTests(SocketsTestCase):
+class ServerTests(ServerSocketTestCase):
     """On a real server."""
 
     def base(self) -> str:

@@ -12,7 +12,7 @@ from statusjob import BadSetting, CreatedJob, JobNotFound, MonitoringTimeout, St
 from statusjob.client.http.answers import WebhookEvent
 from statusjob.client.watch.history import DurationMemory, shared_memory
 from statusjob.jobs import job_id
-from tests.helpers.fake_contract import (
+from tests.helpers.scripted_server import (
     BASE,
     COMPLETED,
     OTHER_ID,

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 
 from statusjob import MonitoringTimeout, Refused, RetriesExhausted, Status
-from tests.helpers.fake_contract import (
+from tests.helpers.scripted_server import (
     COMPLETED,
     JOB_ID,
     PENDING,

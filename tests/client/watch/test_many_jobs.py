@@ -13,16 +13,16 @@ from statusjob.client.http.connections import PLACES, TURNS, shared_connections
 from statusjob.client.watch import long_poll as asking
 from statusjob.contract.jobs import Report
 from statusjob.jobs import Status as Result
-from tests.helpers.fake_contract import (
+from tests.helpers.scripted_server import (
     COMPLETED,
     PENDING,
     ClientTestCase,
-    FakeServer,
     PatientServer,
+    ScriptedServer,
     hold,
 )
+from tests.helpers.server_sockets import ServerSocketTestCase
 from tests.helpers.sockets import SocketTestCase, reactor
-from tests.server.waiting.test_sockets import SocketsTestCase
 
 
 class PlaceTests(ClientTestCase):
@@ -114,7 +114,7 @@ class SharingTests(SocketTestCase):
     """Connections, on loopback."""
 
     async def test_clients_of_one_server_share_connections(self) -> None:
-        server = FakeServer(Clock(), *[PENDING] * 6, otherwise=COMPLETED)
+        server = ScriptedServer(Clock(), *[PENDING] * 6, otherwise=COMPLETED)
         base = self.serve(server)
         ports = set()
         serve = server.render
@@ -162,7 +162,7 @@ class SharingTests(SocketTestCase):
             await deferLater(reactor, 0.01)
 
 
-class ManyTests(SocketsTestCase):
+class ManyTests(ServerSocketTestCase):
     """A real server."""
 
     async def test_many_jobs_on_few_connections(self) -> None:

@@ -20,7 +20,7 @@ from statusjob import (
     Unavailable,
     Unreachable,
 )
-from tests.helpers.fake_contract import (
+from tests.helpers.scripted_server import (
     COMPLETED,
     ERROR,
     JOB_ID,

@@ -24,7 +24,7 @@ from statusjob import (
     new_secret,
 )
 from statusjob.client.http.answers import WebhookEvent
-from tests.helpers.fake_contract import (
+from tests.helpers.scripted_server import (
     BASE,
     COMPLETED,
     JOB_ID,

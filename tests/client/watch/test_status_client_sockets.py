@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 
 from statusjob import RetriesExhausted, Status, StatusClient, Transient, Unreachable
 from statusjob.testing import modes
-from tests.helpers.fake_contract import COMPLETED, PENDING, FakeServer, status
+from tests.helpers.scripted_server import COMPLETED, PENDING, ScriptedServer, status
 from tests.helpers.sockets import SocketTestCase, reactor
 
 
@@ -62,7 +62,7 @@ class SocketTests(SocketTestCase):
         await server.deserted()
 
     async def test_one_connection_is_kept_and_closed_before_the_end(self) -> None:
-        server = FakeServer(Clock(), *[PENDING] * 5, COMPLETED)
+        server = ScriptedServer(Clock(), *[PENDING] * 5, COMPLETED)
         ports = set()
         serve = server.render
 
@@ -77,7 +77,7 @@ class SocketTests(SocketTestCase):
         self.assertEqual([each for each in reactor.getDelayedCalls() if _is_pools(each)], [])
 
     async def test_asking_once_keeps_nothing(self) -> None:
-        client = self.client(self.serve(FakeServer(Clock())))
+        client = self.client(self.serve(ScriptedServer(Clock())))
         self.assertIs(await client.get_status(), Status.PENDING)
         self.assertEqual([each for each in reactor.getDelayedCalls() if _is_pools(each)], [])
 
@@ -90,18 +90,18 @@ class SocketTests(SocketTestCase):
         await server.deserted()
 
     async def test_an_ipv6_address(self) -> None:
-        server = FakeServer(Clock(), PENDING, COMPLETED)
+        server = ScriptedServer(Clock(), PENDING, COMPLETED)
         base = self.serve(server, "::1")
         self.assertIs(await self.client(base).start_monitoring(), Status.COMPLETED)
         self.assertEqual(server.requests[0].header("Host"), base.removeprefix("http://"))
 
     async def test_cookies_and_redirects_are_not_followed(self) -> None:
-        server = FakeServer(Clock(), status("pending", Set_Cookie="spy=1"), COMPLETED)
+        server = ScriptedServer(Clock(), status("pending", Set_Cookie="spy=1"), COMPLETED)
         await self.client(self.serve(server)).start_monitoring()
         self.assertIsNone(server.requests[1].header("Cookie"))
 
     async def test_the_global_reactor_is_the_default(self) -> None:
-        base = self.serve(FakeServer(Clock(), COMPLETED))
+        base = self.serve(ScriptedServer(Clock(), COMPLETED))
         self.assertIs(await StatusClient(base).start_monitoring(), Status.COMPLETED)
 
 

@@ -17,8 +17,8 @@ from statusjob import (
     RetriesExhausted,
     Unreachable,
 )
-from tests.helpers.fake_contract import BASE, answer, hang_up, problem
-from tests.helpers.fake_streams import EVENTS, StreamServer, UpdatesTestCase
+from tests.helpers.scripted_server import BASE, answer, hang_up, problem
+from tests.helpers.scripted_streams import EVENTS, StreamServer, UpdatesTestCase
 
 
 class StreamTests(UpdatesTestCase):

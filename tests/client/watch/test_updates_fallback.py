@@ -7,8 +7,8 @@ from typing import Any
 from twisted.web.server import NOT_DONE_YET
 
 from statusjob.client.http.connections import PLACES, shared_connections
-from tests.helpers.fake_contract import OTHER_ID, a_job, answer, hold, job_body, problem
-from tests.helpers.fake_streams import EVENTS, StreamServer, UpdatesTestCase
+from tests.helpers.scripted_server import OTHER_ID, a_job, answer, hold, job_body, problem
+from tests.helpers.scripted_streams import EVENTS, StreamServer, UpdatesTestCase
 
 
 class FallbackTests(UpdatesTestCase):

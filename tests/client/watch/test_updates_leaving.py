@@ -9,8 +9,8 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 
 from statusjob import Status
-from tests.helpers.fake_contract import a_job, hold, problem
-from tests.helpers.fake_streams import UpdatesTestCase
+from tests.helpers.scripted_server import a_job, hold, problem
+from tests.helpers.scripted_streams import UpdatesTestCase
 
 
 class LeavingTests(UpdatesTestCase):

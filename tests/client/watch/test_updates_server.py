@@ -14,9 +14,9 @@ from statusjob.contract.jobs import Report
 from statusjob.server.service import Server
 from statusjob.server.settings import resolve
 from statusjob.testing import Mode, modes
+from tests.helpers.server_sockets import ServerSocketTestCase
 from tests.helpers.servers import directory
 from tests.helpers.sockets import SocketTestCase, reactor
-from tests.server.waiting.test_sockets import SocketsTestCase
 
 
 async def taken(updates: Any) -> list[Job]:
@@ -24,7 +24,7 @@ async def taken(updates: Any) -> list[Job]:
     return [job async for job in updates]
 
 
-class ServerTests(SocketsTestCase):
+class ServerTests(ServerSocketTestCase):
     """A server of ours."""
 
     def client(self, job: str, **options: Any) -> StatusClient:

@@ -7,8 +7,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from statusjob import Job
-from tests.helpers.fake_contract import a_job, hang_up, hold, job_body, problem
 from tests.helpers.running import RunTestCase
+from tests.helpers.scripted_server import a_job, hang_up, hold, job_body, problem
 
 
 class ProgressTests(RunTestCase):

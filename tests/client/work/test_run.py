@@ -18,7 +18,8 @@ from statusjob import (
     Status,
     WorkerClient,
 )
-from tests.helpers.fake_contract import (
+from tests.helpers.running import CANCELLED, RunTestCase, late
+from tests.helpers.scripted_server import (
     JOB_ID,
     a_job,
     answer,
@@ -28,7 +29,6 @@ from tests.helpers.fake_contract import (
     json_of,
     problem,
 )
-from tests.helpers.running import CANCELLED, RunTestCase, late
 
 
 class EndTests(RunTestCase):

@@ -29,10 +29,10 @@ from statusjob import (
 from statusjob.contract import codec
 from statusjob.contract.jobs import Report, job_to_json
 from statusjob.testing import modes
-from tests.helpers.fake_contract import (
+from tests.helpers.scripted_server import (
     JOB_ID,
     Answering,
-    FakeServer,
+    ScriptedServer,
     a_job,
     answer,
     hang_up,
@@ -65,7 +65,7 @@ class WorkerTests(SynchronousTestCase):
 
     def worker(self, *answers: Answering, **options: Any) -> WorkerClient:
         """A worker without jitter, and a server that answers this and then holds."""
-        self.server = FakeServer(self.clock, *answers, otherwise=hold)
+        self.server = ScriptedServer(self.clock, *answers, otherwise=hold)
         options = {"random": lambda: 0.0, "request_timeout": 5, **options}
         return WorkerClient(
             "http://example.test/", reactor=self.clock, treq=self.server.stub, **options
@@ -275,7 +275,7 @@ class SocketTests(SocketTestCase):
 
     async def test_a_job_is_reported_from_beginning_to_end(self) -> None:
         job = a_job()
-        server = FakeServer(Clock(), job_answer(job, 201), otherwise=job_answer(job))
+        server = ScriptedServer(Clock(), job_answer(job, 201), otherwise=job_answer(job))
         worker = WorkerClient(self.serve(server), reactor=reactor)
         created = await worker.create()
         await worker.progress(created.id, 0.5)
@@ -285,7 +285,7 @@ class SocketTests(SocketTestCase):
         )
 
     async def test_calls_side_by_side(self) -> None:
-        server = FakeServer(Clock(), otherwise=job_answer(a_job()))
+        server = ScriptedServer(Clock(), otherwise=job_answer(a_job()))
         worker = WorkerClient(self.serve(server), reactor=reactor)
         for reported in [worker.heartbeat(JOB_ID) for _ in range(5)]:
             await reported

@@ -8,11 +8,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from statusjob import Job, JobCancelled, JobHandle, Status, StatusClient, WorkerClient
+from tests.helpers.server_sockets import ServerSocketTestCase
 from tests.helpers.sockets import reactor
-from tests.server.waiting.test_sockets import SocketsTestCase
 
 
-class ServerTests(SocketsTestCase):
+class ServerTests(ServerSocketTestCase):
     """A worker and a watcher."""
 
     def setUp(self) -> None:

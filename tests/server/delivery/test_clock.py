@@ -11,7 +11,7 @@ from statusjob.clock import use_monotonic_clock
 from statusjob.server.alarms import LONGEST_SLEEP
 from statusjob.server.store import origins
 from statusjob.server.store.outbox_settle import Outcome
-from tests.server.delivery.test_worker import OK, REFUSED, SCHEDULE, DeliveryTestCase
+from tests.helpers.delivery import OK, REFUSED, SCHEDULE, DeliveryTestCase
 
 HOUR = 3600.0
 

@@ -7,10 +7,10 @@ from itertools import pairwise
 from statusjob.jobs import Job
 from statusjob.server.store.outbox_claim import PROGRESS_INTERVAL, Claim
 from statusjob.server.store.outbox_settle import Outcome
-from tests.helpers.core import hook
+from tests.helpers.core import COMPLETED, hook
+from tests.helpers.delivery import OK, REFUSED, DeliveryTestCase, version_of
+from tests.helpers.outbox import ALL
 from tests.helpers.servers import EPOCH
-from tests.server.delivery.test_worker import COMPLETED, OK, REFUSED, DeliveryTestCase, version_of
-from tests.server.store.test_outbox_claim import ALL
 
 BROKEN = Outcome("http", 500)
 

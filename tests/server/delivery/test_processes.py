@@ -21,7 +21,7 @@ SOON = 20
 HELD_UP = 3
 
 
-class DeliveryTestCase(InboxTestCase):
+class DeliveryProcessTestCase(InboxTestCase):
     """
     One webhook for all jobs.
 
@@ -73,7 +73,7 @@ class DeliveryTestCase(InboxTestCase):
         return [arrival.job for arrival in self.inbox.arrivals]
 
 
-class KillTests(DeliveryTestCase):
+class KillTests(DeliveryProcessTestCase):
     """C{kill -9}."""
 
     async def test_right_after_an_update_was_acknowledged_it_is_delivered_all_the_same(
@@ -133,7 +133,7 @@ class KillTests(DeliveryTestCase):
         await self.stop(process)
 
 
-class TerminationTests(DeliveryTestCase):
+class TerminationTests(DeliveryProcessTestCase):
     """SIGTERM while a receiver takes its time."""
 
     async def terminate(self, process: ServerProcess) -> float:
@@ -183,7 +183,7 @@ class TerminationTests(DeliveryTestCase):
         self.assertEqual(len(after), 3)
 
 
-class BacklogTests(DeliveryTestCase):
+class BacklogTests(DeliveryProcessTestCase):
     """An origin that is dead, with a backlog."""
 
     async def test_it_holds_up_no_other_and_is_told_of_all_when_it_revives(self) -> None:

@@ -12,9 +12,9 @@ from statusjob.server.errors import WebhookConflict
 from statusjob.server.store import outbox_claim
 from statusjob.server.store.outbox_settle import Outcome
 from statusjob.server.webhooks.redelivery import Deliveries
-from tests.helpers.core import Core, hook, new_job, said
+from tests.helpers.core import COMPLETED, Core, hook, new_job, said
+from tests.helpers.delivery import OK, REFUSED, DeliveryTestCase
 from tests.helpers.lanes import HeldLane
-from tests.server.delivery.test_worker import COMPLETED, OK, REFUSED, DeliveryTestCase
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from statusjob.server.store.interface import Tx
 from statusjob.server.store.origins import CONCURRENCY as ORIGIN_CONCURRENCY
 from statusjob.server.store.outbox_claim import Claim
 from statusjob.server.store.outbox_settle import Outcome, Retry
-from tests.server.delivery.test_worker import OK, REFUSED, DeliveryTestCase
+from tests.helpers.delivery import OK, REFUSED, DeliveryTestCase
 
 HOUR = 3600.0
 

@@ -5,106 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from msgspec import json
 from twisted.internet.defer import Deferred
 
-from statusjob.jobs import EventType, Job
+from statusjob.jobs import EventType
 from statusjob.server.alarms import RETRY_SLEEP
-from statusjob.server.delivery.attempt import Sender
-from statusjob.server.delivery.worker import CONCURRENCY, JITTER, Delivery
+from statusjob.server.delivery.worker import CONCURRENCY, JITTER
 from statusjob.server.store import outbox_claim
 from statusjob.server.store.interface import StoreUnavailable
 from statusjob.server.store.origins import CONCURRENCY as ORIGIN_CONCURRENCY
 from statusjob.server.store.outbox_claim import Claim
 from statusjob.server.store.outbox_settle import Outcome
-from tests.helpers.core import URL, Core, CoreTestCase, hook
-from tests.helpers.servers import EPOCH
-
-SCHEDULE = (0.0, 5.0, 30.0)
-COMPLETED = b'{"result":"completed"}'
-OK, REFUSED = Outcome("ok", 200), Outcome("connect", None, "connection refused")
-
-
-class FakeSender(Sender):
-    """
-    Notes what is to be sent, and when.
-
-    @ivar answers: what comes of the next attempts; C{None} leaves one under way.
-    """
-
-    def __init__(self, core: Core) -> None:
-        self.core = core
-        self.sent: list[tuple[float, Claim]] = []
-        self.answers: Callable[[Claim], Outcome | None] = lambda claim: OK
-        self.under_way: list[Deferred[Outcome]] = []
-
-    async def send(self, claim: Claim) -> Outcome:
-        self.sent.append((round(self.core.clock.seconds() - EPOCH, 3), claim))
-        answer = self.answers(claim)
-        if answer is not None:
-            return answer
-        waiting: Deferred[Outcome] = Deferred()
-        self.under_way.append(waiting)
-        return await waiting
-
-    @property
-    def times(self) -> list[float]:
-        """When attempts were made, in seconds since the start."""
-        return [time for time, _ in self.sent]
-
-    @property
-    def versions(self) -> list[int]:
-        """The versions that they were to bring over."""
-        return [version_of(claim) for _, claim in self.sent]
-
-
-def version_of(claim: Claim) -> int:
-    """The version that a claim brings over."""
-    return int(json.decode(claim.body)["job"]["version"])
-
-
-class DeliveryTestCase(CoreTestCase):
-    """A core, its outbox's worker and a sender that sends nothing."""
-
-    def setUp(self) -> None:
-        self.deliver(self.core())
-
-    def deliver(self, core: Core, random: float = 0.0) -> None:
-        """Start delivery."""
-        self.box = core
-        self.sender = FakeSender(core)
-        self.delivery = Delivery(
-            core.time,
-            core.store,
-            self.sender,
-            schedule=SCHEDULE,
-            now=core.now,
-            random=lambda: random,
-        )
-        self.delivery.start(core.feed)
-        core.clock.advance(0)
-
-    def job(self, url: str = URL, **members: Any) -> Job:
-        """A job with a webhook."""
-        job = self.create(self.box)
-        self.successResultOf(self.box.registrations.register(job.id, hook(url, **members)))
-        return job
-
-    def finish(self, job: Job) -> None:
-        self.report(self.box, job, COMPLETED)
-
-    def pump(self, seconds: float, step: float = 0.25) -> None:
-        self.box.clock.pump([step] * round(seconds / step))
-
-    def rounds(self, count: int = 2) -> None:
-        """Let so many rounds pass, which takes hardly any time."""
-        self.box.clock.pump([0.002] * count)
-
-    def states(self) -> list[str]:
-        return self.column(self.box, "SELECT state FROM deliveries ORDER BY version")
-
-    def stop(self, seconds: float = 0.0) -> Deferred[None]:
-        return Deferred.fromCoroutine(self.delivery.stop(seconds))
+from tests.helpers.delivery import (
+    OK,
+    REFUSED,
+    DeliveryTestCase,
+)
 
 
 class ScheduleTests(DeliveryTestCase):

@@ -11,7 +11,7 @@ from statusjob.server.errors import UnknownJob
 from statusjob.server.feed import jobs_of
 from statusjob.server.store.jobs import Poll
 from tests.helpers.core import URL, Core, CoreTestCase, hook, new_job, said
-from tests.helpers.servers import EPOCH, FakeServer, ServerTestCase
+from tests.helpers.servers import EPOCH, InMemoryServer, ServerTestCase
 
 FAILURE = JobError(SIMULATED, "simulated to fail")
 
@@ -96,19 +96,19 @@ class SimulatedTests(CoreTestCase):
 class RestartTests(ServerTestCase):
     """What a database remembers."""
 
-    def start(self, path: str, after: float = 0.0, **variables: str) -> FakeServer:
-        fake = FakeServer(None, start=EPOCH + after, STATUSJOB_DATABASE=path, **variables)
+    def start(self, path: str, after: float = 0.0, **variables: str) -> InMemoryServer:
+        fake = InMemoryServer(None, start=EPOCH + after, STATUSJOB_DATABASE=path, **variables)
         fake.clock.advance(0)
         return fake
 
-    def stop(self, fake: FakeServer) -> None:
+    def stop(self, fake: InMemoryServer) -> None:
         self.successResultOf(fake.server.stopService())
 
-    def simulated(self, fake: FakeServer, rate: int) -> Job:
+    def simulated(self, fake: InMemoryServer, rate: int) -> Job:
         body = b'{"simulate":{"delay":20,"error_rate":%d}}' % rate
         return self.successResultOf(fake.server.lifecycle.create(new_job(body))).job
 
-    def get(self, fake: FakeServer, job: Job) -> Job:
+    def get(self, fake: InMemoryServer, job: Job) -> Job:
         return self.successResultOf(fake.server.lifecycle.get(job.id))
 
     def test_a_simulated_job_ends_when_it_was_due_and_as_it_was_drawn(self) -> None:

@@ -11,9 +11,9 @@ from twisted.internet.interfaces import IAddress
 from statusjob.server.forecast.learner import REST
 from statusjob.server.site.channels import LINGER_SECONDS
 from tests.helpers.connections import Connection
+from tests.helpers.front import FrontTestCase
 from tests.helpers.lanes import HeldLane
-from tests.helpers.servers import EPOCH, FakeServer, ServerTestCase, directory
-from tests.server.site.test_channels import FrontTestCase
+from tests.helpers.servers import EPOCH, InMemoryServer, ServerTestCase, directory
 
 DRAIN = 10.0
 
@@ -111,12 +111,12 @@ class StopTests(ServerTestCase):
 
     def setUp(self) -> None:
         self.path = str(directory(self) / "jobs.sqlite")
-        first = FakeServer(STATUSJOB_DATABASE=self.path)
+        first = InMemoryServer(STATUSJOB_DATABASE=self.path)
         self.job = self.create(first, webhook={"url": "http://127.0.0.1:9999/"})["links"]["self"]
         self.stop(first)
         self.lane = HeldLane()
         # The demo job is slow, so that for a while no alarm rings.
-        self.fake = FakeServer(self.lane, STATUSJOB_DATABASE=self.path, STATUS_DELAY="1000000")
+        self.fake = InMemoryServer(self.lane, STATUSJOB_DATABASE=self.path, STATUS_DELAY="1000000")
         # What there is to do at a start takes some turns.
         for _ in range(3):
             self.fake.clock.advance(REST)
@@ -206,7 +206,7 @@ class CrashTests(ServerTestCase):
 class TargetTests(ServerTestCase):
     """A whole server, asked in ways that only a site can be asked."""
 
-    def ask_raw(self, fake: FakeServer, request: bytes, host: IAddress | None = None) -> int:
+    def ask_raw(self, fake: InMemoryServer, request: bytes, host: IAddress | None = None) -> int:
         connection = Connection(fake.server.site, host)
         connection.send(request)
         return connection.answer().code

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from statusjob.server.store import outbox_claim
 from statusjob.server.store.origins import CONCURRENCY as ORIGIN_CONCURRENCY
-from tests.helpers.core import SECRET, URL, a_claim
+from tests.helpers.core import COMPLETED, SECRET, URL, a_claim
+from tests.helpers.outbox import ALL, NODE, OutboxTestCase, Slot
 from tests.helpers.servers import EPOCH
-from tests.server.store.test_outbox_claim import ALL, COMPLETED, NODE, OutboxTestCase, Slot
 
 
 class ClaimTests(OutboxTestCase):

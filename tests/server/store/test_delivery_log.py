@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from statusjob.server.store.delivery_log import ATTEMPTS_SHOWN, attempts
-from tests.server.store.test_outbox_claim import ALL, COMPLETED
-from tests.server.store.test_outbox_settle import OutcomeTestCase
+from tests.helpers.core import COMPLETED
+from tests.helpers.outbox import ALL, OutcomeTestCase
 
 
 class AttemptTests(OutcomeTestCase):

@@ -6,10 +6,8 @@ from statusjob.jobs import EventType, Job, Status
 from statusjob.server.jobs.lifecycle import EXPIRY_BATCH
 from statusjob.server.store import jobs
 from statusjob.server.store.interface import Tx
-from tests.helpers.core import URL, Core, CoreTestCase, hook, new_job, said
+from tests.helpers.core import COMPLETED, URL, Core, CoreTestCase, hook, new_job, said
 from tests.helpers.servers import EPOCH
-
-COMPLETED = b'{"result":"completed"}'
 
 
 class TimelineTests(CoreTestCase):

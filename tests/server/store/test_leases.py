@@ -5,7 +5,8 @@ from __future__ import annotations
 from statusjob.server.store import outbox_claim
 from statusjob.server.store.origins import CONCURRENCY
 from statusjob.server.store.outbox_claim import LEASE
-from tests.server.store.test_outbox_claim import ALL, COMPLETED, NODE, OutboxTestCase, Slot
+from tests.helpers.core import COMPLETED
+from tests.helpers.outbox import ALL, NODE, OutboxTestCase, Slot
 
 OTHER = "other node"
 A, B = "a.example", "b.example"

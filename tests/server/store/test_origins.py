@@ -12,8 +12,8 @@ from statusjob.server.store.origins import (
     LONGEST_RETRY_AFTER,
     OPEN_AFTER,
 )
-from tests.helpers.core import URL
-from tests.server.store.test_outbox_claim import COMPLETED, OutboxTestCase
+from tests.helpers.core import COMPLETED, URL
+from tests.helpers.outbox import OutboxTestCase
 
 A = "a.example"
 #: Outcomes that are the origin's fault, and that are the webhook's own.

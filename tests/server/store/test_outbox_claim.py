@@ -2,93 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 from msgspec import json
 
-from statusjob.jobs import EventType, Job
-from statusjob.server.store import outbox_claim, outbox_settle
-from statusjob.server.store.outbox_claim import PROGRESS_INTERVAL, Claim
-from statusjob.server.store.outbox_settle import Outcome, Retry
-from tests.helpers.core import URL, Core, CoreTestCase, hook
+from statusjob.server.store.outbox_claim import PROGRESS_INTERVAL
+from tests.helpers.core import COMPLETED, URL
+from tests.helpers.outbox import ALL, OutboxTestCase, Slot
 from tests.helpers.servers import EPOCH
-
-COMPLETED = b'{"result":"completed"}'
-ALL = list(EventType)
-NODE = "node"
-LIFETIME = 1000.0
-
-
-class Slot(NamedTuple):
-    """What matters of a delivery."""
-
-    state: str
-    version: int
-    attempts: int
-    due: float
-
-
-class OutboxTestCase(CoreTestCase):
-    """A core with one job."""
-
-    def setUp(self) -> None:
-        self.box = self.core()
-        self.job = self.create(self.box)
-
-    def register(self, url: str = URL, job: Job | None = None, **members: Any) -> str:
-        registering = self.box.registrations.register((job or self.job).id, hook(url, **members))
-        return self.successResultOf(registering).id
-
-    def say(self, body: bytes, job: Job | None = None) -> Job:
-        return self.report(self.box, job or self.job, body)
-
-    def progress(self, value: float) -> None:
-        self.say(b'{"progress":%f}' % value)
-
-    def due(self, origin: str, jobs: int = 1, **members: Any) -> None:
-        """Let so many terminal updates be due at an origin."""
-        for _ in range(jobs):
-            job = self.create(self.box)
-            self.register(f"http://{origin}/", job, **members)
-            self.say(COMPLETED, job)
-
-    def claim(self, limit: int = 100, node: str = NODE) -> list[Claim]:
-        return self.write(self.box, lambda tx: outbox_claim.claim(tx, node, limit, limit))
-
-    def settle(
-        self,
-        claim: Claim,
-        outcome: str | int = "ok",
-        wait: float | None = None,
-        *,
-        node: str = NODE,
-        u: float = 0.0,
-        **more: Any,
-    ) -> str | None:
-        """
-        Settle an attempt.
-
-        @param outcome: its class, or the status code that was answered.
-        @param wait: seconds until the next one; C{None} if that was the last.
-        """
-        if isinstance(outcome, int):
-            what = Outcome("http", outcome, **more)
-        else:
-            what = Outcome(outcome, 200 if outcome == "ok" else None, **more)
-        retry = Retry(wait=wait or 0, exhausted=wait is None, lifetime=LIFETIME, u=u)
-        return self.write(self.box, lambda tx: outbox_settle.settle(tx, node, claim, what, retry))
-
-    def slots(self, core: Core | None = None) -> list[Slot]:
-        """The deliveries, the oldest version first; due times are seconds since the start."""
-        rows = self.rows(core or self.box, "SELECT * FROM deliveries ORDER BY version, id")
-        return [
-            Slot(row["state"], row["version"], row["attempts"], round(row["due_at"] - EPOCH, 3))
-            for row in rows
-        ]
-
-    def version(self, claim: Claim) -> int:
-        """The version that a claim brings over."""
-        return int(json.decode(claim.body)["job"]["version"])
 
 
 class FanOutTests(OutboxTestCase):

@@ -2,54 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from statusjob.contract.webhooks import NewScopedWebhook, WebhookChange
 from statusjob.jobs import TEST_EVENT
-from statusjob.server.store import outbox_claim, outbox_settle, webhooks
+from statusjob.server.store import outbox_claim, outbox_settle
 from statusjob.server.store.origins import OPEN_AFTER
-from statusjob.server.store.outbox_claim import Claim
 from statusjob.server.store.webhooks import FAILING_LIMIT
-from statusjob.server.webhooks.redelivery import Deliveries
-from tests.helpers.core import URL
-from tests.server.store.test_outbox_claim import ALL, COMPLETED, LIFETIME, OutboxTestCase
+from tests.helpers.core import COMPLETED
+from tests.helpers.outbox import ALL, LIFETIME, OutcomeTestCase
 
 DAY = 86_400.0
 A = "a.example"
-
-
-class OutcomeTestCase(OutboxTestCase):
-    """An outbox with deliveries whose fate can be looked up."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.deliveries = Deliveries(self.box.store)
-
-    def fates(self) -> list[tuple[str, str | None]]:
-        """State and reason of each delivery, the oldest first."""
-        rows = self.rows(self.box, "SELECT state, reason FROM deliveries ORDER BY rowid")
-        return [(row["state"], row["reason"]) for row in rows]
-
-    def webhook(self, webhook_id: str) -> Any:
-        row = self.write(self.box, lambda tx: webhooks.get(tx, webhook_id))
-        assert row is not None
-        return row
-
-    def register_for_all(self) -> str:
-        """A webhook that is told of the end of every job."""
-        row, _ = self.successResultOf(self.box.registrations.add(NewScopedWebhook(url=URL)))
-        return str(row["id"])
-
-    def one(self) -> Claim:
-        (claim,) = self.claim()
-        return claim
-
-    def send_test(self, webhook_id: str) -> str:
-        return self.successResultOf(self.deliveries.test(webhook_id))
-
-    def enable(self, webhook_id: str, enabled: bool) -> None:
-        changing = self.box.registrations.change(webhook_id, WebhookChange(enabled=enabled))
-        self.successResultOf(changing)
 
 
 class GoneTests(OutcomeTestCase):

@@ -32,7 +32,7 @@ from statusjob.server.store.retention import forget_origins, forget_removed
 from statusjob.server.store.webhooks import concerned
 from statusjob.server.webhooks.redelivery import Deliveries
 from tests.helpers.core import Core, hook, new_job, said
-from tests.server.store.test_outbox_claim import ALL
+from tests.helpers.outbox import ALL
 
 T = TypeVar("T")
 Job = str

@@ -12,8 +12,8 @@ from statusjob.server.store import origins, outbox_claim
 from statusjob.server.store.delivery_log import DeliveryState
 from statusjob.server.store.interface import Row, Tx, Update
 from statusjob.server.webhooks.redelivery import Deliveries
-from tests.helpers.core import URL
-from tests.server.store.test_outbox_claim import ALL, COMPLETED, OutboxTestCase
+from tests.helpers.core import COMPLETED, URL
+from tests.helpers.outbox import ALL, OutboxTestCase
 
 T = TypeVar("T")
 

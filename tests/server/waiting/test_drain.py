@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 
 from tests.helpers.connections import Connection, Following
 from tests.helpers.lanes import HeldLane
-from tests.helpers.servers import FakeServer, ServerTestCase
+from tests.helpers.servers import InMemoryServer, ServerTestCase
 
 DRAIN = 10.0
 
@@ -17,7 +17,7 @@ class DrainTests(ServerTestCase):
     """Stopped while requests are held and streams followed."""
 
     def setUp(self) -> None:
-        self.fake = FakeServer(STATUS_DELAY="1000000")
+        self.fake = InMemoryServer(STATUS_DELAY="1000000")
         self.fake.server.site.doStart()
         self.addCleanup(self.fake.server.site.doStop)
         self.fake.clock.advance(0)
@@ -100,7 +100,7 @@ class HeldTests(ServerTestCase):
 
     def test_a_stream_that_was_about_to_begin_ends_as_it_begins(self) -> None:
         lane = HeldLane()
-        fake = FakeServer(lane, STATUS_DELAY="1000000")
+        fake = InMemoryServer(lane, STATUS_DELAY="1000000")
         fake.clock.advance(0)
         while lane.held:
             lane.step()

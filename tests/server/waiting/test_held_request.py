@@ -10,7 +10,7 @@ from statusjob.jobs import Job
 from statusjob.server.errors import TooManyWatchers
 from statusjob.server.waiting.held_request import Wait
 from statusjob.server.waiting.watchers import GRAIN
-from tests.server.waiting.test_watchers import WatchersTestCase, state
+from tests.helpers.watchers import WatchersTestCase, state
 
 
 def terminal(job: Job) -> bool:

@@ -7,20 +7,14 @@ import re
 import socket
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.defer import gatherResults
 from twisted.internet.task import deferLater
-from twisted.python.failure import Failure
-from twisted.trial.unittest import TestCase
 
-from statusjob.contract.jobs import NewJob, Report
+from statusjob.contract.jobs import Report
 from statusjob.jobs import Status
-from statusjob.server.service import Server
-from statusjob.server.settings import resolve
 from statusjob.server.waiting.event_stream import Stream
 from statusjob.server.waiting.held_request import Wait
-from tests.helpers.servers import directory
+from tests.helpers.server_sockets import Client, ServerSocketTestCase
 from tests.helpers.sockets import reactor
 
 #: Metadata, which every event repeats, of the largest size that is allowed.
@@ -31,108 +25,7 @@ REPORTS = 500
 EACH, TIMES = 50, 5
 
 
-class Client(Protocol):
-    """
-    A client's connection.
-
-    @ivar received: all that came.
-    """
-
-    transport: Any
-
-    def __init__(self) -> None:
-        self.received = b""
-        self.lost: Deferred[None] = Deferred()
-        self._awaited: tuple[bytes, Deferred[None]] | None = None
-
-    def ask(self, first_line: str, *headers: str, body: bytes = b"") -> None:
-        """Send a request."""
-        lines = [f"{first_line} HTTP/1.1", "Host: localhost", *headers]
-        if body:
-            lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
-        self.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
-
-    def until(self, words: bytes) -> Deferred[None]:
-        """Fires once that has been received."""
-        arrived: Deferred[None] = Deferred()
-        if words in self.received:
-            arrived.callback(None)
-        else:
-            self._awaited = (words, arrived)
-        return arrived
-
-    def dataReceived(self, data: bytes) -> None:
-        self.received += data
-        if self._awaited is not None and self._awaited[0] in self.received:
-            (_, arrived), self._awaited = self._awaited, None
-            arrived.callback(None)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.lost.callback(None)
-
-
-class SocketsTestCase(TestCase):
-    """A server in this process, on a file, with its threads."""
-
-    timeout = 60
-
-    def setUp(self) -> None:
-        variables = {
-            "STATUSJOB_DATABASE": str(directory(self) / "jobs.sqlite"),
-            "STATUSJOB_ENDPOINT": "tcp:0:interface=127.0.0.1",
-        }
-        self.server = Server(reactor, resolve({}, variables, {}))
-        self.server.startService()
-        self.addCleanup(self.stop)
-
-    def stop(self) -> Deferred[None] | None:
-        """Stop the server, unless the test has done it."""
-        return self.server.stopService() if self.server.running else None
-
-    async def connect(self) -> Client:
-        """A connection that ends with the test."""
-        address: Any = self.server.ports[0].getHost()
-        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", address.port)
-        client: Client = await connectProtocol(endpoint, Client())
-        self.addCleanup(self.close, client)
-        return client
-
-    def close(self, client: Client) -> Deferred[None]:
-        client.transport.abortConnection()
-        return client.lost
-
-    async def new_job(self, **members: Any) -> str:
-        created = await self.server.lifecycle.create(NewJob(**members))
-        return created.job.id
-
-    @staticmethod
-    def ways(job: str) -> list[tuple[str, ...]]:
-        """Requests that watch."""
-        return [
-            (f"GET /jobs/{job}", "Prefer: wait=50"),
-            ("GET /status", "Prefer: wait=50"),
-            (f"GET /jobs/{job}/events",),
-            ("GET /events",),
-        ]
-
-    async def watch(self, asked: list[tuple[str, ...]]) -> list[Client]:
-        """Ask all that, on a connection each, until everybody waits."""
-        clients = []
-        for request in asked:
-            client = await self.connect()
-            client.ask(*request)
-            clients.append(client)
-        while len(self.server.watchers) < len(clients):
-            await deferLater(reactor, 0.01)
-        return clients
-
-    async def gone(self, count: int = 0) -> None:
-        """Wait until no more are watching."""
-        while len(self.server.watchers) > count:
-            await deferLater(reactor, 0.01)
-
-
-class NoticeTests(SocketsTestCase):
+class NoticeTests(ServerSocketTestCase):
     """How soon a change is noticed."""
 
     async def test_within_one_round_trip_of_its_being_acknowledged(self) -> None:
@@ -159,7 +52,7 @@ class NoticeTests(SocketsTestCase):
         self.assertEqual(poll.received.count(b"HTTP/1.1 "), 1)
 
 
-class SlowTests(SocketsTestCase):
+class SlowTests(ServerSocketTestCase):
     """A client that does not read."""
 
     async def test_it_holds_up_nobody_and_learns_of_the_end_when_it_reads_again(self) -> None:
@@ -198,7 +91,7 @@ class SlowTests(SocketsTestCase):
         return held
 
 
-class StopTests(SocketsTestCase):
+class StopTests(ServerSocketTestCase):
     """The server stops."""
 
     async def test_it_waits_for_nobody_who_waits(self) -> None:
@@ -213,7 +106,7 @@ class StopTests(SocketsTestCase):
             self.assertTrue(client.received.endswith(proper), client.received)
 
 
-class AbandonedTests(SocketsTestCase):
+class AbandonedTests(ServerSocketTestCase):
     """Clients that hang up."""
 
     async def test_nothing_is_left_of_them(self) -> None:

@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 
 from statusjob.server.web.access import is_loopback
-from tests.helpers.servers import FakeServer, Reply, ServerTestCase
+from tests.helpers.servers import InMemoryServer, Reply, ServerTestCase
 
 TOKEN = "correct-horse"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -28,7 +28,7 @@ class AccessTestCase(ServerTestCase):
     """Walks over every route that there is."""
 
     def refusing(
-        self, fake: FakeServer, code: int, slug: str, headers: Mapping[str, str] | None = None
+        self, fake: InMemoryServer, code: int, slug: str, headers: Mapping[str, str] | None = None
     ) -> dict[str, Reply]:
         """The routes, with their method, that answer with this problem."""
         job = self.ask(fake, "POST", "/jobs", body={}, headers=BEARER).json["id"]
@@ -45,7 +45,7 @@ class AccessTestCase(ServerTestCase):
                         self.assert_problem(reply, code, slug)
         return refused
 
-    def needing_a_token(self, fake: FakeServer) -> set[str]:
+    def needing_a_token(self, fake: InMemoryServer) -> set[str]:
         """The routes, with their method, that answer 401 to whoever shows no token."""
         refused = self.refusing(fake, 401, "unauthorized")
         for reply in refused.values():
@@ -53,7 +53,7 @@ class AccessTestCase(ServerTestCase):
         return set(refused)
 
     @staticmethod
-    def all_but(fake: FakeServer, open_routes: set[str]) -> set[str]:
+    def all_but(fake: InMemoryServer, open_routes: set[str]) -> set[str]:
         return {
             f"{method} {rule.rule}"
             for rule in fake.server.api.app.url_map.iter_rules()

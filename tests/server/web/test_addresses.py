@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from statusjob.server.delivery.guard import CHECK_DEADLINE
-from tests.helpers.servers import PUBLIC, FakeServer, Reply, ServerTestCase
+from tests.helpers.servers import PUBLIC, InMemoryServer, Reply, ServerTestCase
 
 TOKEN = {"Authorization": "Bearer x"}
 NOT_ALLOWED = "webhook address not allowed"
@@ -20,7 +20,9 @@ class AddressTestCase(ServerTestCase):
         self.fake = self.serve(STATUSJOB_TOKEN="x")
         self.names = self.fake.names
 
-    def post(self, path: str, body: Any, fake: FakeServer | None = None, key: str = "") -> Reply:
+    def post(
+        self, path: str, body: Any, fake: InMemoryServer | None = None, key: str = ""
+    ) -> Reply:
         headers = {**TOKEN, "Idempotency-Key": key} if key else TOKEN
         return self.ask(fake or self.fake, "POST", path, body=body, headers=headers)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.helpers.servers import FakeServer, Reply, ServerTestCase
+from tests.helpers.servers import InMemoryServer, Reply, ServerTestCase
 from tests.helpers.streams import FollowTestCase
 
 TOKEN = "correct-horse"
@@ -29,7 +29,9 @@ class SharingTestCase(ServerTestCase):
         self.assertEqual(exposed, None if origin is None else EXPOSED)
         return origin
 
-    def preflight(self, fake: FakeServer, path: str, origin: str, method: str = "GET") -> Reply:
+    def preflight(
+        self, fake: InMemoryServer, path: str, origin: str, method: str = "GET"
+    ) -> Reply:
         given = {
             "Origin": origin,
             "Access-Control-Request-Method": method,

@@ -7,10 +7,10 @@ from typing import Any
 
 from statusjob.server.delivery.poster import DEADLINE
 from statusjob.server.store.delivery_log import ATTEMPTS_SHOWN
-from tests.helpers.webhook_api import BEGINNING, OTHER_URL, SECRET, ReceiverTestCase, status
+from tests.helpers.webhook_api import BEGINNING, OTHER_URL, SECRET, WebhookApiTestCase, status
 
 
-class ListTests(ReceiverTestCase):
+class ListTests(WebhookApiTestCase):
     """C{GET /webhooks/{id}/deliveries}."""
 
     def setUp(self) -> None:
@@ -203,7 +203,7 @@ class ListTests(ReceiverTestCase):
             self.assert_problem(reply, 400, "invalid-request")
 
 
-class TestEventTests(ReceiverTestCase):
+class TestEventTests(WebhookApiTestCase):
     """C{POST /webhooks/{id}/test}."""
 
     def setUp(self) -> None:

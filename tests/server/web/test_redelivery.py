@@ -8,11 +8,11 @@ from statusjob.server.store import delivery_log
 from statusjob.server.store.interface import Tx
 from statusjob.server.webhooks import redelivery as server_deliveries
 from tests.helpers.servers import Reply
-from tests.helpers.webhook_api import BEGINNING, OTHER_URL, ReceiverTestCase, status
+from tests.helpers.webhook_api import BEGINNING, OTHER_URL, WebhookApiTestCase, status
 from tests.helpers.wires import Sent
 
 
-class RedeliveryTestCase(ReceiverTestCase):
+class RedeliveryTestCase(WebhookApiTestCase):
     """Asks a server that attempts each delivery twice."""
 
     def setUp(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.helpers.servers import EPOCH, FakeServer, Reply, ServerTestCase, directory
+from tests.helpers.servers import EPOCH, InMemoryServer, Reply, ServerTestCase, directory
 
 LONG = 60
 
@@ -16,19 +16,19 @@ class HintTests(ServerTestCase):
         self.fake = self.serve(STATUS_DELAY="1000000")
         self.pass_jobs(self.fake)
 
-    def pass_jobs(self, fake: FakeServer) -> None:
+    def pass_jobs(self, fake: InMemoryServer) -> None:
         """Jobs that take L{LONG} begin together and end."""
         jobs = [self.create(fake, kind="export")["links"]["self"] for _ in range(50)]
         fake.clock.pump([1] * LONG)
         for path in jobs:
             self.ask(fake, "PATCH", path, body={"result": "completed"})
 
-    def begin(self, fake: FakeServer, **headers: str) -> Reply:
+    def begin(self, fake: InMemoryServer, **headers: str) -> Reply:
         """Begin another one."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.ask(fake, "POST", "/jobs", body={"kind": "export"}, headers=given)
 
-    def learned(self, fake: FakeServer) -> Any:
+    def learned(self, fake: InMemoryServer) -> Any:
         """A new job, when what was seen has been taken into account."""
         self.begin(fake)
         fake.clock.pump([1] * 3)
@@ -93,7 +93,7 @@ class RestartTests(HintTests):
 
     def setUp(self) -> None:
         path = str(directory(self) / "jobs.sqlite")
-        first = FakeServer(STATUSJOB_DATABASE=path)
+        first = InMemoryServer(STATUSJOB_DATABASE=path)
         self.pass_jobs(first)
         self.stop(first)
         self.fake = self.serve(STATUSJOB_DATABASE=path, STATUS_DELAY="1000000", start=EPOCH + 3600)

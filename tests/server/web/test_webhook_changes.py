@@ -11,7 +11,7 @@ from tests.helpers.webhook_api import (
     OTHER_URL,
     SECRET,
     URL,
-    ReceiverTestCase,
+    WebhookApiTestCase,
     status,
 )
 
@@ -20,7 +20,7 @@ PAIR = ["job.completed", "job.error"]
 UNKNOWN = (NOBODY, "wh_" + "0" * 31, "wh_" + "0" * 5000, "msg_" + "0" * 32, "%00" * 35, "'--" * 12)
 
 
-class ShowTests(ReceiverTestCase):
+class ShowTests(WebhookApiTestCase):
     """C{GET /webhooks/{id}}."""
 
     def test_it_has_these_members_and_no_others(self) -> None:
@@ -95,7 +95,7 @@ class ShowTests(ReceiverTestCase):
                     self.assert_problem(reply, 404, "unknown-webhook")
 
 
-class ListTests(ReceiverTestCase):
+class ListTests(WebhookApiTestCase):
     """C{GET /webhooks}."""
 
     def page(self, query: str = "") -> tuple[list[str], str | None]:
@@ -186,7 +186,7 @@ class ListTests(ReceiverTestCase):
             )
 
 
-class ChangeTests(ReceiverTestCase):
+class ChangeTests(WebhookApiTestCase):
     """C{PATCH /webhooks/{id}}."""
 
     def setUp(self) -> None:

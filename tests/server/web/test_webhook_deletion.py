@@ -7,11 +7,11 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.helpers.lanes import HeldLane
-from tests.helpers.servers import FakeServer, Reply
-from tests.helpers.webhook_api import OTHER_URL, SECRET, ReceiverTestCase, status
+from tests.helpers.servers import InMemoryServer, Reply
+from tests.helpers.webhook_api import OTHER_URL, SECRET, WebhookApiTestCase, status
 
 
-class DeletionTests(ReceiverTestCase):
+class DeletionTests(WebhookApiTestCase):
     """C{DELETE /webhooks/{id}}."""
 
     def delete(self, webhook: str) -> None:
@@ -92,7 +92,7 @@ class DeletionTests(ReceiverTestCase):
         self.assertEqual(self.deliveries(failed)[0]["state"], "delivered")
 
 
-class BorderTests(ReceiverTestCase):
+class BorderTests(WebhookApiTestCase):
     """Deleted when a delivery is about to begin: the answer is the border that none crosses."""
 
     def setUp(self) -> None:
@@ -117,13 +117,13 @@ class BorderTests(ReceiverTestCase):
         )
         return asked
 
-    def ask(self, fake: FakeServer, method: str, path: str, **more: Any) -> Reply:
+    def ask(self, fake: InMemoryServer, method: str, path: str, **more: Any) -> Reply:
         asked = self.begin_asking(method, path, more.get("body"))
         self.commit()
         response = self.successResultOf(asked)
         return Reply(response, self.successResultOf(response.content()))
 
-    def stop(self, fake: FakeServer) -> None:
+    def stop(self, fake: InMemoryServer) -> None:
         stopping = fake.server.stopService()
         fake.clock.advance(fake.server.settings.drain)
         self.commit()

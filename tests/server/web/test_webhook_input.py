@@ -18,7 +18,7 @@ from tests.helpers.webhook_api import (
     OTHER_SECRET,
     OTHER_URL,
     SECRET,
-    ReceiverTestCase,
+    WebhookApiTestCase,
 )
 
 #: What takes a body, and what does not; C{{}} stands for an id.
@@ -45,7 +45,7 @@ ALLOWED = {
 }
 
 
-class ProtocolTests(ReceiverTestCase):
+class ProtocolTests(WebhookApiTestCase):
     """Methods, media types and bodies."""
 
     def setUp(self) -> None:
@@ -186,7 +186,7 @@ QUERIES = st.lists(
 ).map(lambda pairs: "&".join(f"{quote(name)}={quote(value)}" for name, value in pairs))
 
 
-class AnythingTests(ReceiverTestCase):
+class AnythingTests(WebhookApiTestCase):
     """Random requests to a server that has what they may mean."""
 
     def setUp(self) -> None:

@@ -9,7 +9,7 @@ from statusjob.contract.signing import check_secret
 from statusjob.server.store.webhooks import OVERLAP
 from statusjob.server.webhooks.registry import SECRETS_LIMIT
 from tests.helpers.servers import Reply
-from tests.helpers.webhook_api import OTHER_SECRET, OTHER_URL, SECRET, ReceiverTestCase, status
+from tests.helpers.webhook_api import OTHER_SECRET, OTHER_URL, SECRET, WebhookApiTestCase, status
 
 
 def secret(number: int) -> str:
@@ -17,7 +17,7 @@ def secret(number: int) -> str:
     return "whsec_" + b64encode(b"%032d" % number).decode()
 
 
-class RotationTests(ReceiverTestCase):
+class RotationTests(WebhookApiTestCase):
     """A webhook that begins with L{SECRET}."""
 
     def setUp(self) -> None:

@@ -10,7 +10,7 @@ from statusjob.jobs import job_id
 from statusjob.server.delivery.poster import DEADLINE
 from statusjob.server.store.interface import Row
 from statusjob.server.webhooks.registry import JOB_LIMIT
-from tests.helpers.servers import EPOCH, FakeServer, Reply, ServerTestCase
+from tests.helpers.servers import EPOCH, InMemoryServer, Reply, ServerTestCase
 
 URL = "http://127.0.0.1:9999/hook"
 SECRET = "whsec_" + "QUFB" * 8
@@ -21,7 +21,7 @@ DELETED = {"message": "webhook deleted successfully"}
 class WebhookTestCase(ServerTestCase):
     """Asks under a base, and looks into the outbox."""
 
-    fake: FakeServer
+    fake: InMemoryServer
     base = ""
 
     def register(self, body: Any, **headers: str) -> Reply:

@@ -15,14 +15,14 @@ from tests.helpers.webhook_api import (
     OTHER_URL,
     SECRET,
     URL,
-    ReceiverTestCase,
+    WebhookApiTestCase,
 )
 
 PAIR = ["job.completed", "job.error"]
 ALL = ["job.progress", *PAIR]
 
 
-class RegistrationTests(ReceiverTestCase):
+class RegistrationTests(WebhookApiTestCase):
     """C{POST /webhooks}."""
 
     def test_it_is_shown_whole_with_a_secret_and_where_it_is(self) -> None:
@@ -144,7 +144,7 @@ class RegistrationTests(ReceiverTestCase):
         self.assertEqual((shown["events"], shown["job"], shown["name"]), (PAIR, None, None))
 
 
-class AgainTests(ReceiverTestCase):
+class AgainTests(WebhookApiTestCase):
     """The same URL for the same scope is the same webhook."""
 
     def again(self, **members: Any) -> Any:
@@ -208,7 +208,7 @@ class AgainTests(ReceiverTestCase):
         self.assertEqual(len(self.deliveries(wide["id"])), 1)
 
 
-class LimitTests(ReceiverTestCase):
+class LimitTests(WebhookApiTestCase):
     """So many and no more; what is there already is found all the same."""
 
     def fill(self, count: int, where: str, *bodies: Any) -> None:

@@ -10,11 +10,11 @@ from twisted.web.server import NOT_DONE_YET
 
 from statusjob import Job
 from statusjob.client.http.connections import PLACES, shared_connections
-from tests.helpers.fake_contract import (
+from tests.helpers.scripted_server import (
     JOB_ID,
     Answering,
     ClientTestCase,
-    FakeServer,
+    ScriptedServer,
     a_job,
     answer,
     job_body,
@@ -24,7 +24,7 @@ from tests.helpers.fake_contract import (
 EVENTS = "/events"
 
 
-class StreamServer(FakeServer):
+class StreamServer(ScriptedServer):
     """
     Has a job, shows it, and streams it if it is asked to; what was queued comes first.
 

@@ -86,7 +86,7 @@ def hang_up(request: Any) -> int:
 PENDING, COMPLETED, ERROR = status("pending"), status("completed"), status("error")
 
 
-class FakeServer(Resource):
+class ScriptedServer(Resource):
     """
     Answers with what was queued, then for ever with C{otherwise}.
 
@@ -153,7 +153,7 @@ class FakeServer(Resource):
             self.stub.flush()
 
 
-class PatientServer(FakeServer):
+class PatientServer(ScriptedServer):
     """
     Holds an answer until the job has ended, as a server of ours does; what was queued comes first.
 
@@ -259,7 +259,7 @@ class ClientTestCase(SynchronousTestCase):
 
     def serve(self, *answers: Answering, otherwise: Answering = PENDING) -> None:
         """What the server answers."""
-        self.server = FakeServer(self.clock, *answers, otherwise=otherwise)
+        self.server = ScriptedServer(self.clock, *answers, otherwise=otherwise)
 
     def client(self, base: str | CreatedJob = BASE, **options: Any) -> StatusClient:
         """A client without jitter, so that waits are exact, which knows of no other job."""

@@ -1,0 +1,69 @@
+"""Watchers that record what they are told, on a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from statusjob.jobs import Job, Status
+from statusjob.server.store.interface import Update
+from statusjob.server.waiting.watchers import (
+    Topic,
+    Watchers,
+)
+from tests.helpers.servers import EPOCH
+
+
+class Recorder:
+    """A watcher that records what happens to it."""
+
+    def __init__(self, *topics: Topic, wants: bool = True) -> None:
+        self.topics = topics
+        self.wants = wants
+        self.told: list[tuple[str, int]] = []
+        self.rung = self.turns = 0
+        self.then: Callable[[], object] = lambda: None
+
+    def tell(self, job: Job) -> bool:
+        self.told.append((job.id, job.version))
+        return self.wants
+
+    def ring(self) -> None:
+        self.rung += 1
+
+    def turn(self) -> None:
+        self.turns += 1
+        self.then()
+
+
+def state(version: int, name: str = "a", *, kind: str = "k", ended: bool = False) -> Job:
+    """A job at a version."""
+    result = Status.COMPLETED if ended else Status.PENDING
+    return Job(id=name, kind=kind, version=version, result=result, created_at=0, updated_at=0)
+
+
+class WatchersTestCase(SynchronousTestCase):
+    """Watchers on a clock, on which they leave nothing."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.rightNow = EPOCH
+        self.watchers = self.make()
+
+    def make(self, **limits: int) -> Watchers:
+        watchers = Watchers(cast(IReactorTime, self.clock), **limits)
+        self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
+        self.addCleanup(watchers.close)
+        return watchers
+
+    def enter(self, *topics: Topic, wants: bool = True) -> Recorder:
+        watcher = Recorder(*topics, wants=wants)
+        self.watchers.enter(watcher)
+        return watcher
+
+    def announce(self, *jobs: Job, changed: bool = True) -> None:
+        self.watchers.heard([Update(job=job, changed=changed) for job in jobs])
