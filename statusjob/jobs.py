@@ -54,7 +54,7 @@ TEST_EVENT = "webhook.test"
 #: What a webhook that names no events is told.
 TERMINAL_EVENTS = (EventType.COMPLETED, EventType.ERROR)
 #: The event that tells of each result.
-EVENT_OF = {
+EVENT_BY_RESULT = {
     Status.PENDING: EventType.PROGRESS,
     Status.COMPLETED: EventType.COMPLETED,
     Status.ERROR: EventType.ERROR,
@@ -111,10 +111,10 @@ class Job(Struct, frozen=True, kw_only=True):
     @property
     def event_type(self) -> EventType:
         """What an update to this state tells."""
-        return EVENT_OF[self.result]
+        return EVENT_BY_RESULT[self.result]
 
 
-def job_id(now: float, entropy: int) -> str:
+def new_job_id(now: float, entropy: int) -> str:
     """
     A UUIDv7 (RFC 9562 5.7): ids sort by the millisecond of their making.
 

@@ -2,13 +2,13 @@
 How long jobs of one kind took, and when to ask about the next one.
 
 Pure. What was seen is a small value that can be written as JSON; from it and
-from what a request is worth comes a L{Plan}. Who remembers which kinds, and
+from what a request is worth comes a L{PollingSchedule}. Who remembers which kinds, and
 where, is not decided here.
 
 The next duration is taken to come from the last ones (n of them), each widened
 to a triangle in the logarithm of the age, because no job takes exactly as long
 as another; or, with a weight of one against n, from the distribution that
-stands for ignorance (L{statusjob.pace.schedule.ignorance}). With nothing seen that
+stands for ignorance (L{statusjob.pace.schedule.prior_survival}). With nothing seen that
 is the cold rule; and a job that outlives all that were seen falls back to it by
 itself.
 """
@@ -23,7 +23,13 @@ from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from statusjob.jobs import CANCELLED, DEADLINE_EXCEEDED, SIMULATED, Job
-from statusjob.pace.schedule import Plan, Schedule, cold, ignorance, lattice
+from statusjob.pace.schedule import (
+    OptimumSchedule,
+    PollingSchedule,
+    age_grid,
+    cold_rule,
+    prior_survival,
+)
 
 #: How many durations are remembered of a kind.
 REMEMBERED = 256
@@ -76,30 +82,32 @@ class Durations:
         kept = self.seen[1 - REMEMBERED :] if len(self.seen) >= REMEMBERED else self.seen
         return Durations((*kept, (round(low, 3), round(high, 3))))
 
-    def plan(self, r: float) -> Plan:
+    def plan(self, request_cost: float) -> PollingSchedule:
         """
         When to ask about the next job of this kind. It takes some milliseconds.
 
-        @param r: what a request is worth, in seconds.
+        @param request_cost: what a request is worth, in seconds.
         """
         if not self.seen:
-            return partial(cold, r=r)
+            return partial(cold_rule, request_cost=request_cost)
         triangles = _widened(self.seen)
         low = min(each.middle - each.width for each in triangles)
         high = max(each.middle + each.width for each in triangles)
         step = max((high - low) / _CELLS, _FINEST)
         low -= 2 * step
         count = math.ceil((high - low) / step) + 2
-        ages, first = lattice(low, step, count, least=r / 4)
+        ages, first = age_grid(low, step, count, least=request_cost / 4)
         weight = 1 / (len(self.seen) + 1)
-        outlived = [weight * ignorance(age, r) for age in ages]
+        outlived = [weight * prior_survival(age, request_cost) for age in ages]
         mass = [a - b for a, b in pairwise(outlived)]
         for i, each in enumerate(_density(triangles, low, step, count), first):
             mass[i] += weight * each
-        return Schedule(ages, mass, r=r, horizon=ages[first + count], rest=outlived[-1])
+        return OptimumSchedule(
+            ages, mass, request_cost=request_cost, horizon=ages[first + count], rest=outlived[-1]
+        )
 
 
-def lesson(job: Job) -> float | None:
+def learnable_duration(job: Job) -> float | None:
     """
     What a finished job teaches of the next: its duration in seconds.
 

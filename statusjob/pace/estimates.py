@@ -15,7 +15,7 @@ from functools import cached_property, lru_cache, partial
 from itertools import pairwise
 from statistics import NormalDist, median, quantiles
 
-from statusjob.pace.schedule import Plan, Schedule, cold, lattice
+from statusjob.pace.schedule import OptimumSchedule, PollingSchedule, age_grid, cold_rule
 
 #: How many errors are remembered of a source.
 REMEMBERED = 256
@@ -42,7 +42,7 @@ _NORMAL = NormalDist()
 
 
 @dataclass(frozen=True)
-class Hints:
+class EstimateErrors:
     """
     The last hints of one source, and how wrong they were.
 
@@ -52,7 +52,7 @@ class Hints:
 
     errors: tuple[float, ...] = ()
 
-    def learn(self, hinted: float, actual: float) -> Hints:
+    def learn(self, hinted: float, actual: float) -> EstimateErrors:
         """
         A hint more, now that its job has ended; the oldest is forgotten if need be.
 
@@ -63,7 +63,7 @@ class Hints:
             return self
         error = math.log(max(actual, _NO_TIME) / hinted)
         kept = self.errors[1 - REMEMBERED :] if len(self.errors) >= REMEMBERED else self.errors
-        return Hints((*kept, round(error, 4)))
+        return EstimateErrors((*kept, round(error, 4)))
 
     @cached_property
     def bias(self) -> float:
@@ -82,19 +82,21 @@ class Hints:
         squares = n * own**2 + _EXPECTED_WEIGHT * _EXPECTED_SPREAD**2
         return math.sqrt(squares / (n + _EXPECTED_WEIGHT))
 
-    def plan(self, remaining: float, r: float, *, age: float = 0.0) -> Plan:
+    def plan(self, remaining: float, request_cost: float, *, age: float = 0.0) -> PollingSchedule:
         """
         When to ask about a job of which there is a hint.
 
         @param remaining: how many seconds were said to be left, when
         @param age: the job was so old (seconds).
-        @param r: what a request is worth, in seconds.
+        @param request_cost: what a request is worth, in seconds.
         @return: a plan for the job's age; the cold rule if the hint makes no sense.
         """
         if not 0 <= remaining <= _LONGEST:
-            return partial(cold, r=r)
-        expected = max(remaining * math.exp(self.bias), r * 2**_LOWEST)
-        ratio = min(round(math.log2(expected / r) * _PER_OCTAVE), _HIGHEST * _PER_OCTAVE)
+            return partial(cold_rule, request_cost=request_cost)
+        expected = max(remaining * math.exp(self.bias), request_cost * 2**_LOWEST)
+        ratio = min(
+            round(math.log2(expected / request_cost) * _PER_OCTAVE), _HIGHEST * _PER_OCTAVE
+        )
         spread = min(max(self.spread, _LEAST_SPREAD), _MOST_SPREAD)
         table = _table(ratio, round(math.log(spread) / _SPREAD_STEP))
         # The optimum only depends on ratios: what is between two tables is scaled to one.
@@ -103,13 +105,13 @@ class Hints:
 
 
 @lru_cache(maxsize=_TABLES)
-def _table(ratio: int, spread: int) -> Schedule:
+def _table(ratio: int, spread: int) -> OptimumSchedule:
     """The optimum schedule from the hint on, in units of r."""
     middle = ratio / _PER_OCTAVE * math.log(2)
     narrow = math.exp(spread * _SPREAD_STEP)
     wide = max(_WORTHLESS_SPREAD, 3 * narrow)
     low, step = middle - _REACH * narrow, 2 * _REACH * narrow / _CELLS
-    ages, first = lattice(low, step, _CELLS, least=1 / 4)
+    ages, first = age_grid(low, step, _CELLS, least=1 / 4)
 
     def ended(age: float) -> float:
         distance = math.log(age) - middle
@@ -119,4 +121,6 @@ def _table(ratio: int, spread: int) -> Schedule:
 
     parts = [0.0, *map(ended, ages[1:])]
     mass = [b - a for a, b in pairwise(parts)]
-    return Schedule(ages, mass, r=1.0, horizon=ages[first + _CELLS], rest=1 - parts[-1])
+    return OptimumSchedule(
+        ages, mass, request_cost=1.0, horizon=ages[first + _CELLS], rest=1 - parts[-1]
+    )

@@ -45,7 +45,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
 #: A rule for one r: from a job's age to the wait before asking again, both in seconds.
-Plan = Callable[[float], float]
+PollingSchedule = Callable[[float], float]
 
 #: Where nothing is known but ignorance, ages are told apart by this factor.
 _COARSE = 2.0 ** (1 / 8)
@@ -55,28 +55,28 @@ _BEYOND = 48
 _ROUNDING = 1 + 1e-9
 
 
-def cold(age: float, r: float) -> float:
+def cold_rule(age: float, request_cost: float) -> float:
     """
     How long to wait when nothing is known of a job: it is asked at the ages r*k*k.
 
     @param age: seconds since the job began; what a stepped clock makes of it counts as 0.
-    @param r: what a request is worth, in seconds, above 0.
+    @param request_cost: what a request is worth, in seconds, above 0.
     """
-    return r + 2 * math.sqrt(r * age) if age > 0 else r
+    return request_cost + 2 * math.sqrt(request_cost * age) if age > 0 else request_cost
 
 
-def ignorance(age: float, r: float) -> float:
+def prior_survival(age: float, request_cost: float) -> float:
     """
-    The probability that a job of which nothing is known outlives an age: that for which L{cold}
-    is the best rule.
+    The probability that a job of which nothing is known outlives an age: that for which
+    L{cold_rule} is the best rule.
 
     @param age: seconds, 0 or more.
-    @param r: as in L{cold}.
+    @param request_cost: as in L{cold_rule}.
     """
-    return 1 / math.sqrt(1 + 4 * age / r)
+    return 1 / math.sqrt(1 + 4 * age / request_cost)
 
 
-def lattice(low: float, step: float, count: int, *, least: float) -> tuple[list[float], int]:
+def age_grid(low: float, step: float, count: int, *, least: float) -> tuple[list[float], int]:
     """
     Ages to plan with, from 0 on: closely where something is known, coarsely elsewhere.
 
@@ -97,7 +97,7 @@ def lattice(low: float, step: float, count: int, *, least: float) -> tuple[list[
 
 
 def optimum(
-    ages: Sequence[float], mass: Sequence[float], r: float, *, rest: float = 0.0
+    ages: Sequence[float], mass: Sequence[float], request_cost: float, *, rest: float = 0.0
 ) -> tuple[list[int], float]:
     """
     The optimum checking schedule of a distribution, by dynamic programming.
@@ -116,7 +116,7 @@ def optimum(
 
     @param ages: ascending, in seconds; where a request may be made.
     @param mass: of the distribution between each age and the next; taken to be in the middle.
-    @param r: what a request is worth, in seconds.
+    @param request_cost: what a request is worth, in seconds.
     @param rest: mass beyond the last age.
     @return: for each age but the last the index of the age at which to ask next, and the cost in
         seconds of it all.
@@ -151,27 +151,27 @@ def optimum(
                 break
             slope, height, j = slope1, height1, j1
             far += 1
-        cost = r * (total - place) + height - slope * place + weighted[i]
+        cost = request_cost * (total - place) + height - slope * place + weighted[i]
         following[i] = j
     return following, cost
 
 
-class Schedule:
+class OptimumSchedule:
     """
-    The L{optimum} schedule of one distribution for one r: a L{Plan}.
+    The L{optimum} schedule of one distribution for one r: a L{PollingSchedule}.
 
     It is a table of a few hundred ages; looking something up takes some hundred nanoseconds.
     Beyond what is known it is the cold rule.
     """
 
-    __slots__ = ("_ages", "_gaps", "_horizon", "_r", "_targets")
+    __slots__ = ("_ages", "_gaps", "_horizon", "_request_cost", "_targets")
 
     def __init__(
         self,
         ages: Sequence[float],
         mass: Sequence[float],
         *,
-        r: float,
+        request_cost: float,
         horizon: float,
         rest: float = 0.0,
     ) -> None:
@@ -179,8 +179,8 @@ class Schedule:
         @param ages: as in L{optimum}, and so are C{mass}, C{r} and C{rest}.
         @param horizon: the age in seconds from which on only ignorance is left.
         """
-        following, _ = optimum(ages, mass, r, rest=rest)
-        self._r = r
+        following, _ = optimum(ages, mass, request_cost, rest=rest)
+        self._request_cost = request_cost
         self._horizon = horizon
         self._ages = array("d", ages[:-1])
         self._targets = array("d", [ages[j] for j in following])
@@ -190,7 +190,7 @@ class Schedule:
             if following[i] == i + 1 and each > 0:
                 # Perhaps it should be asked more often than the ages are told apart.
                 hazard = each / (ages[i + 1] - ages[i]) / (outlived - each / 2)
-                self._gaps[i] = math.sqrt(2 * r / hazard)
+                self._gaps[i] = math.sqrt(2 * request_cost / hazard)
             outlived -= each
 
     def __call__(self, age: float) -> float:
@@ -200,7 +200,7 @@ class Schedule:
         @param age: seconds since the job began.
         """
         if not age < self._horizon:
-            return cold(age, self._r)
+            return cold_rule(age, self._request_cost)
         age = max(age, 0.0)
         i = bisect_right(self._ages, age * _ROUNDING) - 1
         wait = self._targets[i] - age

@@ -189,7 +189,7 @@ class HostileReceiver(ServerFactory):
         connection.factory = self
         return connection
 
-    def deserted(self, timeout: float = 3.0) -> Deferred[None]:
+    def wait_until_closed(self, timeout: float = 3.0) -> Deferred[None]:
         """
         Wait for the other side to close all its connections.
 

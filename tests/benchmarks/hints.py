@@ -66,7 +66,7 @@ def ours(known: Sequence[float], seed: int) -> Callable[[float], float]:
     """As our client chooses."""
     plan = Durations(tuple((each, each) for each in known)).plan(R)
     pace, draw = Pace(R, RETRY_AFTER_LIMIT, plan), random.Random(seed)
-    return lambda age: pace.next_wait(age, u=draw.random())
+    return lambda age: pace.next_wait(age, draw=draw.random())
 
 
 def obeying() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.internet.task import deferLater
 
-from statusjob.jobs import EventType, Job, Status, job_id
+from statusjob.jobs import EventType, Job, Status, new_job_id
 from statusjob.server.delivery.attempt import Sender
 from statusjob.server.delivery.guard import Guard, GuardedEndpoints
 from statusjob.server.delivery.poster import Poster
@@ -94,7 +94,7 @@ class Outbox:
 def _finish_jobs(tx: Tx, *, begin: int, count: int) -> None:
     for number in range(begin, begin + count):
         job = Job(
-            id=job_id(tx.now, number),
+            id=new_job_id(tx.now, number),
             kind=f"kind{number % ORIGINS}",
             result=Status.COMPLETED,
             created_at=tx.now,

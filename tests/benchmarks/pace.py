@@ -21,7 +21,7 @@ from math import exp, inf, sqrt
 from statusjob import DurationMemory
 from statusjob.pace.bounds import MAX_INTERVAL, POLLING_INTERVAL, Pace
 from statusjob.pace.durations import REMEMBERED, Durations
-from statusjob.pace.estimates import Hints
+from statusjob.pace.estimates import EstimateErrors
 from tests.benchmarks.clocked import clocked
 from tests.benchmarks.jobs import JobSet, best, cost, extreme_sets, sets
 from tests.benchmarks.peers import GOOGLE, ORIGINAL, PEERS, Peer
@@ -165,7 +165,7 @@ def hinted() -> None:
         line = f"  error sigma {sigma}, ETA x {factor:g}: "
         for jobs in sets():
             draw = random.Random(2)
-            hints = Hints()
+            hints = EstimateErrors()
             seen: list[tuple[int, float]] = []
             for duration in itertools.chain(jobs.train[:20], jobs.held_out[:300]):
                 learned = len(seen) >= 20
@@ -175,7 +175,7 @@ def hinted() -> None:
                     given.append((left, duration - age))
                     # It is the server that knows of ETAs; its word exceeds the longest wait.
                     pace = Pace(R, 3600.0, hints.plan(left, R, age=age))
-                    age += pace.next_wait(age, u=draw.random())
+                    age += pace.next_wait(age, draw=draw.random())
                 seen.append((len(given) + 1, age - duration))
                 for left, actual in () if learned else given:
                     hints = hints.learn(left, actual)
@@ -192,8 +192,8 @@ def speed() -> None:
         low = 60 * exp(draw.gauss(0, 1))
         full = full.learn(low, 1.2 * low)
     plan = full.plan(R)
-    pace = Pace(plan=plan)
-    hints = Hints().learn(100.0, 110.0)
+    pace = Pace(schedule=plan)
+    hints = EstimateErrors().learn(100.0, 110.0)
     table = iter(range(10**6))
     times = {
         "planning from 256 durations": (clocked(lambda: full.plan(R), 20), 10e-3),
@@ -201,7 +201,7 @@ def speed() -> None:
             clocked(lambda: hints.plan(1.1 ** (next(table) % 150), R), 100),
             10e-3,
         ),
-        "one wait": (clocked(lambda: pace.next_wait(50.0, u=0.5), 20_000), 20e-6),
+        "one wait": (clocked(lambda: pace.next_wait(50.0, draw=0.5), 20_000), 20e-6),
         "one wait after a hint": (clocked(lambda: hints.plan(77.0, R)(3.0), 20_000), 20e-6),
     }
     print()

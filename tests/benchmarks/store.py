@@ -24,7 +24,7 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import react
 
-from statusjob.jobs import Job, job_id
+from statusjob.jobs import Job, new_job_id
 from statusjob.server.lanes import ThreadLane
 from statusjob.server.store import jobs
 from statusjob.server.store.interface import Tx
@@ -54,7 +54,7 @@ def add_jobs(tx: Tx, count: int) -> list[str]:
     """Jobs to report on."""
     ids = []
     for number in range(count):
-        job = Job(id=job_id(tx.now, number), created_at=tx.now, updated_at=tx.now)
+        job = Job(id=new_job_id(tx.now, number), created_at=tx.now, updated_at=tx.now)
         update = jobs.add(tx, job)
         assert update is not None
         jobs.record(tx, update, "")

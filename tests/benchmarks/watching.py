@@ -21,7 +21,7 @@ from twisted.web.http_headers import Headers
 
 from statusjob import DurationMemory, StatusClient
 from statusjob.pace.durations import Durations
-from statusjob.pace.schedule import Plan
+from statusjob.pace.schedule import PollingSchedule
 
 #: Its virtual clock begins here.
 EPOCH = 1_700_000_000.0
@@ -99,9 +99,9 @@ class Known(DurationMemory):
     def __init__(self, durations: Durations) -> None:
         super().__init__()
         self._durations = durations
-        self._made: dict[float, Plan] = {}
+        self._made: dict[float, PollingSchedule] = {}
 
-    def plan(self, key: str, r: float) -> Plan:
+    def plan(self, key: str, r: float) -> PollingSchedule:
         """One plan for all."""
         if r not in self._made:
             self._made[r] = self._durations.plan(r)

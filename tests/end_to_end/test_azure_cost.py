@@ -129,7 +129,7 @@ def ours(known: list[float], duration: float, draw: random.Random) -> float:
     pace = Pace(R, RETRY_AFTER_LIMIT, plan)
     age, cost = 0.0, R
     while age < duration:
-        age += pace.next_wait(age, u=draw.random())
+        age += pace.next_wait(age, draw=draw.random())
         cost += R
     return cost + age - duration
 

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from statusjob.contract.http_dates import read_date, read_retry_after
 from statusjob.pace.bounds import RETRY_AFTER_LIMIT, Pace, retry_after
 from statusjob.pace.durations import Durations
-from statusjob.pace.schedule import cold
+from statusjob.pace.schedule import cold_rule
 
 anything = st.floats(allow_nan=True, allow_infinity=True)
 units = st.floats(0, 1)
@@ -25,53 +25,57 @@ class BoundsTests(SynchronousTestCase):
     """What holds whatever the plan says."""
 
     @given(anything, units, intervals, st.floats(1, 50))
-    def test_no_wait_leaves_its_bounds(self, age: float, u: float, r: float, times: float) -> None:
-        wait = Pace(r, r * times).next_wait(age, u=u)
+    def test_no_wait_leaves_its_bounds(
+        self, age: float, draw: float, r: float, times: float
+    ) -> None:
+        wait = Pace(r, r * times).next_wait(age, draw=draw)
         self.assertTrue(r <= wait <= r * times, wait)
 
     @given(st.floats(0, 1e6), units, intervals)
     def test_jitter_goes_forward_by_at_most_a_quarter_and_half_of_r(
-        self, age: float, u: float, r: float
+        self, age: float, draw: float, r: float
     ) -> None:
-        planned = cold(age, r)
-        wait = Pace(r, 1e9).next_wait(age, u=u)
+        planned = cold_rule(age, r)
+        wait = Pace(r, 1e9).next_wait(age, draw=draw)
         self.assertTrue(planned <= wait <= planned + min(planned / 4, r / 2) + 1e-9)
 
     @given(anything, anything, units)
     def test_no_server_can_put_off_a_request_for_ever(
-        self, asked: float, age: float, u: float
+        self, asked: float, age: float, draw: float
     ) -> None:
         pace = Pace()
         for wait in (
-            pace.next_wait(age, u=u, retry_after=asked),
-            pace.backoff(3, u=u, retry_after=asked),
+            pace.next_wait(age, draw=draw, retry_after=asked),
+            pace.backoff(3, draw=draw, retry_after=asked),
         ):
             self.assertTrue(2 <= wait <= RETRY_AFTER_LIMIT + 1, wait)
             if asked <= RETRY_AFTER_LIMIT:
                 self.assertGreaterEqual(wait, asked)
 
     def test_only_the_servers_word_exceeds_the_longest_interval(self) -> None:
-        self.assertEqual(Pace().next_wait(1e6, u=0), 30)
-        self.assertEqual(Pace().next_wait(1e6, u=0, retry_after=90), 90)
-        self.assertEqual(Pace().next_wait(1e6, u=1, retry_after=90), 91)
+        self.assertEqual(Pace().next_wait(1e6, draw=0), 30)
+        self.assertEqual(Pace().next_wait(1e6, draw=0, retry_after=90), 90)
+        self.assertEqual(Pace().next_wait(1e6, draw=1, retry_after=90), 91)
 
     def test_who_waits_for_as_long_as_may_be_is_spread_backward(self) -> None:
-        self.assertEqual(Pace().next_wait(1e6, u=1), 29)
+        self.assertEqual(Pace().next_wait(1e6, draw=1), 29)
         # Two thirds of the way there it turns back: 29.5, 30, 29.5.
-        turning = Pace(plan=lambda age: 29.5)
-        self.assertEqual([turning.next_wait(0, u=u) for u in (0, 0.5, 1)], [29.5, 30, 29.5])
+        turning = Pace(schedule=lambda age: 29.5)
+        self.assertEqual(
+            [turning.next_wait(0, draw=draw) for draw in (0, 0.5, 1)], [29.5, 30, 29.5]
+        )
 
     def test_where_there_is_no_room_there_is_no_jitter(self) -> None:
-        self.assertEqual(Pace(2.0, 2.0).next_wait(50, u=1), 2)
+        self.assertEqual(Pace(2.0, 2.0).next_wait(50, draw=1), 2)
 
     def test_the_servers_word_is_no_ceiling(self) -> None:
-        self.assertEqual(Pace().next_wait(32, u=0, retry_after=1), 18)
+        self.assertEqual(Pace().next_wait(32, draw=0, retry_after=1), 18)
 
     def test_another_plan_stays_within_the_same_bounds(self) -> None:
-        self.assertEqual(Pace(plan=lambda age: 12.5).next_wait(3, u=0), 12.5)
-        self.assertEqual(Pace(plan=lambda age: -1.0).next_wait(3, u=0), 2)
-        self.assertEqual(Pace(plan=lambda age: math.inf).next_wait(3, u=0), 30)
-        self.assertEqual(Pace(plan=lambda age: math.nan).next_wait(3, u=0), 2)
+        self.assertEqual(Pace(schedule=lambda age: 12.5).next_wait(3, draw=0), 12.5)
+        self.assertEqual(Pace(schedule=lambda age: -1.0).next_wait(3, draw=0), 2)
+        self.assertEqual(Pace(schedule=lambda age: math.inf).next_wait(3, draw=0), 30)
+        self.assertEqual(Pace(schedule=lambda age: math.nan).next_wait(3, draw=0), 2)
 
     def test_impossible_bounds_are_refused(self) -> None:
         for r, longest in ((0.0, 30.0), (-1.0, 30.0), (math.nan, 30.0), (math.inf, math.inf)):
@@ -94,7 +98,7 @@ class HerdTests(SynchronousTestCase):
         for _ in range(1000):
             age = 0.0
             while age < 200:
-                age += wait(age, u=draw())
+                age += wait(age, draw=draw())
                 times.append(age)
         times = sorted(each for each in times if each > 1)
         most = first = 0
@@ -112,7 +116,7 @@ class HerdTests(SynchronousTestCase):
             durations = Durations()
             for _ in range(20):
                 durations = durations.learn(duration)
-            pace = Pace(plan=durations.plan(2.0))
+            pace = Pace(schedule=durations.plan(2.0))
             self.assertLessEqual(self.crowd(pace.next_wait), 250, duration)
 
     def test_they_do_not_come_together_when_the_server_told_all_the_same(self) -> None:
@@ -121,26 +125,26 @@ class HerdTests(SynchronousTestCase):
             self.assertLessEqual(crowd, 250, told)
 
     def test_they_do_not_come_back_together_after_failures(self) -> None:
-        self.assertLessEqual(self.crowd(lambda age, u: Pace().backoff(1, u=u)), 250)
+        self.assertLessEqual(self.crowd(lambda age, draw: Pace().backoff(1, draw=draw)), 250)
 
     def test_without_jitter_they_would(self) -> None:
-        self.assertEqual(self.crowd(lambda age, u: Pace().next_wait(age, u=0)), 1000)
+        self.assertEqual(self.crowd(lambda age, draw: Pace().next_wait(age, draw=0)), 1000)
 
 
 class BackoffTests(SynchronousTestCase):
     """What is waited after failures."""
 
     def test_it_doubles_until_it_is_bounded(self) -> None:
-        waits = [Pace().backoff(n, u=0) for n in range(1, 7)]
+        waits = [Pace().backoff(n, draw=0) for n in range(1, 7)]
         self.assertEqual(waits, [4, 8, 16, 30, 30, 30])
 
     def test_it_is_spread_over_its_upper_half(self) -> None:
-        self.assertEqual(Pace().backoff(3, u=1), 8)
-        self.assertEqual(Pace().backoff(3, u=0.5), 12)
+        self.assertEqual(Pace().backoff(3, draw=1), 8)
+        self.assertEqual(Pace().backoff(3, draw=0.5), 12)
 
     @given(st.integers(1, 10**9), units, intervals, st.floats(1, 50))
-    def test_it_never_leaves_its_bounds(self, n: int, u: float, r: float, times: float) -> None:
-        wait = Pace(r, r * times).backoff(n, u=u)
+    def test_it_never_leaves_its_bounds(self, n: int, draw: float, r: float, times: float) -> None:
+        wait = Pace(r, r * times).backoff(n, draw=draw)
         self.assertTrue(r <= wait <= r * times, wait)
 
 
@@ -185,7 +189,7 @@ class RetryAfterTests(SynchronousTestCase):
 
     def test_thousands_of_digits_are_merely_long(self) -> None:
         asked = read_retry_after("9" * 5000, 0)
-        self.assertEqual(Pace().next_wait(0, u=0, retry_after=asked), RETRY_AFTER_LIMIT)
+        self.assertEqual(Pace().next_wait(0, draw=0, retry_after=asked), RETRY_AFTER_LIMIT)
 
     @given(st.text())
     def test_no_text_is_an_error(self, text: str) -> None:

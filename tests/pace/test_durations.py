@@ -12,8 +12,8 @@ from msgspec import ValidationError, json
 from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.pace.bounds import Pace
-from statusjob.pace.durations import LONGEST, REMEMBERED, Durations, lesson
-from statusjob.pace.schedule import Plan, cold
+from statusjob.pace.durations import LONGEST, REMEMBERED, Durations, learnable_duration
+from statusjob.pace.schedule import PollingSchedule, cold_rule
 from tests.benchmarks.jobs import best, cost, sets
 from tests.helpers.scripted_server import a_job
 
@@ -29,11 +29,11 @@ def learned(*durations: float) -> Durations:
     return known
 
 
-def ages(plan: Plan, until: float, r: float = 2.0) -> list[float]:
+def ages(plan: PollingSchedule, until: float, r: float = 2.0) -> list[float]:
     """When a job is asked about that takes so long."""
     age, asked = 0.0, []
     while age < until:
-        age += Pace(r, 1e9, plan).next_wait(age, u=0)
+        age += Pace(r, 1e9, plan).next_wait(age, draw=0)
         asked.append(round(age, 2))
     return asked
 
@@ -43,7 +43,7 @@ class PlanTests(SynchronousTestCase):
 
     @given(st.floats(0, 1e9), st.floats(0.01, 100))
     def test_with_nothing_seen_it_is_the_cold_rule(self, age: float, r: float) -> None:
-        self.assertEqual(Durations().plan(r)(age), cold(age, r))
+        self.assertEqual(Durations().plan(r)(age), cold_rule(age, r))
 
     def test_a_job_that_always_takes_as_long_is_asked_about_once(self) -> None:
         plan = learned(*[60.0] * 20).plan(2.0)
@@ -69,7 +69,7 @@ class PlanTests(SynchronousTestCase):
     def test_a_job_that_outlives_all_that_were_seen_is_asked_about_as_if_unknown(self) -> None:
         plan = learned(*[60.0] * 20).plan(2.0)
         for age in (62.0, 100.0, 1e6):
-            self.assertEqual(plan(age), cold(age, 2.0))
+            self.assertEqual(plan(age), cold_rule(age, 2.0))
 
     def test_what_is_known_only_roughly_is_spread_over_where_it_may_be(self) -> None:
         known = Durations()
@@ -91,7 +91,7 @@ class PlanTests(SynchronousTestCase):
         known = Durations()
         for low, high in seen:
             known = known.learn(low, high)
-        wait = Pace(r, 1e9, known.plan(r)).next_wait(age, u=0.5)
+        wait = Pace(r, 1e9, known.plan(r)).next_wait(age, draw=0.5)
         self.assertTrue(r <= wait <= 1e9, wait)
 
     def test_after_twenty_jobs_it_costs_little_more_than_the_best_schedule(self) -> None:
@@ -102,7 +102,7 @@ class PlanTests(SynchronousTestCase):
             for seed, known in itertools.product(range(5), paid):
                 draw = random.Random(seed)
                 plan = learned(*draw.sample(each.train, known)).plan(2.0)
-                paid[known] += watching(Pace(plan=plan), held_out, draw) / 5 / optimum
+                paid[known] += watching(Pace(schedule=plan), held_out, draw) / 5 / optimum
             # How little is measured on more jobs by tests.benchmarks.pace.
             self.assertLess(paid[20], 1.2, each.title)
             self.assertLess(paid[20], paid[0], each.title)
@@ -114,8 +114,8 @@ def watching(pace: Pace, durations: Sequence[float], draw: random.Random) -> flo
     for duration in durations:
         age = 0.0
         while age < duration:
-            age += pace.next_wait(age, u=draw.random())
-            total += pace.r
+            age += pace.next_wait(age, draw=draw.random())
+            total += pace.request_cost
         total += age - duration
     return total / len(durations)
 
@@ -152,14 +152,14 @@ class LessonTests(SynchronousTestCase):
     """Which jobs teach."""
 
     def test_a_job_that_ended_by_itself_teaches_its_duration(self) -> None:
-        self.assertEqual(lesson(a_job("completed")), 10)
+        self.assertEqual(learnable_duration(a_job("completed")), 10)
         for code in ("failed", "worker-lost", "out-of-memory"):
-            self.assertEqual(lesson(a_job("error", code=code)), 10)
+            self.assertEqual(learnable_duration(a_job("error", code=code)), 10)
 
     def test_a_job_that_was_ended_or_played_teaches_nothing(self) -> None:
         for code in ("cancelled", "deadline-exceeded", "simulated"):
-            self.assertIsNone(lesson(a_job("error", code=code)))
-        self.assertIsNone(lesson(a_job("completed", simulated=True)))
+            self.assertIsNone(learnable_duration(a_job("error", code=code)))
+        self.assertIsNone(learnable_duration(a_job("completed", simulated=True)))
 
     def test_a_pending_job_teaches_nothing(self) -> None:
-        self.assertIsNone(lesson(a_job()))
+        self.assertIsNone(learnable_duration(a_job()))

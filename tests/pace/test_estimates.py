@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.pace.bounds import Pace
-from statusjob.pace.estimates import REMEMBERED, Hints
-from statusjob.pace.schedule import cold
+from statusjob.pace.estimates import REMEMBERED, EstimateErrors
+from statusjob.pace.schedule import cold_rule
 
 
-def after(*errors: float) -> Hints:
+def after(*errors: float) -> EstimateErrors:
     """What is known of a source whose hints were wrong by these factors."""
-    hints = Hints()
+    hints = EstimateErrors()
     for each in errors:
         hints = hints.learn(100.0, 100.0 * each)
     return hints
@@ -30,7 +30,7 @@ class Watching:
         @param sigma: of the log-normal errors of ETAs, and
         @param factor: by how much they are all too long.
         """
-        self.hints = Hints()
+        self.hints = EstimateErrors()
         self.requests = self.delay = self.jobs = 0.0
         self._sigma = sigma
         self._factor = factor
@@ -45,7 +45,7 @@ class Watching:
             error = self._factor * math.exp(self._draw.gauss(0, self._sigma))
             given.append((age, (duration - age) * error))
             plan = self.hints.plan(given[-1][1], 2.0, age=age)
-            age += Pace(plan=plan, max_interval=1e9).next_wait(age, u=self._draw.random())
+            age += Pace(schedule=plan, max_interval=1e9).next_wait(age, draw=self._draw.random())
             self.requests += 1
         self.delay += age - duration
         for at, hinted in given:
@@ -93,7 +93,7 @@ class PlanTests(SynchronousTestCase):
     def test_a_job_that_outlives_its_hint_is_asked_about_as_if_it_had_just_begun(self) -> None:
         plan = after(*[1.0] * 100).plan(100.0, 2.0, age=7.0)
         # But for what lies between two tables.
-        self.assertLess(abs(plan(507.0) / cold(500.0, 2.0) - 1), 0.05)
+        self.assertLess(abs(plan(507.0) / cold_rule(500.0, 2.0) - 1), 0.05)
 
     def test_between_two_tables_nothing_jumps(self) -> None:
         hints = after(*[0.9, 1.1] * 50)
@@ -105,7 +105,7 @@ class PlanTests(SynchronousTestCase):
 
     def test_a_hint_that_makes_no_sense_is_none(self) -> None:
         for remaining in (-1.0, math.nan, math.inf, 1e300):
-            self.assertEqual(Hints().plan(remaining, 2.0)(30.0), cold(30.0, 2.0))
+            self.assertEqual(EstimateErrors().plan(remaining, 2.0)(30.0), cold_rule(30.0, 2.0))
 
     @given(
         st.lists(st.floats(0.01, 100), max_size=5),
@@ -117,7 +117,7 @@ class PlanTests(SynchronousTestCase):
         self, errors: list[float], remaining: float, r: float, age: float
     ) -> None:
         plan = after(*errors).plan(remaining, r)
-        wait = Pace(r, 1e9, plan).next_wait(age, u=0.5)
+        wait = Pace(r, 1e9, plan).next_wait(age, draw=0.5)
         self.assertTrue(r <= wait <= 1e9, wait)
 
 
@@ -125,7 +125,7 @@ class LearningTests(SynchronousTestCase):
     """What is known of a source."""
 
     def test_nothing_is_known_at_first(self) -> None:
-        self.assertEqual((Hints().bias, Hints().spread), (0, 0.3))
+        self.assertEqual((EstimateErrors().bias, EstimateErrors().spread), (0, 0.3))
 
     def test_bias_and_spread_come_from_errors(self) -> None:
         draw = random.Random(1)
@@ -154,4 +154,4 @@ class LearningTests(SynchronousTestCase):
             self.assertIs(hints.learn(hinted, actual), hints)
 
     def test_a_job_that_was_done_at_once_teaches_all_the_same(self) -> None:
-        self.assertLess(Hints().learn(100.0, 0.0).bias, -1)
+        self.assertLess(EstimateErrors().learn(100.0, 0.0).bias, -1)

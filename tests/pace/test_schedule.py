@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statusjob.pace.schedule import Schedule, cold, ignorance, lattice, optimum
+from statusjob.pace.schedule import OptimumSchedule, age_grid, cold_rule, optimum, prior_survival
 
 intervals = st.floats(0.01, 100)
 
@@ -31,7 +31,7 @@ class ColdRuleTests(SynchronousTestCase):
         age, ages = 0.0, []
         for _ in range(6):
             ages.append(round(age, 9))
-            age += cold(age, 2.0)
+            age += cold_rule(age, 2.0)
         self.assertEqual(ages, [0, 2, 8, 18, 32, 50])
 
     @given(st.floats(0.001, 1e6), intervals)
@@ -40,7 +40,7 @@ class ColdRuleTests(SynchronousTestCase):
     ) -> None:
         duration = ratio * r
         before, requests = 0.0, 1
-        while (after := before + cold(before, r)) < duration:
+        while (after := before + cold_rule(before, r)) < duration:
             before, requests = after, requests + 1
         # Durations spread evenly over the gap that this one fell in: an end is noticed half the
         # gap late. The best fixed interval for a duration T costs sqrt(2 * r * T).
@@ -52,19 +52,19 @@ class ColdRuleTests(SynchronousTestCase):
     @given(st.floats(allow_nan=True, allow_infinity=True))
     def test_an_age_that_a_stepped_clock_made_absurd_counts_as_none(self, age: float) -> None:
         if not age > 0:
-            self.assertEqual(cold(age, 2.0), 2.0)
+            self.assertEqual(cold_rule(age, 2.0), 2.0)
         else:
-            self.assertGreater(cold(age, 2.0), 0)
+            self.assertGreater(cold_rule(age, 2.0), 0)
 
     @given(st.floats(0, 1e4), intervals)
     def test_it_is_kellers_gap_for_the_distribution_of_ignorance(
         self, ratio: float, r: float
     ) -> None:
         age, step = ratio * r, 1e-4 * r
-        density = (ignorance(age, r) - ignorance(age + step, r)) / step
-        gap = math.sqrt(2 * r * ignorance(age, r) / density)
+        density = (prior_survival(age, r) - prior_survival(age + step, r)) / step
+        gap = math.sqrt(2 * r * prior_survival(age, r) / density)
         # The one is the gap at an age, the other the gap from there on.
-        self.assertTrue(0.99 * gap <= cold(age, r) <= 1.5 * gap, (gap, cold(age, r)))
+        self.assertTrue(0.99 * gap <= cold_rule(age, r) <= 1.5 * gap, (gap, cold_rule(age, r)))
 
 
 class OptimumTests(SynchronousTestCase):
@@ -114,10 +114,10 @@ class OptimumTests(SynchronousTestCase):
 class ScheduleTests(SynchronousTestCase):
     """The optimum as a plan."""
 
-    def uniform(self, r: float, cells: int = 100, length: float = 100.0) -> Schedule:
+    def uniform(self, r: float, cells: int = 100, length: float = 100.0) -> OptimumSchedule:
         """A job that takes anything up to 100 s."""
         ages = [length * i / cells for i in range(cells + 1)]
-        return Schedule(ages, [1 / cells] * cells, r=r, horizon=length)
+        return OptimumSchedule(ages, [1 / cells] * cells, request_cost=r, horizon=length)
 
     def test_it_aims_at_the_same_age_from_wherever_it_is_asked(self) -> None:
         plan = self.uniform(2.0)
@@ -142,7 +142,7 @@ class ScheduleTests(SynchronousTestCase):
     def test_beyond_what_is_known_it_is_the_cold_rule(self) -> None:
         plan = self.uniform(2.0)
         for age in (100.0, 1e4, 1e12, math.inf):
-            self.assertEqual(plan(age), cold(age, 2.0))
+            self.assertEqual(plan(age), cold_rule(age, 2.0))
 
     @given(st.floats(allow_nan=True, allow_infinity=True))
     def test_any_age_gets_an_answer(self, age: float) -> None:
@@ -157,7 +157,7 @@ class LatticeTests(SynchronousTestCase):
     def test_it_ascends_from_0_and_is_bounded(
         self, low: float, step: float, count: int, r: float
     ) -> None:
-        ages, first = lattice(low, step, count, least=r / 4)
+        ages, first = age_grid(low, step, count, least=r / 4)
         self.assertEqual(ages[0], 0)
         self.assertEqual(ages, sorted(set(ages)))
         self.assertAlmostEqual(math.log(ages[first]), low)

@@ -307,9 +307,9 @@ class ReceiverTests(MemoryTestCase):
 
     def test_it_is_deserted_when_the_last_one_has_left(self) -> None:
         receiver = self.receiver()
-        self.successResultOf(receiver.deserted())
+        self.successResultOf(receiver.wait_until_closed())
         callers = [Caller(receiver), Caller(receiver)]
-        waiting = [receiver.deserted(), receiver.deserted()]
+        waiting = [receiver.wait_until_closed(), receiver.wait_until_closed()]
         callers[0].leave()
         self.assertNoResult(waiting[0])
         callers[1].leave()
@@ -320,7 +320,7 @@ class ReceiverTests(MemoryTestCase):
     def test_somebody_who_stays_is_a_failure(self) -> None:
         receiver = self.receiver()
         caller = Caller(receiver)
-        deserted = receiver.deserted(5)
+        deserted = receiver.wait_until_closed(5)
         self.clock.advance(5)
         self.failureResultOf(deserted, TimeoutError)
         caller.leave()
@@ -359,9 +359,9 @@ class SocketTests(SocketTestCase):
         peer = await self.connect(receiver)
         peer.transport.write(POST)
         with self.assertRaises(TimeoutError):
-            await receiver.deserted(0.2)
+            await receiver.wait_until_closed(0.2)
         peer.transport.loseConnection()
-        await receiver.deserted()
+        await receiver.wait_until_closed()
         self.assertEqual((receiver.accepted, receiver.received), (1, 0))
 
     async def test_it_does_not_see_that_while_the_other_side_has_more_to_send(self) -> None:
@@ -370,9 +370,9 @@ class SocketTests(SocketTestCase):
         peer.transport.write(bytes(32 * 1024 * 1024))
         peer.transport.loseConnection()
         with self.assertRaises(TimeoutError):
-            await receiver.deserted(0.2)
+            await receiver.wait_until_closed(0.2)
         peer.transport.abortConnection()
-        await receiver.deserted()
+        await receiver.wait_until_closed()
 
     async def test_one_that_never_parts_has_answered(self) -> None:
         receiver = HostileReceiver(reactor, modes.never_part)
@@ -380,14 +380,14 @@ class SocketTests(SocketTestCase):
         peer.transport.write(POST)
         self.assertTrue((await peer.heard).endswith(b"\r\n\r\n{}"))
         with self.assertRaises(TimeoutError):
-            await receiver.deserted(0.2)
+            await receiver.wait_until_closed(0.2)
         peer.transport.loseConnection()
-        await receiver.deserted()
+        await receiver.wait_until_closed()
 
     async def test_a_self_signed_one_answers_who_trusts_it(self) -> None:
         url, receiver = self.misbehaving(modes.self_signed)
         url = url.replace("http:", "https:")
         response = await Agent(reactor, Trusting()).request(b"GET", url.encode())
         self.assertEqual(response.code, 204)
-        await receiver.deserted()
+        await receiver.wait_until_closed()
         self.assertEqual(receiver.received, 1)

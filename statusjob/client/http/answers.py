@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 from msgspec import DecodeError, Meta, Struct, json
 
 from statusjob.contract.codec import DEPTH_LIMIT, BadInput, Fraction, too_deep
-from statusjob.jobs import EVENT_OF, FAILED, EventType, Job, JobError, Status
+from statusjob.jobs import EVENT_BY_RESULT, FAILED, EventType, Job, JobError, Status
 
 T = TypeVar("T")
 
@@ -97,7 +97,7 @@ class _Payload(Struct):
     job: _JobAnswer | None = None
 
     def __post_init__(self) -> None:
-        if self.type not in (None, EVENT_OF[self.result]):
+        if self.type not in (None, EVENT_BY_RESULT[self.result]):
             raise ValueError("`type` and `result` contradict each other")
         if self.job is not None and self.job.result is not self.result:
             raise ValueError("`job` and `result` contradict each other")

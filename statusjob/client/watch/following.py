@@ -25,7 +25,7 @@ from statusjob.client.watch.long_poll import Asking, Question, Rules
 from statusjob.contract import codec
 from statusjob.contract.http_dates import read_date
 from statusjob.jobs import EventType, Job
-from statusjob.pace.durations import lesson
+from statusjob.pace.durations import learnable_duration
 
 #: After so many streams in a row that brought nothing no more are opened.
 STREAMS = 2
@@ -188,7 +188,7 @@ class Following:
             return False
         self._job = job
         if job.result.terminal:
-            duration = lesson(job)
+            duration = learnable_duration(job)
             if duration is not None:
                 self._rules.learn(duration, duration)
         self._tell(job)

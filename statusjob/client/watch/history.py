@@ -20,7 +20,7 @@ from msgspec import Raw, json
 from twisted.logger import Logger
 
 from statusjob.pace.durations import Durations
-from statusjob.pace.schedule import Plan
+from statusjob.pace.schedule import PollingSchedule
 
 #: Of so many kinds something is remembered; beyond, the one that was longest unused is forgotten.
 KINDS = 100
@@ -65,7 +65,7 @@ class DurationMemory:
             del self._kinds[key]
             return Durations()
 
-    def plan(self, key: str, r: float) -> Plan:
+    def plan(self, key: str, r: float) -> PollingSchedule:
         """
         When to ask about the next job of one kind.
 

@@ -141,7 +141,7 @@ class Asking:
         if wait is not None:
             return wait
         return self._pace.next_wait(
-            age, u=self._rules.random(), retry_after=self._session.retry_after(answer)
+            age, draw=self._rules.random(), retry_after=self._session.retry_after(answer)
         )
 
     def broke_off(self, question: Question, retry: float | None, *, age: float) -> float:
@@ -158,9 +158,9 @@ class Asking:
         u = self._rules.random()
         if self._clock.seconds() - question.begun >= SHORT_WAIT:
             self._broken = 0
-            return self._pace.backoff(1, u=u, retry_after=retry)
+            return self._pace.backoff(1, draw=u, retry_after=retry)
         wait = self._broke()
-        return self._pace.next_wait(age, u=u, retry_after=retry) if wait is None else wait
+        return self._pace.next_wait(age, draw=u, retry_after=retry) if wait is None else wait
 
     def failed(self, question: Question, problem: Transient) -> float:
         """
@@ -180,12 +180,12 @@ class Asking:
             self._broke()
             # A server that was merely restarted will hold the next one.
             self._again = not self._resting
-        if not (question.held and took >= self._pace.r):
+        if not (question.held and took >= self._pace.request_cost):
             self._failures += 1
         if self._failures > self._rules.max_retries:
             raise RetriesExhausted(self._failures, problem)
         wait = self._pace.backoff(
-            max(1, self._failures), u=self._rules.random(), retry_after=problem.retry_after
+            max(1, self._failures), draw=self._rules.random(), retry_after=problem.retry_after
         )
         self._log.info("asking again in {wait:.1f} s: {problem}", wait=wait, problem=str(problem))
         return wait
@@ -204,7 +204,7 @@ class Asking:
         took = self._clock.seconds() - question.begun
         if news or took >= min(question.wait, applied) - _ROUNDING:
             self._broken = 0
-            return min(max(0.0, self._pace.r - took), self._pace.r)
+            return min(max(0.0, self._pace.request_cost - took), self._pace.request_cost)
         return self._broke()
 
     def _broke(self) -> float | None:
@@ -213,7 +213,7 @@ class Asking:
         if self._broken >= GIVE_UP:
             self._rested = self._clock.seconds() + REST
             return None
-        return self._pace.backoff(self._broken, u=self._rules.random())
+        return self._pace.backoff(self._broken, draw=self._rules.random())
 
     @property
     def _resting(self) -> bool:

@@ -33,7 +33,7 @@ from statusjob.client.watch.long_poll import Asking, Question, Rules
 from statusjob.contract import codec
 from statusjob.contract.http_dates import read_date
 from statusjob.jobs import DEMO_KIND, Job, Status
-from statusjob.pace.durations import lesson
+from statusjob.pace.durations import learnable_duration
 
 T = TypeVar("T")
 
@@ -123,7 +123,7 @@ class Monitoring:
         if event.job is None:
             span = self._life.ended(self._session.reactor.seconds())
         else:
-            duration = lesson(event.job)
+            duration = learnable_duration(event.job)
             span = None if duration is None else (duration, duration)
         self._see(event.result, span)
 
@@ -181,7 +181,7 @@ class Monitoring:
         """
         if not self._known_age or self._asking.ready:
             return 0.0
-        wait = self._rules.pace.next_wait(0.0, u=self._rules.random())
+        wait = self._rules.pace.next_wait(0.0, draw=self._rules.random())
         return max(0.0, wait - self._life.age(self._session.reactor.seconds()))
 
     async def _tick(self) -> None:

@@ -252,8 +252,8 @@ class StatusClient:
     def _planned(self) -> Rules:
         """How to watch, with what is known by now."""
         pace = self._rules.pace
-        plan = self._durations.plan(self._key, pace.r)
-        return replace(self._rules, pace=replace(pace, plan=plan))
+        plan = self._durations.plan(self._key, pace.request_cost)
+        return replace(self._rules, pace=replace(pace, schedule=plan))
 
     def _job_id(self) -> str | None:
         """The job's id, if the base URL tells it."""

@@ -155,7 +155,7 @@ class JobHandle:
         self._cancel()
         if self._failures:
             wait = self._pace.backoff(
-                self._failures, u=self._random(), retry_after=self._asked_to_wait
+                self._failures, draw=self._random(), retry_after=self._asked_to_wait
             )
         elif self._unsaid:
             wait = REPORT_INTERVAL

@@ -278,7 +278,7 @@ class WorkerClient:
                     if failures > self._max_retries:
                         raise RetriesExhausted(failures, problem) from problem
                     wait = _PACE.backoff(
-                        failures, u=self._random(), retry_after=problem.retry_after
+                        failures, draw=self._random(), retry_after=problem.retry_after
                     )
                     self._log.info(
                         "reporting again in {wait:.1f} s: {problem}",

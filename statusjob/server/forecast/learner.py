@@ -22,7 +22,7 @@ from typing import Protocol
 from twisted.internet.interfaces import IReactorTime
 
 from statusjob.jobs import DEMO_KIND, Job, Status
-from statusjob.pace.durations import LONGEST, REMEMBERED, lesson
+from statusjob.pace.durations import LONGEST, REMEMBERED, learnable_duration
 from statusjob.server.alarms import Alarm
 from statusjob.server.feed import Feed
 from statusjob.server.forecast.outlook import Estimate, Estimated, Outlook
@@ -181,7 +181,7 @@ class Forecast:
                 continue
             if job.result.terminal:
                 said = self._estimates.pop(job.id, None)
-                duration = _lesson(job)
+                duration = _plausible_duration(job)
                 if duration is not None:
                     kind = self._kind(job.kind)
                     kind.durations.append(duration)
@@ -241,7 +241,9 @@ class Forecast:
             for result in (Status.COMPLETED, Status.ERROR):
                 past += await self._read(name, result)
             past.sort(key=attrgetter("finished_at"))
-            self._remember(name, [each for each in map(_lesson, past) if each is not None])
+            self._remember(
+                name, [each for each in map(_plausible_duration, past) if each is not None]
+            )
             self._to_recall -= 1
         self._recalled = name if self._to_recall else None
 
@@ -275,12 +277,12 @@ class Forecast:
             self._kinds.move_to_end(name, last=False)
 
 
-def _lesson(job: Job) -> float | None:
+def _plausible_duration(job: Job) -> float | None:
     """
     The duration of a job that has ended, if it teaches anything: if the clock was set meanwhile
     it need not.
     """
-    duration = lesson(job)
+    duration = learnable_duration(job)
     if duration is None or job.finished_at is None:
         return None
     return duration if job.created_at <= job.finished_at and duration <= LONGEST else None

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from statusjob.pace.bounds import POLLING_INTERVAL, retry_after
 from statusjob.pace.durations import Durations
-from statusjob.pace.estimates import Hints
+from statusjob.pace.estimates import EstimateErrors
 
 #: What a request is worth, in seconds: the clients' default.
 R = POLLING_INTERVAL
@@ -73,7 +73,7 @@ class Outlook:
         @raise ValueError: if that is not what they can be.
         """
         self._plan = Durations(tuple((each, each) for each in durations)).plan(R)
-        hints = Hints()
+        hints = EstimateErrors()
         for duration, estimates in estimated:
             for age, left in estimates:
                 hints = hints.learn(left, duration - age)

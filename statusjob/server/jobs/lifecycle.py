@@ -28,7 +28,7 @@ from statusjob.jobs import (
     Job,
     JobError,
     Status,
-    job_id,
+    new_job_id,
     simulated_progress,
 )
 from statusjob.server.errors import JobFinished, KeyReused, UnknownJob, VersionMismatch
@@ -177,7 +177,7 @@ class Lifecycle:
 
     def begin_demo(self, tx: Tx) -> None:
         """Begin the demo job anew; one that an earlier start left pending is forgotten."""
-        jobs.remove_demos(tx, job_id(tx.now, 0))
+        jobs.remove_demos(tx, new_job_id(tx.now, 0))
         self._add(tx, NewJob(), kind=DEMO_KIND, simulation=Simulation())
 
     def ring(self, tx: Tx) -> float | None:
@@ -237,7 +237,7 @@ class Lifecycle:
         """Add a job with its webhook, unless its key is taken."""
         now = tx.now
         job = Job(
-            id=job_id(now, secrets.randbits(74)),
+            id=new_job_id(now, secrets.randbits(74)),
             kind=kind,
             metadata=new.metadata,
             deadline=new.deadline,

@@ -28,7 +28,7 @@ class KeptConnectionsTests(SocketTestCase):
         await kept.close()
         await deferLater(reactor, 0)
         self.assertEqual([each.state for each in opened], ["CONNECTION_LOST"])
-        await server.deserted()
+        await server.wait_until_closed()
 
     async def test_closing_what_keeps_nothing_takes_no_time(self) -> None:
         kept = KeptConnections(reactor)

@@ -210,23 +210,23 @@ class SocketTests(SocketTestCase):
     async def test_a_reset_in_mid_answer(self) -> None:
         url, server = self.misbehaving(modes.reset_in_body)
         self.assertEqual(await self.kind_of(self.ask(url)), "connect")
-        await server.deserted()
+        await server.wait_until_closed()
 
     async def test_a_server_that_speaks_no_http(self) -> None:
         url, server = self.misbehaving(modes.gibberish)
         self.assertEqual(await self.kind_of(self.ask(url)), "connect")
-        await server.deserted()
+        await server.wait_until_closed()
 
     async def test_a_server_that_never_answers(self) -> None:
         for mode in (modes.silent, modes.hang_in_body):
             url, server = self.misbehaving(mode)
             self.assertEqual(await self.kind_of(self.ask(url, deadline=0.05)), "timeout")
-            await server.deserted()
+            await server.wait_until_closed()
 
     async def test_an_endless_body_is_too_big(self) -> None:
         url, server = self.misbehaving(modes.endless_body)
         self.assertEqual(await self.kind_of(self.ask(url)), "too-big")
-        await server.deserted()
+        await server.wait_until_closed()
 
     async def test_a_body_without_a_length_ends_with_its_connection(self) -> None:
         async def old_fashioned(connection: Connection) -> None:
@@ -236,7 +236,7 @@ class SocketTests(SocketTestCase):
 
         url, server = self.misbehaving(old_fashioned)
         self.assertEqual((await self.ask(url)).body, b'{"result":"pending"}')
-        await server.deserted()
+        await server.wait_until_closed()
 
     async def test_cancelling_closes_the_socket(self) -> None:
         for mode in (modes.silent, modes.hang_in_body, modes.endless_body):
@@ -246,7 +246,7 @@ class SocketTests(SocketTestCase):
             with self.assertRaises(CancelledError):
                 await asked
             self.assertEqual(server.received, 1)
-            await server.deserted()
+            await server.wait_until_closed()
 
     async def test_a_connection_cut_short_is_not_kept(self) -> None:
         pool = HTTPConnectionPool(reactor)
@@ -254,7 +254,7 @@ class SocketTests(SocketTestCase):
         agent = Agent(reactor, pool=pool)
         url, server = self.misbehaving(modes.endless_body)
         self.assertEqual(await self.kind_of(self.ask(url, agent=agent)), "too-big")
-        await server.deserted()
+        await server.wait_until_closed()
 
     async def test_a_connection_read_to_its_end_is_kept(self) -> None:
         pool = HTTPConnectionPool(reactor)
@@ -274,7 +274,7 @@ class SocketTests(SocketTestCase):
     async def test_a_server_without_tls(self) -> None:
         url, server = self.misbehaving(modes.gibberish)
         self.assertEqual(await self.kind_of(self.ask(url.replace("http:", "https:"))), "tls")
-        await server.deserted()
+        await server.wait_until_closed()
 
 
 class ProducerTests(SynchronousTestCase):

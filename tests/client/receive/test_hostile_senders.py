@@ -13,7 +13,7 @@ from statusjob import EventType, Status, WebhookEvent
 from statusjob.client.http.answers import read_event_type
 from statusjob.contract import codec
 from statusjob.contract.signing import headers
-from statusjob.jobs import EVENT_OF, TEST_EVENT
+from statusjob.jobs import EVENT_BY_RESULT, TEST_EVENT
 from tests.helpers.bodies import json_values, nested
 from tests.helpers.connections import Raw
 from tests.helpers.receiver import NOW, OTHER_SECRET, PAYLOAD, SECRET, ReceiverTestCase
@@ -179,7 +179,7 @@ class KnownSenderTests(ReceiverTestCase):
         """An event is as its documentation says."""
         self.assertIsInstance(event.result, Status)
         self.assertTrue(math.isfinite(event.timestamp) and event.timestamp >= 0)
-        self.assertIn(event.type, (None, EVENT_OF[event.result]))
+        self.assertIn(event.type, (None, EVENT_BY_RESULT[event.result]))
         job = event.job
         if job is None:
             return

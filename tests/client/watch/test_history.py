@@ -16,7 +16,7 @@ from statusjob import StatusClient
 from statusjob.client.watch import history as module
 from statusjob.client.watch.history import KINDS, DurationMemory, shared_memory
 from statusjob.pace.durations import REMEMBERED, Durations
-from statusjob.pace.schedule import cold
+from statusjob.pace.schedule import cold_rule
 
 KEY = "http://example.test/jobs"
 
@@ -27,7 +27,7 @@ class MemoryTests(SynchronousTestCase):
     def test_a_kind_that_was_never_seen_is_unknown(self) -> None:
         memory = DurationMemory()
         self.assertEqual(memory.recall(KEY), Durations())
-        self.assertEqual(memory.plan(KEY, 2.0)(50.0), cold(50.0, 2.0))
+        self.assertEqual(memory.plan(KEY, 2.0)(50.0), cold_rule(50.0, 2.0))
 
     def test_what_was_learned_of_one_kind_says_nothing_of_another(self) -> None:
         memory = DurationMemory()

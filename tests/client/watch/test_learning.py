@@ -11,7 +11,7 @@ from twisted.internet.defer import CancelledError
 from statusjob import BadSetting, CreatedJob, JobNotFound, MonitoringTimeout, Status, StatusClient
 from statusjob.client.http.answers import WebhookEvent
 from statusjob.client.watch.history import DurationMemory, shared_memory
-from statusjob.jobs import job_id
+from statusjob.jobs import new_job_id
 from tests.helpers.scripted_server import (
     BASE,
     COMPLETED,
@@ -164,13 +164,16 @@ class KnowingTests(LearningTestCase):
 
     def test_a_job_of_ours_tells_its_age_by_its_id(self) -> None:
         self.know(115.0)
-        old = job_id(self.clock.seconds() - 100, 1)
+        old = new_job_id(self.clock.seconds() - 100, 1)
         self.serve(status("pending", old), status("completed", old))
         self.watch(self.client(f"{KEY}/{old}"))
         self.assertTrue(15 <= self.waits()[0] <= 16, self.waits())
 
     def test_another_demo_job_begins_anew(self) -> None:
-        first, second = job_id(self.clock.seconds() - 500, 1), job_id(self.clock.seconds(), 2)
+        first, second = (
+            new_job_id(self.clock.seconds() - 500, 1),
+            new_job_id(self.clock.seconds(), 2),
+        )
         pending = status("pending", second)
         self.serve(status("pending", first), pending, pending, status("completed", second))
         self.watch(self.client(ORIGINAL), at_most=120)
@@ -215,7 +218,7 @@ class LearningTests(LearningTestCase):
         self.assertEqual(self.learned([COMPLETED]), ())
 
     def test_a_job_of_ours_teaches_even_then(self) -> None:
-        old = job_id(self.clock.seconds() - 100, 1)
+        old = new_job_id(self.clock.seconds() - 100, 1)
         end = formatdate(self.clock.seconds() - 60, usegmt=True)
         self.serve(status("completed", old, Last_Modified=end))
         self.watch(self.client(f"{KEY}/{old}"))

@@ -43,23 +43,23 @@ class SocketTests(SocketTestCase):
         base, server = self.misbehaving(modes.reset_in_body)
         self.assertEqual(await self.kind(base), "connect")
         self.assertEqual(server.received, 2)
-        await server.deserted()
+        await server.wait_until_closed()
 
     async def test_a_server_that_speaks_no_http(self) -> None:
         base, server = self.misbehaving(modes.gibberish)
         self.assertEqual(await self.kind(base), "connect")
-        await server.deserted()
+        await server.wait_until_closed()
 
     async def test_a_server_that_never_answers(self) -> None:
         for mode in (modes.silent, modes.hang_in_body):
             base, server = self.misbehaving(mode)
             self.assertEqual(await self.kind(base, request_timeout=0.05), "timeout")
-            await server.deserted()
+            await server.wait_until_closed()
 
     async def test_an_endless_body(self) -> None:
         base, server = self.misbehaving(modes.endless_body)
         self.assertEqual(await self.kind(base), "too-big")
-        await server.deserted()
+        await server.wait_until_closed()
 
     async def test_one_connection_is_kept_and_closed_before_the_end(self) -> None:
         server = ScriptedServer(Clock(), *[PENDING] * 5, COMPLETED)
@@ -87,7 +87,7 @@ class SocketTests(SocketTestCase):
         reactor.callLater(0.05, monitored.cancel)
         with self.assertRaises(CancelledError):
             await monitored
-        await server.deserted()
+        await server.wait_until_closed()
 
     async def test_an_ipv6_address(self) -> None:
         server = ScriptedServer(Clock(), PENDING, COMPLETED)

@@ -101,7 +101,7 @@ class HostileTests(SocketTestCase):
         try:
             await asking.follow("events", headers={}, take=took.append)
         except Unreachable as error:
-            await server.deserted()
+            await server.wait_until_closed()
             return error.kind
         self.fail("it came to a good end")
 

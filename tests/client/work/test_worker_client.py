@@ -301,4 +301,4 @@ class SocketTests(SocketTestCase):
         worker = WorkerClient(base, reactor=reactor, max_retries=0)
         with self.assertRaises(RetriesExhausted):
             await worker.heartbeat(JOB_ID)
-        await server.deserted()
+        await server.wait_until_closed()

@@ -52,7 +52,7 @@ class HostileTestCase(SocketTestCase):
 
     async def left(self, receiver: HostileReceiver, *, requests: int = 1) -> None:
         """The sender is gone, after one connection and so many requests."""
-        await receiver.deserted()
+        await receiver.wait_until_closed()
         self.assertEqual((receiver.accepted, receiver.received), (1, requests))
 
 
@@ -181,7 +181,7 @@ class HostileReceiverTests(HostileTestCase):
         url, receiver = self.misbehaving(modes.endless_body, modes.answer(410), modes.healthy)
         attempts = [await self.send(url) for _ in range(3)]
         self.assertEqual([each.status for each in attempts], [200, 410, 204])
-        await receiver.deserted()
+        await receiver.wait_until_closed()
         self.assertEqual((receiver.accepted, receiver.received), (3, 3))
 
 

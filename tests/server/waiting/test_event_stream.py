@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from statusjob.contract.jobs import NewJob, Report
-from statusjob.jobs import job_id
+from statusjob.jobs import new_job_id
 from statusjob.server.waiting.event_stream import BEAT_SECONDS, BEATS_PER_LOOK
 from statusjob.server.waiting.watchers import GRAIN
 from tests.helpers.connections import Connection, Following
@@ -226,13 +226,13 @@ class RefusalTests(FollowTestCase):
     settings: ClassVar = {"STATUSJOB_TOKEN": "t", "STATUSJOB_PRIVATE": "on"}
     AUTH = "Authorization: Bearer t"
 
-    def refused(self, *headers: str, job: str = job_id(EPOCH, 7)) -> Following:
+    def refused(self, *headers: str, job: str = new_job_id(EPOCH, 7)) -> Following:
         followed = self.follow_job(job, *headers)
         self.assertEqual(followed.events(), [])
         return followed
 
     def test_an_unknown_job(self) -> None:
-        for job in (job_id(EPOCH, 7), "nonsense"):
+        for job in (new_job_id(EPOCH, 7), "nonsense"):
             self.assert_refused(self.refused(self.AUTH, job=job), 404, "unknown-job")
 
     def test_a_token_that_is_missing(self) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred, fail, succeed
 
 from statusjob.contract.jobs import NewJob, Report
-from statusjob.jobs import job_id
+from statusjob.jobs import new_job_id
 from statusjob.server.store.interface import StoreBusy
 from statusjob.server.web.waiting import JOBS_LIMIT, SNAPSHOT_LIMIT
 from tests.helpers.connections import Connection, Following
 from tests.helpers.servers import EPOCH, HeldServerTestCase
 from tests.helpers.streams import FollowTestCase
 
-UNKNOWN = job_id(EPOCH, 7)
+UNKNOWN = new_job_id(EPOCH, 7)
 
 
 def seen(followed: Following) -> list[tuple[str, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from statusjob.jobs import job_id
+from statusjob.jobs import new_job_id
 from tests.helpers.servers import EPOCH, Reply, ServerTestCase
 
 
@@ -61,9 +61,9 @@ class ListTests(ServerTestCase):
         self.assertEqual(self.listed(f"?limit=3&cursor={cursor}"), self.ids[3:6])
 
     def test_a_cursor_whose_job_is_gone_still_works(self) -> None:
-        cursor = job_id(EPOCH, 0)
+        cursor = new_job_id(EPOCH, 0)
         self.assertEqual(self.listed(f"?cursor={cursor}"), [])
-        self.assertEqual(self.listed(f"?cursor={job_id(EPOCH + 60, 0)}"), self.ids)
+        self.assertEqual(self.listed(f"?cursor={new_job_id(EPOCH + 60, 0)}"), self.ids)
 
     def test_a_result_and_a_kind_select(self) -> None:
         self.assertEqual(self.listed("?result=completed"), self.ids[:1])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from statusjob.jobs import job_id
+from statusjob.jobs import new_job_id
 from tests.helpers.servers import EPOCH, ServerTestCase
 
-UNKNOWN = job_id(EPOCH, 7)
+UNKNOWN = new_job_id(EPOCH, 7)
 
 
 class DemoStatusTests(ServerTestCase):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statusjob.jobs import job_id
+from statusjob.jobs import new_job_id
 from statusjob.server.waiting.watchers import GRAIN
 from tests.helpers.long_polls import WaitTestCase
 from tests.helpers.servers import EPOCH
@@ -142,7 +142,7 @@ class JobWaitTests(WaitTestCase):
         self.assertIsNone(reply.header("Preference-Applied"))
 
     def test_an_unknown_job_is_not_waited_for(self) -> None:
-        self.path = f"/jobs/{job_id(EPOCH, 7)}"
+        self.path = f"/jobs/{new_job_id(EPOCH, 7)}"
         reply = self.at_once()
         self.assert_problem(reply, 404, "unknown-job")
         self.assert_nobody_waits()

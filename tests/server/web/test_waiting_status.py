@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statusjob.jobs import job_id
+from statusjob.jobs import new_job_id
 from statusjob.server.waiting.watchers import GRAIN
 from tests.helpers.long_polls import Held, WaitTestCase
 from tests.helpers.servers import EPOCH, ServerTestCase
@@ -42,7 +42,7 @@ class StatusWaitTests(WaitTestCase):
         self.assert_applied(other.reply(), 304)
 
     def test_another_entity_is_sent_at_once(self) -> None:
-        for tag in ('"0"', f'"{job_id(EPOCH, 7)}.pending"', f'"{self.job}.completed"', "x"):
+        for tag in ('"0"', f'"{new_job_id(EPOCH, 7)}.pending"', f'"{self.job}.completed"', "x"):
             reply = self.at_once(If_None_Match=tag)
             self.assert_applied(reply, 200)
             self.assertEqual(reply.body, b'{"result":"pending"}')

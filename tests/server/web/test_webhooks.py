@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from statusjob.client.http.answers import read_webhook
-from statusjob.jobs import job_id
+from statusjob.jobs import new_job_id
 from statusjob.server.delivery.poster import DEADLINE
 from statusjob.server.store.interface import Row
 from statusjob.server.webhooks.registry import JOB_LIMIT
@@ -229,7 +229,7 @@ class JobRegistrationTests(RegistrationContract, WebhookTestCase):
         self.assertEqual((payload["result"], payload["type"]), ("error", "job.error"))
 
     def test_an_unknown_job_is_a_problem(self) -> None:
-        for unknown in (job_id(EPOCH, 7), "nonsense"):
+        for unknown in (new_job_id(EPOCH, 7), "nonsense"):
             self.base = f"/jobs/{unknown}"
             self.assert_problem(self.register({"url": URL}), 404, "unknown-job")
             self.assert_problem(self.unregister({"url": URL}), 404, "unknown-job")

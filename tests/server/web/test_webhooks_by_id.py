@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from statusjob.contract.signing import check_secret
-from statusjob.jobs import job_id
+from statusjob.jobs import new_job_id
 from statusjob.server.webhooks import registry
 from tests.helpers.servers import EPOCH
 from tests.helpers.webhook_api import (
@@ -97,7 +97,7 @@ class RegistrationTests(WebhookApiTestCase):
             self.assertEqual([json.loads(sent.body)["type"] for sent in received], told)
 
     def test_a_job_that_is_not_there_is_a_problem(self) -> None:
-        for unknown in (job_id(EPOCH, 7), "nonsense", "", "x" * 1000):
+        for unknown in (new_job_id(EPOCH, 7), "nonsense", "", "x" * 1000):
             reply = self.post("/webhooks", {"url": OTHER_URL, "job": unknown})
             self.assert_problem(reply, 404, "unknown-job")
         self.assertEqual(self.get("/webhooks")["webhooks"], [])
