@@ -74,8 +74,12 @@ class Alarm:
         if self._call is None or self._reactor.seconds() + wait < self._call.getTime():
             self._sleep(wait)
 
-    async def stop(self) -> None:
-        """Do the work no more; over when it is not being done."""
+    async def stop(self, seconds: float = 0.0) -> None:
+        """
+        Do the work no more. If it is being done, wait for its end.
+
+        @param seconds: not used. The work is a transaction, which ends by itself.
+        """
         self._started = False
         if self._call is not None:
             self._call.cancel()
@@ -114,16 +118,12 @@ class Alarm:
             self._sleep(wait)
 
 
-def follow(feed: Feed, alarm: Alarm) -> Callable[[], None]:
-    """
-    Let jobs' alarms ring when the feed says that they are due.
-
-    @return: a function that ends it.
-    """
+def follow(feed: Feed, alarm: Alarm) -> None:
+    """Let C{alarm} do its work when a job's alarm is due, as the feed says."""
 
     def heard(updates: Sequence[Update]) -> None:
         due = [update.due_at for update in updates if update.due_at is not None]
         if due:
             alarm.set(min(due))
 
-    return feed.subscribe(heard)
+    feed.subscribe(heard)

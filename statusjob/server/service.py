@@ -1,17 +1,19 @@
 """
-The server: its parts put together, in the order in which they start and stop.
+The server as a Twisted service: makes the parts, starts them in order, stops them in reverse.
 
 Nothing is opened before C{startService}, because twistd becomes a daemon after
-C{makeService}; from then on what cannot start is one line and exit code 1.
+C{makeService}. If a part cannot start, the process ends with one line and exit
+code 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn, Protocol
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
@@ -26,8 +28,8 @@ from statusjob.server.forecast.learner import Forecast
 from statusjob.server.jobs.lifecycle import Lifecycle
 from statusjob.server.lanes import Lane, ThreadLane
 from statusjob.server.settings import Settings
-from statusjob.server.site.channels import CONNECTION_LIMIT, FrontSite
-from statusjob.server.site.ports import CannotListen, allow_files, describe, listen
+from statusjob.server.site.channels import FrontSite
+from statusjob.server.site.ports import CannotListen, Ports, describe
 from statusjob.server.store import outbox_claim
 from statusjob.server.store.interface import StoreUnusable, Tx
 from statusjob.server.store.sqlite import SQLiteStore
@@ -39,14 +41,48 @@ from statusjob.server.webhooks.registry import Registrations
 
 #: Seconds between two batches of old jobs, so that writers hardly notice.
 EXPIRY_PAUSE = 0.1
-
-
-#: The lane that is not the store's.
+#: The name of the lane that is not the store's.
 FORECAST_LANE = "statusjob-forecast"
 
 
-#: Files that are needed beside one a connection: deliveries, the database, the log.
-OTHER_FILES = 1_000
+class Part(Protocol):
+    """
+    One part of the server. It has one life: it is started once, and then stopped once.
+    """
+
+    def start(self) -> None:
+        """
+        Begin to work.
+
+        @raise StoreUnusable: if the part is the store, and the database cannot be opened.
+        @raise CannotListen: if the part is the ports, and one of them cannot be had.
+        """
+
+    def stop(self, seconds: float, /) -> Awaitable[None]:
+        """
+        Finish what is in flight, then leave nothing on the reactor.
+
+        @param seconds: how long may be waited for other hosts. What takes longer is aborted. A
+            transaction is always waited for.
+        """
+
+
+@dataclass(frozen=True)
+class _StorePart:
+    """
+    The store as a L{Part}.
+
+    @ivar prepare: changes the database in the transaction that opens it.
+    """
+
+    store: SQLiteStore
+    prepare: Callable[[Tx], None]
+
+    def start(self) -> None:
+        self.store.open(self.prepare)
+
+    async def stop(self, seconds: float) -> None:
+        await self.store.close()
 
 
 class Server(Service):
@@ -79,9 +115,8 @@ class Server(Service):
             lanes=lanes,
             committed=self.feed.committed,
         )
-        self._lookups = LookupThreads(reactor)
-        resolver = Resolver(look_up or self._lookups.look_up)
-        guard = Guard(reactor, resolver, settings.webhook_networks)
+        lookups = LookupThreads(reactor)
+        guard = Guard(reactor, Resolver(look_up or lookups.look_up), settings.webhook_networks)
         self.lifecycle = Lifecycle(
             self.store,
             delay=settings.status_delay,
@@ -91,10 +126,11 @@ class Server(Service):
         )
         self.watchers = Watchers(
             reactor,
+            self.feed,
             limit=settings.max_watchers,
             topic_limit=settings.max_job_watchers,
         )
-        self.forecast = Forecast(reactor, self.store, lanes(FORECAST_LANE), now)
+        self.forecast = Forecast(reactor, self.store, self.feed, lanes(FORECAST_LANE), now)
         self.api = Api(
             lifecycle=self.lifecycle,
             registrations=Registrations(
@@ -113,77 +149,78 @@ class Server(Service):
             prefix=settings.prefix,
         )
         self.site = FrontSite(Door(self.api), reactor)
-        self._alarm = Alarm(
+        self._ports = Ports(reactor, self.site, settings, closed=self._answer_those_who_wait)
+        alarms = Alarm(
             reactor, "jobs' alarms", lambda: self.store.write(self.lifecycle.ring), now=now
         )
-        self._retention = Alarm(
-            reactor, "retention", lambda: self.store.write(self._expire), now=now
+        follow(self.feed, alarms)
+        poster = Poster(reactor, GuardedEndpoints(reactor, guard).endpoint)
+        #: In the order in which they start. They stop in reverse: the ports first, the store last.
+        self._parts: Sequence[Part] = (
+            _StorePart(self.store, self._prepare),
+            Alarm(reactor, "retention", lambda: self.store.write(self._expire), now=now),
+            alarms,
+            self.forecast,
+            lookups,
+            poster,
+            Delivery(
+                reactor,
+                self.store,
+                self.feed,
+                Sender(now, poster),
+                schedule=settings.retry_schedule,
+                now=now,
+            ),
+            self.watchers,
+            self._ports,
         )
-        self._poster = Poster(reactor, GuardedEndpoints(reactor, guard).endpoint)
-        self._delivery = Delivery(
-            reactor,
-            self.store,
-            Sender(now, self._poster),
-            schedule=settings.retry_schedule,
-            now=now,
-        )
-        self._unsubscribe: list[Callable[[], None]] = []
-        self.ports: list[IListeningPort] = []
+        self._started: list[Part] = []
+
+    @property
+    def ports(self) -> Sequence[IListeningPort]:
+        """The ports that are open."""
+        return self._ports.listening
 
     def startService(self) -> None:
         """
-        Open the database, then the ports.
+        Start every part.
 
-        @raise SystemExit: with one line, if it cannot.
+        @raise SystemExit: with one line, if a part cannot start. Those before it are stopped.
         """
         super().startService()
-        try:
-            self.store.open(self._prepare)
-        except StoreUnusable as error:
-            _stop_at_once(str(error))
-        allow_files(CONNECTION_LIMIT + OTHER_FILES)
-        try:
-            self.ports = listen(self._reactor, self.site, self.settings)
-        except CannotListen as error:
-            self.store.abandon()
-            _stop_at_once(str(error))
-        self._unsubscribe = [
-            follow(self.feed, self._alarm),
-            self.feed.subscribe(self.watchers.heard),
-        ]
-        self._alarm.start()
-        self._retention.start()
-        self._delivery.start(self.feed)
-        self.forecast.start(self.feed)
+        for part in self._parts:
+            try:
+                part.start()
+            except (StoreUnusable, CannotListen) as error:
+                # Nothing is in flight yet, so this ends at once.
+                Deferred.fromCoroutine(self._stop_parts(0.0))
+                stop_at_once(str(error))
+            self._started.append(part)
         self._announce()
 
     def stopService(self) -> Deferred[None]:
-        """Stop in good order, within the drain time."""
+        """
+        Stop every part.
+
+        @return: a Deferred that fires when all has ended, after the drain time or soon after it.
+        """
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        if not self._unsubscribe:
-            return
+        if self._started:
+            await self._stop_parts(self.settings.drain)
+            self._log.info("stopped; every acknowledged change is on disk")
+
+    async def _stop_parts(self, seconds: float) -> None:
+        stop_at = self._reactor.seconds() + seconds
+        while self._started:
+            await self._started.pop().stop(max(0.0, stop_at - self._reactor.seconds()))
+
+    def _answer_those_who_wait(self) -> None:
+        """Let nobody wait for a job any longer: the ports are closed."""
         self.api.draining = True
-        stop_at = self._reactor.seconds() + self.settings.drain
-        for port in self.ports:
-            await maybeDeferred(port.stopListening)
-        self.watchers.stop()
-        aborted = await self.site.drain(self.settings.drain)
-        if aborted:
-            self._log.warn("aborted {aborted} connections", aborted=aborted)
-        await self._delivery.stop(max(0.0, stop_at - self._reactor.seconds()))
-        await self._poster.close()
-        self._lookups.stop()
-        for unsubscribe in self._unsubscribe:
-            unsubscribe()
-        self.watchers.close()
-        await self._alarm.stop()
-        await self._retention.stop()
-        await self.forecast.stop()
-        await self.store.close()
-        self._log.info("stopped; all that was acknowledged is on disk")
+        self.watchers.end_waits()
 
     def _prepare(self, tx: Tx) -> None:
         outbox_claim.release(tx)
@@ -203,7 +240,7 @@ class Server(Service):
             self._log.info("not open to the network: set STATUSJOB_TOKEN to open it")
 
 
-def _stop_at_once(reason: str) -> NoReturn:
+def stop_at_once(reason: str) -> NoReturn:
     """
     Say in one line why the server cannot start.
 

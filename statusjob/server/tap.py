@@ -19,7 +19,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from statusjob.clock import use_monotonic_clock
-from statusjob.server.service import Server, _stop_at_once
+from statusjob.server.service import Server, stop_at_once
 from statusjob.server.settings import SETTINGS, BadSetting, Settings, resolve
 
 
@@ -70,9 +70,9 @@ class Options(usage.Options):
         try:
             self.settings = resolve(self, os.environ, dotenv_values(".env", interpolate=False))
         except BadSetting as error:
-            _stop_at_once(str(error))
+            stop_at_once(str(error))
         except (OSError, UnicodeDecodeError) as error:
-            _stop_at_once(f"cannot read .env: {error}")
+            stop_at_once(f"cannot read .env: {error}")
 
 
 def makeService(options: Options) -> IService:

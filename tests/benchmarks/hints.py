@@ -105,9 +105,13 @@ class Server:
         self.clock = Clock()
         self.feed = Feed()
         self.forecast = Forecast(
-            cast(IReactorTime, self.clock), Core().store, InlineLane(), self.clock.seconds
+            cast(IReactorTime, self.clock),
+            Core().store,
+            self.feed,
+            InlineLane(),
+            self.clock.seconds,
         )
-        self.forecast.start(self.feed)
+        self.forecast.start()
         self.clock.advance(1)
         self._ids = iter(range(10**9))
 

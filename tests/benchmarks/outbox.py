@@ -50,7 +50,7 @@ class Outbox:
         guard = Guard(reactor, Resolver(threads.look_up), [ip_network("127.0.0.0/8")])
         self.poster = Poster(reactor, GuardedEndpoints(reactor, guard).endpoint)
         sender = Sender(reactor.seconds, self.poster)
-        self.delivery = Delivery(reactor, self.store, sender, schedule=(0, 60))
+        self.delivery = Delivery(reactor, self.store, self.feed, sender, schedule=(0, 60))
 
     async def fill(self, count: int) -> None:
         """Let so many deliveries be due: one a job."""
@@ -78,7 +78,7 @@ class Outbox:
     async def deliver(self, seconds: float) -> float:
         """Deliver for so long; deliveries a second."""
         begun = time.perf_counter()
-        self.delivery.start(self.feed)
+        self.delivery.start()
         await deferLater(self.reactor, seconds)
         await self.delivery.stop(5)
         taken = time.perf_counter() - begun
@@ -86,7 +86,7 @@ class Outbox:
             lambda tx: tx.all("SELECT COUNT(*) AS n FROM deliveries WHERE state = 'delivered'")
         )
         done: int = row["n"]
-        await self.poster.close()
+        await self.poster.stop()
         await self.store.close()
         return done / taken
 

@@ -57,7 +57,7 @@ class ConfidentialTestCase(WebhookApiTestCase):
     def look_through(self) -> None:
         """Stop the server, and look for what must not have been told."""
         self.stop(self.fake)
-        self.assertEqual(self.logged("stopped; all that was acknowledged is on disk"), 1)
+        self.assertEqual(self.logged("stopped; every acknowledged change is on disk"), 1)
         # What nobody handled is logged when it is collected.
         gc.collect()
         told = [*self.answers, *(text for event in self.events for text in texts(event))]

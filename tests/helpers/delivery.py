@@ -71,12 +71,13 @@ class DeliveryTestCase(CoreTestCase):
         self.delivery = Delivery(
             core.time,
             core.store,
+            core.feed,
             self.sender,
             schedule=SCHEDULE,
             now=core.now,
             random=lambda: random,
         )
-        self.delivery.start(core.feed)
+        self.delivery.start()
         core.clock.advance(0)
 
     def job(self, url: str = URL, **members: Any) -> Job:

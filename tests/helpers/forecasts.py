@@ -31,9 +31,13 @@ class ForecastTestCase(CoreTestCase):
         self.its_core = core or self.core()
         self.clock = self.its_core.clock
         self.forecast = Forecast(
-            self.its_core.time, self.its_core.store, lane or InlineLane(), self.its_core.now
+            self.its_core.time,
+            self.its_core.store,
+            self.its_core.feed,
+            lane or InlineLane(),
+            self.its_core.now,
         )
-        self.forecast.start(self.its_core.feed)
+        self.forecast.start()
         self.clock.advance(0)
         self.running = True
         self.addCleanup(self.assert_stops)

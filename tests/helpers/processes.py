@@ -226,7 +226,7 @@ class ProcessTestCase(TestCase):
     async def assert_stopped(self, process: ServerProcess) -> None:
         """It ends in good order. Twisted then dies of the very signal that asked for it."""
         self.assertIn(await process.ended, (0, -signal.SIGTERM), process.output + process.errors)
-        self.assertIn(b"all that was acknowledged is on disk", process.output)
+        self.assertIn(b"every acknowledged change is on disk", process.output)
         self.assertEqual(process.errors, b"")
 
     def place(self, name: str) -> Path:

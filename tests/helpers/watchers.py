@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.jobs import Job, Status
+from statusjob.server.feed import Feed
 from statusjob.server.store.interface import Update
 from statusjob.server.waiting.watchers import (
     Topic,
@@ -55,9 +56,9 @@ class WatchersTestCase(SynchronousTestCase):
         self.watchers = self.make()
 
     def make(self, **limits: int) -> Watchers:
-        watchers = Watchers(cast(IReactorTime, self.clock), **limits)
+        watchers = Watchers(cast(IReactorTime, self.clock), Feed(), **limits)
         self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
-        self.addCleanup(watchers.close)
+        self.addCleanup(watchers.stop)
         return watchers
 
     def enter(self, *topics: Topic, wants: bool = True) -> Recorder:

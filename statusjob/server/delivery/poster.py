@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -139,16 +139,25 @@ class Poster:
         if self._closed is not None and not self._open:
             self._closed.callback(None)
 
-    async def close(self) -> None:
-        """Abort every connection; nothing may be under way. Over when they are gone."""
+    def start(self) -> None:
+        """Do nothing: connections are opened by posts."""
+
+    def stop(self, seconds: float = 0.0) -> Deferred[None]:
+        """
+        Abort every connection. No post may be under way.
+
+        @param seconds: not used. No connection is in use any more.
+        @return: a Deferred that fires when they are gone.
+        """
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
         for connection in tuple(self._open):
             connection.abort()
-        if self._open:
-            self._closed = Deferred()
-            await self._closed
+        if not self._open:
+            return succeed(None)
+        self._closed = Deferred()
+        return self._closed
 
     def _swept(self) -> None:
         self._sweep = None

@@ -18,7 +18,7 @@ from socket import SOCK_STREAM, gaierror, getaddrinfo
 from threading import Thread
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -70,10 +70,19 @@ class LookupThreads:
             self._pool.start()
         return deferToThreadPool(self._reactor, self._pool, self._addresses, name)
 
-    def stop(self) -> None:
-        """End the threads: those that look something up once that returns. Nothing may follow."""
+    def start(self) -> None:
+        """Do nothing: the first lookup begins the threads."""
+
+    def stop(self, seconds: float = 0.0) -> Deferred[None]:
+        """
+        End the threads. One that is looking something up ends when that returns.
+
+        @param seconds: not used. A lookup that hangs is not waited for.
+        @return: a Deferred that has fired already.
+        """
         # The pool's own stop() waits for every thread.
         self._pool.adjustPoolsize(0, 0)
+        return succeed(None)
 
 
 class _Daemon(Thread):

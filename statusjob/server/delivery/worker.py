@@ -62,6 +62,7 @@ class Delivery:
         self,
         reactor: IReactorTime,
         store: Store,
+        feed: Feed,
         sender: Sender,
         *,
         schedule: Sequence[float],
@@ -76,6 +77,8 @@ class Delivery:
         self._now = now or reactor.seconds
         self._ahead = self._now() - reactor.seconds()
         self._store = store
+        self._feed = feed
+        self._unsubscribe: Callable[[], None] = lambda: None
         self._sender = sender
         self._schedule = schedule
         self._lifetime = max(sum(schedule) * (1 + JITTER), SHORTEST_LIFETIME)
@@ -86,9 +89,9 @@ class Delivery:
         self._over: list[tuple[Claim, Outcome]] = []
         self._stopping = False
 
-    def start(self, feed: Feed) -> None:
+    def start(self) -> None:
         """Begin with what is due already."""
-        self._unsubscribe = feed.subscribe(self._heard)
+        self._unsubscribe = self._feed.subscribe(self._heard)
         self._alarm.start()
 
     async def stop(self, seconds: float) -> None:

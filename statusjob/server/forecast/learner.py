@@ -122,7 +122,12 @@ class Forecast:
     """All kinds of one server."""
 
     def __init__(
-        self, reactor: IReactorTime, store: Store, lane: Lane, now: Callable[[], float]
+        self,
+        reactor: IReactorTime,
+        store: Store,
+        feed: Feed,
+        lane: Lane,
+        now: Callable[[], float],
     ) -> None:
         """
         @param lane: where outlooks are made; closed at the end.
@@ -130,6 +135,7 @@ class Forecast:
         """
         self._reactor = reactor
         self._store = store
+        self._feed = feed
         self._lane = lane
         self._now = now
         self._nothing_known = Outlook()
@@ -145,14 +151,18 @@ class Forecast:
         self._recalled: str | None = ""
         self._to_recall = KINDS
 
-    def start(self, feed: Feed) -> None:
+    def start(self) -> None:
         """Learn from now on, and recall what is in the store."""
         self._started_at = self._now()
-        self._unsubscribe = feed.subscribe(self.heard)
+        self._unsubscribe = self._feed.subscribe(self.heard)
         self._alarm.start()
 
-    async def stop(self) -> None:
-        """Leave nothing behind."""
+    async def stop(self, seconds: float = 0.0) -> None:
+        """
+        Learn no more, and close the lane. What is being made or read is waited for.
+
+        @param seconds: not used. One outlook or one kind takes a moment only.
+        """
         self._unsubscribe()
         await self._alarm.stop()
         self._lane.close()

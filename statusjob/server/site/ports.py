@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import errno
 import resource
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import (
     TCP4ServerEndpoint,
     TCP6ServerEndpoint,
@@ -18,13 +18,17 @@ from twisted.internet.endpoints import (
 )
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from statusjob.server.settings import Settings
+from statusjob.server.site.channels import CONNECTION_LIMIT, FrontSite
 from statusjob.server.web.access import is_loopback
 
 #: Connections that may wait to be accepted: a herd of pollers arrives at once.
 BACKLOG = 1024
+#: Files that the process needs beside one for each connection: deliveries, the database, the log.
+OTHER_FILES = 1_000
 
 #: What an attempt to listen on IPv6 fails with where there is none.
 _NO_IPV6 = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
@@ -32,6 +36,51 @@ _NO_IPV6 = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 class CannotListen(Exception):
     """The server cannot, or must not, listen there; the message is one line that says why."""
+
+
+class Ports:
+    """
+    The ports of a server, and the end of all that came in by them.
+
+    @ivar listening: the ports that are open.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, reactor: Any, site: FrontSite, settings: Settings, *, closed: Callable[[], None]
+    ) -> None:
+        """
+        @param site: speaks HTTP on every connection.
+        @param closed: called when all ports are closed, before requests in flight are waited for.
+        """
+        self._reactor = reactor
+        self._site = site
+        self._settings = settings
+        self._closed = closed
+        self.listening: Sequence[IListeningPort] = []
+
+    def start(self) -> None:
+        """
+        Open the ports, and allow this process as many files as connections need.
+
+        @raise CannotListen: if one of them cannot be had, or must not be without a token.
+        """
+        allow_files(CONNECTION_LIMIT + OTHER_FILES)
+        self.listening = listen(self._reactor, self._site, self._settings)
+
+    async def stop(self, seconds: float) -> None:
+        """
+        Close the ports, then let what is in flight finish.
+
+        @param seconds: how long that may take. Connections that are left then are aborted.
+        """
+        for port in self.listening:
+            await maybeDeferred(port.stopListening)
+        self._closed()
+        aborted = await self._site.drain(seconds)
+        if aborted:
+            self._log.warn("aborted {aborted} connections", aborted=aborted)
 
 
 def listen(reactor: Any, factory: IProtocolFactory, settings: Settings) -> list[IListeningPort]:

@@ -15,11 +15,13 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import islice
 from typing import Protocol
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from statusjob.jobs import DEMO_KIND, Job
 from statusjob.server.errors import TooManyWatchers
+from statusjob.server.feed import Feed
 from statusjob.server.store.interface import Update
 
 #: Most watchers at the same time, and most of one topic.
@@ -81,6 +83,7 @@ class Watchers:
     def __init__(
         self,
         reactor: IReactorTime,
+        feed: Feed,
         *,
         limit: int = WATCHERS_LIMIT,
         topic_limit: int = TOPIC_LIMIT,
@@ -90,6 +93,8 @@ class Watchers:
         @param topic_limit: most of one topic.
         """
         self._reactor = reactor
+        self._feed = feed
+        self._unsubscribe: Callable[[], None] = lambda: None
         self._limit = limit
         self._topic_limit = topic_limit
         self._topics: dict[Topic, dict[Watcher, None]] = {}
@@ -139,6 +144,10 @@ class Watchers:
         if self._turning is None:
             self._turning = self._reactor.callLater(0, self._take_turns)
 
+    def start(self) -> None:
+        """Hear of updates from now on."""
+        self._unsubscribe = self._feed.subscribe(self.heard)
+
     def heard(self, updates: Sequence[Update]) -> None:
         """What the feed tells."""
         for update in updates:
@@ -150,20 +159,28 @@ class Watchers:
                     if watcher.tell(job):
                         self.want_turn(watcher)
 
-    def stop(self) -> None:
+    def end_waits(self) -> None:
         """Let nobody wait any longer; each ends in a turn of its own, soon."""
         self.stopping = True
         for there in self._topics.values():
             for watcher in there:
                 self.want_turn(watcher)
 
-    def close(self) -> None:
-        """Leave nothing on the reactor; whoever still waits is abandoned."""
+    def stop(self, seconds: float = 0.0) -> Deferred[None]:
+        """
+        Hear of no more updates, and leave nothing on the reactor. A watcher that has not left by
+        now is never told anything again.
+
+        @param seconds: not used. L{end_waits} was called before, so that requests could end.
+        @return: a Deferred that has fired already.
+        """
+        self._unsubscribe()
         self._times.clear()
         self._turns.clear()
         if self._turning is not None:
             self._turning.cancel()
             self._turning = None
+        return succeed(None)
 
     def _rung(self, watchers: Collection[Watcher]) -> None:
         for watcher in watchers:

@@ -247,14 +247,14 @@ class SocketTests(SocketTestCase):
         self.addCleanup(lambda: Deferred.fromCoroutine(core.store.close()))
         poster = Poster(reactor, guarded(reactor))
         sender = Sender(reactor.seconds, poster)
-        delivery = Delivery(reactor, core.store, sender, schedule=(0, 0.01))
-        delivery.start(core.feed)
+        delivery = Delivery(reactor, core.store, core.feed, sender, schedule=(0, 0.01))
+        delivery.start()
         job = (await core.lifecycle.create(new_job())).job
         await core.registrations.register(job.id, hook(url, secret=SECRET))
         await core.lifecycle.report(job.id, said(b'{"result":"completed"}'))
         await receiver.well
         await delivery.stop(10)
-        await poster.close()
+        await poster.stop()
         states = await core.store.read(lambda tx: tx.all("SELECT state FROM deliveries"))
         self.assertEqual([row["state"] for row in states], ["delivered"])
         (first, first_headers), (second, headers) = receiver.received

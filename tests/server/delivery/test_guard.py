@@ -219,7 +219,7 @@ class EndpointTests(GuardTestCase):
     def ask(self, origin: str, guard: Guard | None = None) -> Deferred[Answer]:
         endpoints = GuardedEndpoints(self.memory, guard or self.guard())
         poster = Poster(self.memory, endpoints.endpoint)
-        self.addCleanup(lambda: Deferred.fromCoroutine(poster.close()))
+        self.addCleanup(poster.stop)
         return poster.post(Target(origin, b"POST / HTTP/1.1\r\n"), b"", b"")
 
     @property

@@ -114,7 +114,7 @@ async def send(on: Any, guard: Guard, url: str, policy: IPolicyForHTTPS | None =
     try:
         return await Sender(on.seconds, poster).send(a_claim(url))
     finally:
-        await poster.close()
+        await poster.stop()
 
 
 class GuardedTestCase(SocketTestCase):

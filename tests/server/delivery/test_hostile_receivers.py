@@ -6,7 +6,7 @@ import tracemalloc
 from ipaddress import ip_network
 from itertools import repeat
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import succeed
 
 from statusjob.server.delivery import poster
 from statusjob.server.delivery.attempt import Sender
@@ -45,7 +45,7 @@ class HostileTestCase(SocketTestCase):
         claim = a_claim(url + "/hook", body=b"{" + b" " * (size - 2) + b"}")
         begun = reactor.seconds()
         attempt = await Sender(reactor.seconds, poster).send(claim)
-        self.addCleanup(lambda: Deferred.fromCoroutine(poster.close()))
+        self.addCleanup(poster.stop)
         allowed = self.deadline if attempt.kind == "timeout" else BODY_GRACE
         self.assertLess(reactor.seconds() - begun, allowed + SLACK)
         return attempt

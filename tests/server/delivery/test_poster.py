@@ -39,7 +39,7 @@ class PostingTestCase(SynchronousTestCase):
         self.poster = Poster(cast(IReactorTime, self.clock), self.exchange.endpoint)
 
     def tearDown(self) -> None:
-        self.successResultOf(Deferred.fromCoroutine(self.poster.close()))
+        self.successResultOf(self.poster.stop())
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def post(self, body: bytes = b"{}", origin: str = ORIGIN) -> Deferred[Answer]:
@@ -309,5 +309,5 @@ class KeptTests(PostingTestCase):
 
     def test_closing_closes_all(self) -> None:
         self.keep()
-        self.successResultOf(Deferred.fromCoroutine(self.poster.close()))
+        self.successResultOf(self.poster.stop())
         self.assertFalse(self.wire.open)

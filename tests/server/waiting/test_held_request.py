@@ -96,7 +96,7 @@ class WaitTests(WatchersTestCase):
 
     def test_a_server_that_stops_ends_it(self) -> None:
         waiting = self.wait(terminal)
-        self.watchers.stop()
+        self.watchers.end_waits()
         self.clock.advance(0)
         self.assertIsNone(self.successResultOf(waiting))
         self.assertIsNone(self.successResultOf(self.wait(terminal)))

@@ -199,7 +199,7 @@ class StopTests(WatchersTestCase):
 
     def test_everybody_is_told_so_in_a_turn_of_its_own(self) -> None:
         crowd = [self.enter(job_topic("a"), job_topic("b")), self.enter(ALL)]
-        self.watchers.stop()
+        self.watchers.end_waits()
         self.assertEqual([watcher.turns for watcher in crowd], [0, 0])
         self.clock.advance(0)
         self.assertTrue(self.watchers.stopping)
@@ -209,5 +209,5 @@ class StopTests(WatchersTestCase):
         watcher = self.enter(ALL)
         self.watchers.remind(watcher, 1)
         self.announce(state(2))
-        self.watchers.close()
+        self.watchers.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
