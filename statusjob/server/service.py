@@ -30,7 +30,6 @@ from statusjob.server.lanes import Lane, ThreadLane
 from statusjob.server.settings import Settings
 from statusjob.server.site.channels import FrontSite
 from statusjob.server.site.ports import CannotListen, Ports, describe
-from statusjob.server.store import outbox_claim
 from statusjob.server.store.interface import StoreUnusable, Tx
 from statusjob.server.store.sqlite import SQLiteStore
 from statusjob.server.waiting.watchers import Watchers
@@ -112,6 +111,7 @@ class Server(Service):
         self.store = SQLiteStore(
             settings.database,
             seconds=now,
+            monotonic=reactor.seconds,
             lanes=lanes,
             committed=self.feed.committed,
         )
@@ -157,7 +157,7 @@ class Server(Service):
         poster = Poster(reactor, GuardedEndpoints(reactor, guard).endpoint)
         #: In the order in which they start. They stop in reverse: the ports first, the store last.
         self._parts: Sequence[Part] = (
-            _StorePart(self.store, self._prepare),
+            _StorePart(self.store, self.lifecycle.begin_demo),
             Alarm(reactor, "retention", lambda: self.store.write(self._expire), now=now),
             alarms,
             self.forecast,
@@ -221,10 +221,6 @@ class Server(Service):
         """Let nobody wait for a job any longer: the ports are closed."""
         self.api.draining = True
         self.watchers.end_waits()
-
-    def _prepare(self, tx: Tx) -> None:
-        outbox_claim.release(tx)
-        self.lifecycle.begin_demo(tx)
 
     def _expire(self, tx: Tx) -> float | None:
         more = self.lifecycle.expire(tx, self.settings.retention)

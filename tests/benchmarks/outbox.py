@@ -42,6 +42,7 @@ class Outbox:
         self.store = SQLiteStore(
             str(Path(directory) / "outbox.sqlite"),
             seconds=reactor.seconds,
+            monotonic=reactor.seconds,
             lanes=lambda name: ThreadLane(reactor, name),
             committed=self.feed.committed,
         )

@@ -43,6 +43,7 @@ def store_on(directory: str) -> SQLiteStore:
     store = SQLiteStore(
         str(Path(directory) / "store.sqlite"),
         seconds=reactor.seconds,
+        monotonic=reactor.seconds,
         lanes=lambda name: ThreadLane(reactor, name),
         committed=lambda updates: None,
     )
@@ -128,6 +129,7 @@ async def main(_: object) -> None:
         other = SQLiteStore(
             path,
             seconds=reactor.seconds,
+            monotonic=reactor.seconds,
             lanes=lambda name: ThreadLane(reactor, name),
             committed=lambda updates: None,
         )

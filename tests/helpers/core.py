@@ -71,6 +71,7 @@ class Core:
         self.store = SQLiteStore(
             path,
             seconds=self.now,
+            monotonic=self.clock.seconds,
             lanes=lambda name: InlineLane() if lane is None else lane,
             committed=self.feed.committed,
         )

@@ -37,8 +37,6 @@ CONCURRENCY = 256
 RESERVED = 64
 BATCH = 32
 SETTLED = 64
-#: The clock is taken to have been set when it moved by more than so many seconds of its own.
-CLOCK_STEP = 2.0
 #: A step of the schedule is lengthened by at most this part of itself.
 JITTER = 0.25
 #: What became of an attempt whose outcome nobody foresaw, or could not be written down.
@@ -75,7 +73,6 @@ class Delivery:
         """
         self._reactor = reactor
         self._now = now or reactor.seconds
-        self._ahead = self._now() - reactor.seconds()
         self._store = store
         self._feed = feed
         self._unsubscribe: Callable[[], None] = lambda: None
@@ -143,12 +140,8 @@ class Delivery:
         sends it a second time.
         """
         over, self._over = self._over[:SETTLED], self._over[SETTLED:]
-        step = self._now() - self._reactor.seconds() - self._ahead
 
         def work(tx: Tx) -> tuple[list[str | None], list[Claim], float | None]:
-            if abs(step) > CLOCK_STEP:
-                # Waits are measured by a clock that was set: they must not become others by that.
-                outbox_claim.shift(tx, step)
             states = [
                 outbox_settle.settle(tx, self._node, claim, outcome, retry)
                 for claim, outcome, retry in judged
@@ -167,9 +160,6 @@ class Delivery:
                 raise
             await self._settle_singly(judged)
             return [], self._now()
-        if abs(step) > CLOCK_STEP:
-            self._ahead += step
-            self._log.info("the clock was set by {step:+.0f} s", step=step)
         for (claim, outcome), state in zip(over, states, strict=True):
             if not outcome.ok:
                 self._log.info(

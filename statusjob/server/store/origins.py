@@ -80,11 +80,6 @@ def lease(tx: Tx, origin_id: int, node: str, seconds: float) -> bool:
     )
 
 
-def release_all(tx: Tx) -> None:
-    """End every lease."""
-    tx.execute("UPDATE origins SET lease = NULL, leased_until = 0 WHERE lease IS NOT NULL")
-
-
 def next_unpaused(tx: Tx) -> float | None:
     """When the next pause ends."""
     row = tx.one(

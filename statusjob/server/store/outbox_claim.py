@@ -145,7 +145,7 @@ def claim(tx: Tx, node: str, room: int, shared: int) -> list[Claim]:
     """
     for origin_id in origins.lapsed(tx, node):
         # Whoever was sending there is gone, or too late.
-        _take_back(tx, "origin_id = :origin_id", origin_id=origin_id)
+        return_to_pending(tx, "origin_id = :origin_id", origin_id=origin_id)
     taken: list[Claim] = []
     for origin in origins.ready(tx, node):
         if len(taken) == room:
@@ -208,13 +208,7 @@ def next_due(tx: Tx) -> float | None:
     return min((time for time in times if time is not None), default=None)
 
 
-def release(tx: Tx) -> None:
-    """Take back what an earlier process was sending when it ended: due again at once."""
-    _take_back(tx, "TRUE")
-    origins.release_all(tx)
-
-
-def _take_back(tx: Tx, which: str, **values: object) -> None:
+def return_to_pending(tx: Tx, which: str, **values: object) -> None:
     """
     Let what is being sent be due again at once, unless a newer update waits in its place or its
     webhook was disabled meanwhile. The attempt does not count: crashes must not use up the
@@ -242,30 +236,6 @@ def _take_back(tx: Tx, which: str, **values: object) -> None:
         f" WHERE {which} AND state = 'sending'",
         now=tx.now,
         **values,
-    )
-
-
-def shift(tx: Tx, seconds: float) -> None:
-    """
-    The clock was set: move what is measured by it along, so that no wait is longer or shorter.
-
-    @param seconds: by how much it is later now than it was.
-    """
-    # What was written since then is not to be moved: it is due now.
-    before = "created_at <= :now - :by" if seconds > 0 else "due_at > :now"
-    tx.execute(
-        "UPDATE deliveries SET due_at = due_at + :by, begun_at = begun_at + :by"
-        f" WHERE state IN ('pending', 'sending') AND {before}",
-        by=seconds,
-        now=tx.now,
-    )
-    tx.execute(
-        "UPDATE origins SET paused_until = paused_until + :by, leased_until = leased_until + :by",
-        by=seconds,
-    )
-    tx.execute(
-        "UPDATE webhooks SET failing_since = failing_since + :by WHERE failing_since IS NOT NULL",
-        by=seconds,
     )
 
 

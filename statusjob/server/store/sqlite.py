@@ -5,6 +5,9 @@ Writers share transactions (a savepoint each): what arrives while one commit is
 on its way to the disk goes with the next. Write-ahead log, C{synchronous=FULL}:
 an answer means that the change survives a loss of power. Reads have a
 connection and a lane of their own and never wait for a writer.
+
+As one process has the file to itself, a start ends all leases, and a step of the machine's clock
+moves the waits that are stored (L{statusjob.server.store.single_process}).
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from statusjob.server.lanes import Lane
 from statusjob.server.store.batches import Batches, Outcome
@@ -28,6 +32,7 @@ from statusjob.server.store.interface import (
     Update,
 )
 from statusjob.server.store.schema import SQLITE, migrate
+from statusjob.server.store.single_process import move_waits, release_leases
 
 T = TypeVar("T")
 
@@ -37,6 +42,9 @@ MEMORY = ":memory:"
 #: copied back: every group touches hundreds, and copying a page once is cheaper than each time.
 CACHE_KIB = 65536
 CHECKPOINT_PAGES = 8192
+
+#: The clock counts as set when it moved by more than so many seconds of its own.
+CLOCK_STEP = 2.0
 
 #: The oldest SQLite that knows all that is used here (C{IS DISTINCT FROM}).
 OLDEST = (3, 39, 0)
@@ -88,11 +96,14 @@ class SQLiteStore:
     @ivar committed: told the updates of each commit, in order, before its writers are answered.
     """
 
+    _log = Logger()
+
     def __init__(
         self,
         path: str,
         *,
         seconds: Callable[[], float],
+        monotonic: Callable[[], float],
         lanes: Callable[[str], Lane],
         committed: Callable[[Sequence[Update]], None],
     ) -> None:
@@ -100,20 +111,23 @@ class SQLiteStore:
         Opens nothing yet.
 
         @param path: of the file, or C{:memory:}.
-        @param seconds: the present, in seconds since the epoch; called in lanes.
+        @param seconds: gives the present, in seconds since the epoch; called in lanes.
+        @param monotonic: gives the seconds of a clock that nobody sets; called in lanes.
         @param lanes: makes a lane, given a name for it.
         """
         self._path = path
         self._seconds = seconds
+        self._monotonic = monotonic
         self._make_lane = lanes
         self.committed = committed
         self._lock: int | None = None
 
     def open(self, prepare: Callable[[Tx], None]) -> None:
         """
-        Lock, open and migrate, at once and on this thread; then run C{prepare} (whose
-        announcements nobody hears: nobody listens yet).
+        Lock, open and migrate the database and end all leases, at once and on this thread.
 
+        @param prepare: runs at the end of the same transaction. What it announces reaches nobody:
+            nobody listens yet.
         @raise StoreUnusable: if any of it cannot be done.
         """
         if sqlite3.sqlite_version_info < OLDEST:
@@ -132,6 +146,7 @@ class SQLiteStore:
             self._writer.execute("BEGIN IMMEDIATE")
             transaction = _Transaction(self._writer, self._now())
             migrate(transaction, SQLITE)
+            release_leases(transaction)
             prepare(transaction)
             self._writer.execute("COMMIT")
             self._reader = self._writer
@@ -142,6 +157,7 @@ class SQLiteStore:
             self._release()
             reason = error.strerror if isinstance(error, OSError) else error
             raise StoreUnusable(f"cannot use the database {self._path}: {reason}") from error
+        self._ahead = self._now() - self._monotonic()
         self._write_lane = self._make_lane("statusjob-write")
         self._read_lane = (
             self._write_lane if self._path == MEMORY else self._make_lane("statusjob-read")
@@ -233,6 +249,9 @@ class SQLiteStore:
         try:
             execute("BEGIN IMMEDIATE")
             now = self._now()
+            step = now - self._monotonic() - self._ahead
+            if abs(step) > CLOCK_STEP:
+                move_waits(_Transaction(self._writer, now), step)
             for work in batch:
                 transaction = _Transaction(self._writer, now)
                 execute("SAVEPOINT call")
@@ -252,6 +271,9 @@ class SQLiteStore:
             if isinstance(error, sqlite3.Error):
                 raise _unavailable(error) from error
             raise
+        if abs(step) > CLOCK_STEP:
+            self._ahead += step
+            self._log.info("the clock was set by {step:+.0f} s", step=step)
         return outcomes, updates
 
     def _look(self, batch: Sequence[Callable[[Any], Any]]) -> tuple[list[Outcome[Any]], None]:

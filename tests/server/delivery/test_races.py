@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from statusjob.contract.webhooks import WebhookChange
 from statusjob.jobs import EventType, Job
 from statusjob.server.errors import WebhookConflict
-from statusjob.server.store import outbox_claim
+from statusjob.server.store import single_process
 from statusjob.server.store.outbox_settle import Outcome
 from statusjob.server.webhooks.redelivery import Deliveries
 from tests.helpers.core import COMPLETED, Core, hook, new_job, said
@@ -106,7 +106,7 @@ class RoundRaceTests(RaceTestCase):
         self.assertNoResult(stopping)
         self.done(stopping)
         self.assertEqual((self.sender.sent, self.held_states()), ([], ["sending"]))
-        self.done(self.box.store.write(outbox_claim.release))
+        self.done(self.box.store.write(single_process.release_leases))
         self.assertEqual(self.held_states(), ["pending"])
 
     def test_a_newer_update_that_comes_meanwhile_is_told_after_it(self) -> None:

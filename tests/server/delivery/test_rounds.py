@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from statusjob.server.alarms import LONGEST_SLEEP, RETRY_SLEEP
 from statusjob.server.delivery import worker
-from statusjob.server.store import outbox_claim, outbox_settle
+from statusjob.server.store import outbox_claim, outbox_settle, single_process
 from statusjob.server.store.interface import Tx
 from statusjob.server.store.origins import CONCURRENCY as ORIGIN_CONCURRENCY
 from statusjob.server.store.outbox_claim import Claim
@@ -273,7 +273,7 @@ class FaultTests(RoundsTestCase):
         self.assertEqual(sorted(self.states()), ["delivered", "sending"])
         self.assertEqual((len(self.sender.sent), self.flush()), (2, 2))
         repair()
-        self.write(self.box, outbox_claim.release)
+        self.write(self.box, single_process.release_leases)
         self.pump(60)
         self.assertEqual(self.states(), ["delivered"] * 2)
 

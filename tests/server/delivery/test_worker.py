@@ -10,7 +10,6 @@ from twisted.internet.defer import Deferred
 from statusjob.jobs import EventType
 from statusjob.server.alarms import RETRY_SLEEP
 from statusjob.server.delivery.worker import CONCURRENCY, JITTER
-from statusjob.server.store import outbox_claim
 from statusjob.server.store.interface import StoreUnavailable
 from statusjob.server.store.origins import CONCURRENCY as ORIGIN_CONCURRENCY
 from statusjob.server.store.outbox_claim import Claim
@@ -218,7 +217,7 @@ class FaultTests(DeliveryTestCase):
         ((_, first),) = self.sender.sent
         self.successResultOf(self.stop())
         self.successResultOf(Deferred.fromCoroutine(self.box.store.close()))
-        self.deliver(self.core(path=path, clock=self.box.clock, prepare=outbox_claim.release))
+        self.deliver(self.core(path=path, clock=self.box.clock))
         self.pump(10)
         ((time, second),) = self.sender.sent
         self.assertEqual(time, 6.25)
@@ -235,7 +234,7 @@ class FaultTests(DeliveryTestCase):
         self.box.clock.advance(0)
         self.successResultOf(stopping)
         self.box.store.abandon()
-        self.deliver(self.core(path=path, clock=self.box.clock, prepare=outbox_claim.release))
+        self.deliver(self.core(path=path, clock=self.box.clock))
         self.rounds()
         ((_, again),) = self.sender.sent
         self.assertEqual((again.id, again.body, again.attempt), (first.id, first.body, 1))

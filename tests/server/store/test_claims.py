@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statusjob.server.store import outbox_claim
+from statusjob.server.store import outbox_claim, single_process
 from statusjob.server.store.origins import CONCURRENCY as ORIGIN_CONCURRENCY
 from tests.helpers.core import COMPLETED, SECRET, URL, a_claim
 from tests.helpers.outbox import ALL, NODE, OutboxTestCase, Slot
@@ -96,7 +96,7 @@ class SettleTests(OutboxTestCase):
         self.assertEqual(self.slots(), [Slot("pending", 2, 1, 5)])
 
     def test_whoever_lost_a_delivery_cannot_settle_it(self) -> None:
-        self.write(self.box, outbox_claim.release)
+        self.write(self.box, single_process.release_leases)
         (second,) = self.claim()
         self.settle(second, "http", 5)
         self.assertIsNone(self.settle(second))
@@ -121,7 +121,7 @@ class SettleTests(OutboxTestCase):
 
     def test_a_crash_does_not_count_as_an_attempt(self) -> None:
         for _ in range(5):
-            self.write(self.box, outbox_claim.release)
+            self.write(self.box, single_process.release_leases)
             self.assertEqual(self.slots(), [Slot("pending", 2, 0, 0)])
             (again,) = self.claim()
             self.assertEqual((again.id, again.attempt), (self.first.id, 1))
@@ -136,5 +136,5 @@ class SettleTests(OutboxTestCase):
         self.claim()
         self.say(COMPLETED, job)
         self.settle(self.first)
-        self.write(self.box, outbox_claim.release)
+        self.write(self.box, single_process.release_leases)
         self.assertEqual([self.version(claim) for claim in self.claim()], [3])

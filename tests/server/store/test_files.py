@@ -28,6 +28,7 @@ def store_on(path: str) -> SQLiteStore:
     return SQLiteStore(
         path,
         seconds=Clock().seconds,
+        monotonic=Clock().seconds,
         lanes=lambda name: InlineLane(),
         committed=Feed().committed,
     )
@@ -154,6 +155,7 @@ class ThreadTests(TestCase):
         store = SQLiteStore(
             self.mktemp(),
             seconds=reactor.seconds,
+            monotonic=reactor.seconds,
             lanes=lambda name: ThreadLane(reactor, name),
             committed=feed.committed,
         )

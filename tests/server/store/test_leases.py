@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statusjob.server.store import outbox_claim
+from statusjob.server.store import single_process
 from statusjob.server.store.origins import CONCURRENCY
 from statusjob.server.store.outbox_claim import LEASE
 from tests.helpers.core import COMPLETED
@@ -118,7 +118,7 @@ class ReleaseTests(OutboxTestCase):
         self.due(A, 2)
         self.due(B, 2)
         old = self.claim()
-        self.write(self.box, outbox_claim.release)
+        self.write(self.box, single_process.release_leases)
         self.assertEqual({slot.state for slot in self.slots()}, {"pending"})
         new = self.claim(node=OTHER)
         self.assertEqual({claim.id for claim in new}, {claim.id for claim in old})
@@ -129,12 +129,12 @@ class ReleaseTests(OutboxTestCase):
         self.due(A)
         (claim,) = self.claim()
         self.settle(claim, 500, 30)
-        self.write(self.box, outbox_claim.release)
+        self.write(self.box, single_process.release_leases)
         self.assertEqual(self.slots(), [Slot("pending", 2, 1, 30)])
 
     def test_pauses_outlive_it(self) -> None:
         self.due(A, 2)
         (claim,) = self.claim(1)
         self.settle(claim, 503, 5, retry_after=100)
-        self.write(self.box, outbox_claim.release)
+        self.write(self.box, single_process.release_leases)
         self.assertEqual(self.claim(node=OTHER), [])

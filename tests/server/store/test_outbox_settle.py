@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from statusjob.jobs import TEST_EVENT
-from statusjob.server.store import outbox_claim, outbox_settle
+from statusjob.server.store import outbox_settle, single_process
 from statusjob.server.store.origins import OPEN_AFTER
 from statusjob.server.store.webhooks import FAILING_LIMIT
 from tests.helpers.core import COMPLETED
@@ -163,7 +163,7 @@ class DisabledMeanwhileTests(OutcomeTestCase):
         self.assertEqual(self.settle(self.sending), "delivered")
 
     def test_after_a_crash_it_is_dead(self) -> None:
-        self.write(self.box, outbox_claim.release)
+        self.write(self.box, single_process.release_leases)
         self.assertEqual(self.fates(), [("dead", "the webhook was disabled: by request")])
         self.assertEqual(self.claim(), [])
 
@@ -171,7 +171,7 @@ class DisabledMeanwhileTests(OutcomeTestCase):
         self.settle(self.sending)
         self.send_test(self.webhook_id)
         self.claim()
-        self.write(self.box, outbox_claim.release)
+        self.write(self.box, single_process.release_leases)
         self.assertEqual(self.one().type, TEST_EVENT)
 
 

@@ -24,7 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.contract.webhooks import NewScopedWebhook, WebhookChange
 from statusjob.server.errors import JobFinished, UnknownDelivery, UnknownWebhook, WebhookConflict
-from statusjob.server.store import outbox_claim, outbox_settle
+from statusjob.server.store import outbox_claim, outbox_settle, single_process
 from statusjob.server.store.interface import Row, Tx
 from statusjob.server.store.outbox_claim import LEASE, Claim
 from statusjob.server.store.outbox_settle import Outcome, Retry
@@ -200,7 +200,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        self.write(outbox_claim.release)
+        self.write(single_process.release_leases)
         self.generation += 1
         self.lost += self.under_way.values()
         self.under_way.clear()

@@ -8,7 +8,7 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred
 
 from statusjob.contract.webhooks import NewScopedWebhook, WebhookChange
-from statusjob.server.store import origins, outbox_claim
+from statusjob.server.store import origins, outbox_claim, single_process
 from statusjob.server.store.delivery_log import DeliveryState
 from statusjob.server.store.interface import Row, Tx, Update
 from statusjob.server.webhooks.redelivery import Deliveries
@@ -98,7 +98,7 @@ class PlanTests(OutboxTestCase):
         self.claim(node="other")
         self.box.clock.advance(100)
         self.claim(node="third")
-        self.write(self.box, outbox_claim.release)
+        self.write(self.box, single_process.release_leases)
         self.write(self.box, outbox_claim.next_due)
         for enabled in (False, True):
             changing = self.box.registrations.change(wide, WebhookChange(enabled=enabled))

@@ -44,7 +44,7 @@ class SchemaTestCase(CoreTestCase):
     def open(self, *migrations: Migration) -> Core:
         """Open the database, as a program that knows these migrations on top of ours."""
         self.patch(schema, "MIGRATIONS", (*MIGRATIONS, *migrations))
-        return self.core(path=self.path, prepare=outbox_claim.release)
+        return self.core(path=self.path)
 
     def close(self, core: Core) -> None:
         core.store.abandon()
