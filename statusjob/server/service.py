@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn, Protocol
 
 from twisted.application.service import Service
@@ -17,6 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
+from statusjob.contract.jobs import webhook_payload
 from statusjob.server.alarms import Alarm, follow
 from statusjob.server.delivery.attempt import Sender
 from statusjob.server.delivery.guard import Guard, GuardedEndpoints
@@ -114,6 +116,7 @@ class Server(Service):
             monotonic=reactor.seconds,
             lanes=lanes,
             committed=self.feed.committed,
+            render=partial(webhook_payload, prefix=settings.prefix),
         )
         lookups = LookupThreads(reactor)
         guard = Guard(reactor, Resolver(look_up or lookups.look_up), settings.webhook_networks)
@@ -121,7 +124,6 @@ class Server(Service):
             self.store,
             delay=settings.status_delay,
             error_rate=settings.error_rate,
-            prefix=settings.prefix,
             check_address=guard.check,
         )
         self.watchers = Watchers(
@@ -133,9 +135,7 @@ class Server(Service):
         self.forecast = Forecast(reactor, self.store, self.feed, lanes(FORECAST_LANE), now)
         self.api = Api(
             lifecycle=self.lifecycle,
-            registrations=Registrations(
-                self.store, prefix=settings.prefix, check_address=guard.check
-            ),
+            registrations=Registrations(self.store, check_address=guard.check),
             deliveries=Deliveries(self.store),
             store=self.store,
             watchers=self.watchers,

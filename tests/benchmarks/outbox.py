@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.internet.task import deferLater
 
+from statusjob.contract.jobs import webhook_payload
 from statusjob.jobs import EventType, Job, Status, new_job_id
 from statusjob.server.delivery.attempt import Sender
 from statusjob.server.delivery.guard import Guard, GuardedEndpoints
@@ -18,8 +19,9 @@ from statusjob.server.delivery.resolver import LookupThreads, Resolver
 from statusjob.server.delivery.worker import Delivery
 from statusjob.server.feed import Feed
 from statusjob.server.lanes import ThreadLane
-from statusjob.server.store import outbox_claim, webhooks
+from statusjob.server.store import webhooks
 from statusjob.server.store.interface import Tx
+from statusjob.server.store.outbox_write import write_deliveries
 from statusjob.server.store.sqlite import SQLiteStore
 from statusjob.server.webhooks.urls import origin_of
 from tests.helpers.core import SECRET
@@ -45,6 +47,7 @@ class Outbox:
             monotonic=reactor.seconds,
             lanes=lambda name: ThreadLane(reactor, name),
             committed=self.feed.committed,
+            render=webhook_payload,
         )
         self.store.open(lambda tx: None)
         threads = LookupThreads(reactor)
@@ -109,4 +112,4 @@ def _finish_jobs(tx: Tx, *, begin: int, count: int) -> None:
             kind=job.kind,
             now=tx.now,
         )
-        outbox_claim.fan_out(tx, job, "")
+        write_deliveries(tx, job)

@@ -24,6 +24,7 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import react
 
+from statusjob.contract.jobs import webhook_payload
 from statusjob.jobs import Job, new_job_id
 from statusjob.server.lanes import ThreadLane
 from statusjob.server.store import jobs
@@ -46,6 +47,7 @@ def store_on(directory: str) -> SQLiteStore:
         monotonic=reactor.seconds,
         lanes=lambda name: ThreadLane(reactor, name),
         committed=lambda updates: None,
+        render=webhook_payload,
     )
     store.open(lambda tx: None)
     return store
@@ -58,14 +60,14 @@ def add_jobs(tx: Tx, count: int) -> list[str]:
         job = Job(id=new_job_id(tx.now, number), created_at=tx.now, updated_at=tx.now)
         update = jobs.add(tx, job)
         assert update is not None
-        jobs.record(tx, update, "")
+        jobs.record(tx, update)
         ids.append(job.id)
     return ids
 
 
 def report(job: str, progress: float) -> Callable[[Tx], Job | None]:
     """One report: the job's row, its event, and the look for webhooks."""
-    return lambda tx: jobs.change(tx, job, {"progress": progress}, prefix="", heard=True)
+    return lambda tx: jobs.change(tx, job, {"progress": progress}, heard=True)
 
 
 async def measure(write: Write, jobs: list[str]) -> tuple[float, float]:
@@ -112,7 +114,7 @@ def adbapi_on(path: str) -> tuple[ConnectionPool, Write]:
     def write(work: Callable[[Tx], Any]) -> Deferred[Any]:
         def interaction(cursor: Any) -> Any:
             now = round(reactor.seconds(), 3)
-            return work(_Transaction(cursor._connection, now))
+            return work(_Transaction(cursor._connection, now, webhook_payload))
 
         result: Deferred[Any] = pool.runInteraction(interaction)
         return result
@@ -132,6 +134,7 @@ async def main(_: object) -> None:
             monotonic=reactor.seconds,
             lanes=lambda name: ThreadLane(reactor, name),
             committed=lambda updates: None,
+            render=webhook_payload,
         )
         other.open(lambda tx: None)
         their_jobs = await other.write(lambda tx: add_jobs(tx, SUBMITTERS))

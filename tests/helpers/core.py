@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.contract.codec import decode
-from statusjob.contract.jobs import NewJob, Report
+from statusjob.contract.jobs import NewJob, Report, webhook_payload
 from statusjob.contract.webhooks import NewWebhook
 from statusjob.jobs import EventType, Job
 from statusjob.server.alarms import Alarm, follow
@@ -74,6 +74,7 @@ class Core:
             monotonic=self.clock.seconds,
             lanes=lambda name: InlineLane() if lane is None else lane,
             committed=self.feed.committed,
+            render=webhook_payload,
         )
         self.lifecycle = Lifecycle(self.store, check_address=anywhere, random=random)
         self.registrations = Registrations(self.store, check_address=anywhere)

@@ -73,12 +73,10 @@ class Lifecycle:
         *,
         delay: float = 15.0,
         error_rate: float = 0.2,
-        prefix: str = "",
         check_address: CheckAddress,
         random: Callable[[], float] = _system_random,
     ) -> None:
         self._store = store
-        self._prefix = prefix
         self._check_address = check_address
         self._random = random
         self.delay = delay
@@ -113,9 +111,7 @@ class Lifecycle:
 
         def work(tx: Tx) -> Job:
             members = _members(report, tx.now)
-            job = jobs.change(
-                tx, job_id, members, prefix=self._prefix, versions=versions, heard=True
-            )
+            job = jobs.change(tx, job_id, members, versions=versions, heard=True)
             return job or _unchanged(tx, job_id, versions, lambda job: _repeats(report, job))
 
         return self._store.write(work)
@@ -129,7 +125,7 @@ class Lifecycle:
 
         def work(tx: Tx) -> Job:
             members = _failure(JobError(CANCELLED))
-            job = jobs.change(tx, job_id, members, prefix=self._prefix, versions=versions)
+            job = jobs.change(tx, job_id, members, versions=versions)
             return job or _unchanged(
                 tx, job_id, versions, lambda job: job.error == JobError(CANCELLED)
             )
@@ -260,7 +256,7 @@ class Lifecycle:
         webhook = None
         if new.webhook is not None:
             webhook = registry.register(tx, new.webhook, job_id=job.id)
-        jobs.record(tx, update, self._prefix)
+        jobs.record(tx, update)
         return job, webhook
 
     def _alarm(self, tx: Tx, row: Row) -> None:
@@ -285,7 +281,7 @@ class Lifecycle:
                 ends.append((step_at, _simulated_end(row["simulated_result"])))
         if ends:
             _, members = min(ends, key=itemgetter(0))
-        jobs.change(tx, row["id"], members, prefix=self._prefix, step_at=step_at)
+        jobs.change(tx, row["id"], members, step_at=step_at)
 
 
 def _known(tx: Tx, new: NewJob, key: str, key_hash: str | None) -> Created | None:

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from statusjob.jobs import TEST_EVENT
 from statusjob.server.store.interface import Row, Tx
-from statusjob.server.store.outbox_claim import new_id
+from statusjob.server.store.outbox_write import new_delivery_id
 
 #: Attempts of one delivery that are shown: the latest.
 ATTEMPTS_SHOWN = 20
@@ -150,7 +150,7 @@ def add_test(tx: Tx, webhook_id: str, origin_id: int, body: bytes) -> tuple[str,
         body=body.decode(),
     )
     assert row is not None
-    delivery_id = new_id()
+    delivery_id = new_delivery_id()
     tx.execute(
         "INSERT INTO deliveries (id, webhook_id, origin_id, type, body_id, state, due_at,"
         " created_at)"

@@ -80,6 +80,12 @@ class Tx(Protocol):
     def execute(self, sql: str, /, **values: object) -> int:
         """Run a statement without a result; the number of rows that it changed."""
 
+    def render(self, job: Job) -> bytes:
+        """
+        The body that brings this state of a job to webhooks. The store only keeps it: how it is
+        made was decided by whoever made the store.
+        """
+
     def announce(self, update: Update) -> None:
         """Hand C{update} to the feed once this transaction is on disk, and not if it fails."""
 

@@ -18,7 +18,7 @@ from msgspec import json
 from statusjob.jobs import DEMO_KIND, Job, JobError, Status
 from statusjob.server.errors import UnknownJob
 from statusjob.server.store.interface import Row, Tx, Update
-from statusjob.server.store.outbox_claim import fan_out
+from statusjob.server.store.outbox_write import write_deliveries
 
 #: A page of a list ends after this many bytes of what workers wrote; jobs read at a time for it.
 PAGE_BYTES = 512 * 1024
@@ -130,12 +130,8 @@ def add(
     return None if row is None else Update(job=job, due_at=row["due_at"])
 
 
-def record(tx: Tx, update: Update, prefix: str) -> None:
-    """
-    Write the event of an update and the deliveries that it causes, and announce it.
-
-    @param prefix: path of the public URL, for the links in what is delivered.
-    """
+def record(tx: Tx, update: Update) -> None:
+    """Write the event of an update and the deliveries that it causes, and announce it."""
     job = update.job
     assert job is not None
     new = tx.execute(
@@ -157,7 +153,7 @@ def record(tx: Tx, update: Update, prefix: str) -> None:
                 id=job.id,
                 version=job.version - EVENTS_LIMIT,
             )
-        deliveries = fan_out(tx, job, prefix)
+        deliveries = write_deliveries(tx, job)
     tx.announce(Update(job=job, changed=bool(new), due_at=update.due_at, deliveries=deliveries))
 
 
@@ -166,7 +162,6 @@ def change(
     job_id: str,
     members: Mapping[str, object],
     *,
-    prefix: str,
     versions: Collection[int] = (),
     heard: bool = False,
     step_at: float | None = None,
@@ -195,7 +190,7 @@ def change(
     if row is None:
         return None
     job = _job(row)
-    record(tx, Update(job=job, due_at=row["due_at"]), prefix)
+    record(tx, Update(job=job, due_at=row["due_at"]))
     return job
 
 

@@ -10,18 +10,13 @@ it before; which origins may be served is in L{statusjob.server.store.origins}.
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, field
 
-from statusjob.contract.jobs import webhook_payload
-from statusjob.jobs import EventType, Job
 from statusjob.server.store import origins, webhooks
 from statusjob.server.store.interface import Row, Tx
 
 #: Seconds for which a claim leases its origin: well above the longest attempt.
 LEASE = 60.0
-#: Progress of one job reaches one webhook at most once in so many seconds.
-PROGRESS_INTERVAL = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,92 +38,6 @@ class Claim:
     url: str = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
     body: bytes = field(repr=False)
-
-
-def fan_out(tx: Tx, job: Job, prefix: str, *, webhook_id: str | None = None) -> int:
-    """
-    Write a delivery of a job's present state for each webhook that it concerns.
-
-    A pending delivery of an earlier state is taken over with a new id. A progress delivery
-    inherits its attempts and due time, so that reports do not hammer a broken receiver; a
-    terminal one starts afresh.
-
-    @param webhook_id: only for this webhook.
-    @return: how many.
-    """
-    if job.result.terminal:
-        webhooks.finish(tx, job.id)
-    concerned = [row for row in webhooks.concerned(tx, job) if webhook_id in (None, row["id"])]
-    if not concerned:
-        return 0
-    body = tx.one(
-        "INSERT INTO bodies (job_id, version, body) VALUES (:job_id, :version, :body)"
-        " ON CONFLICT (job_id, version) DO UPDATE SET version = excluded.version RETURNING id",
-        job_id=job.id,
-        version=job.version,
-        body=webhook_payload(job, prefix).decode(),
-    )
-    assert body is not None
-    pending = {
-        row["webhook_id"]: row["id"]
-        for row in tx.all(
-            "SELECT id, webhook_id FROM deliveries WHERE job_id = :id AND state = 'pending'",
-            id=job.id,
-        )
-    }
-    for row in concerned:
-        due_at = tx.now
-        if not job.result.terminal:
-            due_at = _next_progress(tx, row["id"], job.id)
-        elif row["id"] in pending:
-            # What was attempted before was another delivery: this one starts afresh.
-            tx.execute("DELETE FROM attempts WHERE delivery_id = :id", id=pending[row["id"]])
-        tx.execute(
-            "INSERT INTO deliveries (id, webhook_id, origin_id, job_id, version, type, body_id,"
-            " state, due_at, created_at)"
-            " VALUES (:id, :webhook_id, :origin_id, :job_id, :version, :type, :body_id,"
-            " 'pending', :due_at, :now)"
-            " ON CONFLICT (webhook_id, job_id) WHERE state = 'pending' DO UPDATE SET"
-            " id = excluded.id, version = excluded.version, type = excluded.type,"
-            " body_id = excluded.body_id, created_at = excluded.created_at,"
-            " attempts = CASE WHEN excluded.type = :progress THEN deliveries.attempts ELSE 0 END,"
-            " due_at = CASE WHEN excluded.type = :progress THEN deliveries.due_at"
-            " ELSE excluded.due_at END",
-            id=new_id(),
-            webhook_id=row["id"],
-            origin_id=row["origin_id"],
-            job_id=job.id,
-            version=job.version,
-            type=job.event_type.value,
-            body_id=body["id"],
-            due_at=due_at,
-            now=tx.now,
-            progress=EventType.PROGRESS.value,
-        )
-    if pending:
-        forget_bodies(tx, job.id)
-    return len(concerned)
-
-
-def new_id() -> str:
-    """An id for a delivery."""
-    return "msg_" + secrets.token_hex(16)
-
-
-def _next_progress(tx: Tx, webhook_id: str, job_id: str) -> float:
-    """When this webhook may be told of this job's progress again."""
-    row = tx.one(
-        "SELECT MAX(begun_at) AS begun_at FROM deliveries WHERE webhook_id = :webhook_id"
-        " AND job_id = :job_id AND type = :progress AND state <> 'pending'",
-        webhook_id=webhook_id,
-        job_id=job_id,
-        progress=EventType.PROGRESS.value,
-    )
-    if row is None or row["begun_at"] is None:
-        return tx.now
-    # The clock may have been set back meanwhile.
-    since = max(0.0, tx.now - float(row["begun_at"]))
-    return tx.now + max(0.0, PROGRESS_INTERVAL - since)
 
 
 def claim(tx: Tx, node: str, room: int, shared: int) -> list[Claim]:
@@ -236,13 +145,4 @@ def return_to_pending(tx: Tx, which: str, **values: object) -> None:
         f" WHERE {which} AND state = 'sending'",
         now=tx.now,
         **values,
-    )
-
-
-def forget_bodies(tx: Tx, job_id: str | None) -> None:
-    """Delete the bodies of a job, or with C{None} of tests, that no delivery refers to."""
-    tx.execute(
-        f"DELETE FROM bodies WHERE job_id {'IS NULL' if job_id is None else '= :job_id'}"
-        " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE body_id = bodies.id)",
-        job_id=job_id,
     )

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from statusjob.jobs import TEST_EVENT, EventType
 from statusjob.server.store import origins, webhooks
 from statusjob.server.store.interface import Tx
-from statusjob.server.store.outbox_claim import Claim, forget_bodies
+from statusjob.server.store.outbox_claim import Claim
+from statusjob.server.store.outbox_write import delete_unused_bodies
 
 #: Deliveries that are given up in one transaction.
 EXPIRY_BATCH = 5_000
@@ -192,4 +193,4 @@ def _prune(tx: Tx, claim: Claim) -> None:
         id=claim.id,
     )
     if pruned:
-        forget_bodies(tx, claim.job_id)
+        delete_unused_bodies(tx, claim.job_id)

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from statusjob.jobs import Job
 from statusjob.server.lanes import Lane
 from statusjob.server.store.batches import Batches, Outcome
 from statusjob.server.store.interface import (
@@ -68,11 +69,14 @@ _DATABASE_ERRORS = frozenset(
 class _Transaction:
     """A L{Tx} on a connection."""
 
-    __slots__ = ("_connection", "now", "updates")
+    __slots__ = ("_connection", "now", "render", "updates")
 
-    def __init__(self, connection: sqlite3.Connection, now: float) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, now: float, render: Callable[[Job], bytes]
+    ) -> None:
         self._connection = connection
         self.now = now
+        self.render = render
         self.updates: list[Update] = []
 
     def all(self, sql: str, /, **values: object) -> list[Row]:
@@ -106,6 +110,7 @@ class SQLiteStore:
         monotonic: Callable[[], float],
         lanes: Callable[[str], Lane],
         committed: Callable[[Sequence[Update]], None],
+        render: Callable[[Job], bytes],
     ) -> None:
         """
         Opens nothing yet.
@@ -114,12 +119,14 @@ class SQLiteStore:
         @param seconds: gives the present, in seconds since the epoch; called in lanes.
         @param monotonic: gives the seconds of a clock that nobody sets; called in lanes.
         @param lanes: makes a lane, given a name for it.
+        @param render: makes the body that brings a job's state to webhooks; called in lanes.
         """
         self._path = path
         self._seconds = seconds
         self._monotonic = monotonic
         self._make_lane = lanes
         self.committed = committed
+        self._render = render
         self._lock: int | None = None
 
     def open(self, prepare: Callable[[Tx], None]) -> None:
@@ -144,7 +151,7 @@ class SQLiteStore:
             self._writer.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             self._writer.execute("PRAGMA foreign_keys = ON")
             self._writer.execute("BEGIN IMMEDIATE")
-            transaction = _Transaction(self._writer, self._now())
+            transaction = _Transaction(self._writer, self._now(), self._render)
             migrate(transaction, SQLITE)
             release_leases(transaction)
             prepare(transaction)
@@ -251,9 +258,9 @@ class SQLiteStore:
             now = self._now()
             step = now - self._monotonic() - self._ahead
             if abs(step) > CLOCK_STEP:
-                move_waits(_Transaction(self._writer, now), step)
+                move_waits(_Transaction(self._writer, now, self._render), step)
             for work in batch:
-                transaction = _Transaction(self._writer, now)
+                transaction = _Transaction(self._writer, now, self._render)
                 execute("SAVEPOINT call")
                 try:
                     outcomes.append(Outcome(work(transaction)))
@@ -279,7 +286,7 @@ class SQLiteStore:
     def _look(self, batch: Sequence[Callable[[Any], Any]]) -> tuple[list[Outcome[Any]], None]:
         """In the read lane: run a batch on one snapshot."""
         outcomes: list[Outcome[Any]] = []
-        transaction = _Transaction(self._reader, self._now())
+        transaction = _Transaction(self._reader, self._now(), self._render)
         try:
             self._reader.execute("BEGIN")
             for work in batch:

@@ -21,8 +21,9 @@ from statusjob.contract.codec import BadInput
 from statusjob.contract.webhooks import NewScopedWebhook, NewWebhook, WebhookChange
 from statusjob.jobs import Job
 from statusjob.server.errors import UnknownWebhook, WebhookConflict
-from statusjob.server.store import jobs, outbox_claim, webhooks
+from statusjob.server.store import jobs, webhooks
 from statusjob.server.store.interface import Row, Store, Tx, Update
+from statusjob.server.store.outbox_write import write_deliveries
 from statusjob.server.webhooks.urls import origin_of
 
 #: Most webhooks registered for one job, at one origin, in all.
@@ -104,13 +105,12 @@ def register(
 class Registrations:
     """All registrations: the original contract's, under a job's base, and those by id."""
 
-    def __init__(self, store: Store, *, check_address: CheckAddress, prefix: str = "") -> None:
+    def __init__(self, store: Store, *, check_address: CheckAddress) -> None:
         """
         @param check_address: says whether a webhook may be reached; without a default, because
             one that lets all through would be an easy mistake.
         """
         self._store = store
-        self._prefix = prefix
         self._check_address = check_address
 
     def register(self, job_id: str | None, webhook: NewWebhook) -> Deferred[Registered]:
@@ -239,7 +239,7 @@ class Registrations:
     def _for_job(self, tx: Tx, job: Job, webhook: NewWebhook) -> Registered:
         registered = register(tx, webhook, job_id=job.id)
         if job.result.terminal and registered.secret is not None:
-            written = outbox_claim.fan_out(tx, job, self._prefix, webhook_id=registered.id)
+            written = write_deliveries(tx, job, webhook_id=registered.id)
             tx.announce(Update(job=job, deliveries=written))
         return registered
 

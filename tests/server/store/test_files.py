@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
-from statusjob.contract.jobs import Report
+from statusjob.contract.jobs import Report, webhook_payload
 from statusjob.server.feed import Feed, jobs_of
 from statusjob.server.jobs.lifecycle import Lifecycle
 from statusjob.server.lanes import ThreadLane
@@ -31,6 +31,7 @@ def store_on(path: str) -> SQLiteStore:
         monotonic=Clock().seconds,
         lanes=lambda name: InlineLane(),
         committed=Feed().committed,
+        render=webhook_payload,
     )
 
 
@@ -158,6 +159,7 @@ class ThreadTests(TestCase):
             monotonic=reactor.seconds,
             lanes=lambda name: ThreadLane(reactor, name),
             committed=feed.committed,
+            render=webhook_payload,
         )
         store.open(lambda tx: None)
         self.addCleanup(lambda: Deferred.fromCoroutine(store.close()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import json
 
-from statusjob.server.store.outbox_claim import PROGRESS_INTERVAL
+from statusjob.server.store.outbox_write import PROGRESS_INTERVAL
 from tests.helpers.core import COMPLETED, URL
 from tests.helpers.outbox import ALL, OutboxTestCase, Slot
 from tests.helpers.servers import EPOCH

@@ -34,6 +34,7 @@ class Explained:
         self._tx = tx
         self._plans = plans
         self.now = tx.now
+        self.render = tx.render
 
     def all(self, sql: str, /, **values: object) -> list[Row]:
         self._explain(sql, values)
