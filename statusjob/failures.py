@@ -17,7 +17,7 @@ from twisted.web.client import (
     ResponseFailed,
 )
 
-Kind = Literal["dns", "blocked", "connect", "tls", "timeout", "too-big"]
+FailureKind = Literal["dns", "blocked", "connect", "tls", "timeout", "too-big"]
 
 
 class ExchangeFailed(Exception):
@@ -29,13 +29,13 @@ class ExchangeFailed(Exception):
     @ivar reason: a few words; neither a URL nor a secret is in them.
     """
 
-    def __init__(self, kind: Kind, reason: str) -> None:
+    def __init__(self, kind: FailureKind, reason: str) -> None:
         super().__init__(f"{kind}: {reason}")
-        self.kind: Kind = kind
+        self.kind: FailureKind = kind
         self.reason = reason
 
 
-def verdict(problem: BaseException) -> BaseException:
+def classify(problem: BaseException) -> BaseException:
     """
     What to raise for what went wrong: an L{ExchangeFailed}, or what is no failure of the transport
     as it is.

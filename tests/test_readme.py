@@ -103,9 +103,9 @@ class SnippetTests(TestCase):
         code = on_a_free_port(snippet("StoredMemory")).replace('"handled.sqlite"', repr(file))
         self.assertEqual(await self.run_snippet(code), "told that it is completed\n")
         with closing(sqlite3.connect(file)) as database:
-            [(id, rank)] = database.execute("SELECT id, rank FROM handled")
+            [(id, order_key)] = database.execute("SELECT id, order_key FROM handled")
         self.assertRegex(id, "^msg_")
-        self.assertGreater(rank, 2**62)
+        self.assertGreater(order_key, 2**62)
 
     async def test_a_hostile_receiver_is_left_in_the_end(self) -> None:
         said = await self.run_snippet(snippet("HostileReceiver"))

@@ -41,7 +41,7 @@ class RunTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.clock.advance(1000)
         self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
-        self.addCleanup(lambda: self.assertEqual(shared_connections(self.clock)._users, 0))
+        self.addCleanup(lambda: self.assertTrue(shared_connections(self.clock).idle))
         acknowledged = answer(200, job_body(a_job(heartbeat=self.heartbeat)))
         self.server = ScriptedServer(self.clock, otherwise=acknowledged)
 

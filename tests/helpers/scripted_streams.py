@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.web.server import NOT_DONE_YET
 
 from statusjob import Job
-from statusjob.client.http.connections import PLACES, shared_connections
+from statusjob.client.http.connections import LONG_POLL_SLOTS, shared_connections
 from tests.helpers.scripted_server import (
     JOB_ID,
     Answering,
@@ -152,4 +152,5 @@ class UpdatesTestCase(ClientTestCase):
         self.assertEqual((self.server.streams, self.server.held), ([], []))
         self.assertEqual(self.clock.getDelayedCalls(), [])
         shared = shared_connections(self.clock)
-        self.assertEqual((shared._users, shared._free), (0, PLACES))
+        self.assertTrue(shared.idle)
+        self.assertEqual(shared.free_slots, LONG_POLL_SLOTS)

@@ -29,10 +29,10 @@ from statusjob.client.http.exchange import BoundedPool, BytesProducer
 WIRE_LIMIT = 3 * 1024 * 1024
 #: Most connections on which answers are waited for that a server holds, and most on which one
 #: server is asked anything else at the same time.
-PLACES = 64
-TURNS = 32
+LONG_POLL_SLOTS = 64
+REQUEST_SLOTS = 32
 #: Seconds for which a connection is kept on which an answer was held: it is asked again at once.
-HELD_KEPT = 5
+LONG_POLL_KEPT = 5
 
 
 def http_client(reactor: Any, pool: HTTPConnectionPool | None) -> HTTPClient:
@@ -64,7 +64,7 @@ class KeptConnections(BoundedPool):
                     each.transport.abortConnection()
 
 
-class HeldConnections(KeptConnections):
+class LongPollConnections(KeptConnections):
     """
     A pool for requests that are held.
 
@@ -73,8 +73,8 @@ class HeldConnections(KeptConnections):
     """
 
     retryAutomatically = False
-    maxPersistentPerHost = PLACES
-    cachedConnectionTimeout = HELD_KEPT
+    maxPersistentPerHost = LONG_POLL_SLOTS
+    cachedConnectionTimeout = LONG_POLL_KEPT
 
 
 class Connections:
@@ -82,16 +82,18 @@ class Connections:
 
     def __init__(self) -> None:
         self._users = 0
-        self._free = PLACES
+        self.free_slots = LONG_POLL_SLOTS
         self._pools: tuple[KeptConnections, ...] = ()
         self._clients: tuple[HTTPClient, ...] = ()
-        self._turns = defaultdict[str, DeferredSemaphore](partial(DeferredSemaphore, TURNS))
+        self._request_slots = defaultdict[str, DeferredSemaphore](
+            partial(DeferredSemaphore, REQUEST_SLOTS)
+        )
 
     @asynccontextmanager
     async def in_use(self, reactor: Any) -> AsyncIterator[None]:
         """Connections are kept inside; when the last one leaves they are closed."""
         if not self._users:
-            self._pools = (KeptConnections(reactor), HeldConnections(reactor))
+            self._pools = (KeptConnections(reactor), LongPollConnections(reactor))
             self._clients = tuple(http_client(reactor, pool) for pool in self._pools)
         self._users += 1
         try:
@@ -100,31 +102,36 @@ class Connections:
             self._users -= 1
             if not self._users:
                 pools, self._pools, self._clients = self._pools, (), ()
-                self._turns.clear()
+                self._request_slots.clear()
                 await gatherResults([Deferred.fromCoroutine(pool.close()) for pool in pools])
 
-    def client(self, *, held: bool) -> HTTPClient:
-        """What sends requests, those that are to be held or others; while this is in use."""
-        return self._clients[held]
+    @property
+    def idle(self) -> bool:
+        """Whether nobody uses the connections, so that none is open."""
+        return not self._users
 
-    def turn(self, origin: str) -> DeferredSemaphore:
+    def client(self, *, long_poll: bool) -> HTTPClient:
+        """What sends requests, those that are to be held or others; while this is in use."""
+        return self._clients[long_poll]
+
+    def request_slot(self, origin: str) -> DeferredSemaphore:
         """To be held while a server is asked something that it answers at once."""
-        return self._turns[origin]
+        return self._request_slots[origin]
 
     @property
-    def free(self) -> bool:
+    def has_free_slot(self) -> bool:
         """Whether there is a place for a request that is to be held."""
-        return self._free > 0
+        return self.free_slots > 0
 
     @contextmanager
-    def place(self) -> Iterator[bool]:
+    def take_slot(self) -> Iterator[bool]:
         """Take a place, if there is one: whether there was. It is free again afterwards."""
-        taken = self.free
-        self._free -= taken
+        taken = self.has_free_slot
+        self.free_slots -= taken
         try:
             yield taken
         finally:
-            self._free += taken
+            self.free_slots += taken
 
 
 _shared = WeakKeyDictionary[Any, Connections]()

@@ -33,7 +33,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer, IResponse
 from zope.interface import implementer
 
-from statusjob.failures import ExchangeFailed, verdict
+from statusjob.failures import ExchangeFailed, classify
 
 #: Seconds that the other side has to take what is unsent, and to agree (TLS), when a connection is
 #: closed.
@@ -94,7 +94,7 @@ def exchange(
         if expired:
             raise ExchangeFailed("timeout", f"no complete answer within {deadline:g} s")
         assert failure.value is not None
-        raise verdict(failure.value)
+        raise classify(failure.value)
 
     def finished(result: Answer | Failure) -> Answer | Failure:
         if timer.active():

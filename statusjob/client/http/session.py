@@ -115,7 +115,7 @@ class Session:
         body: object = None,
         headers: Mapping[str, str] | None = None,
         limit: int = STATUS_LIMIT,
-        held: float = 0.0,
+        wait: float = 0.0,
     ) -> Answer:
         """
         Ask once; whatever the answer is, it is returned.
@@ -123,18 +123,18 @@ class Session:
         @param segments: of the path, below the base.
         @param body: sent as JSON, unless C{None}.
         @param limit: most bytes of the answer's body.
-        @param held: for how many seconds the server may hold the answer; whoever lets it has a
+        @param wait: for how many seconds the server may hold the answer; whoever lets it has a
             place for that.
         @raise Unreachable: if none came.
         """
-        start = self._request(method, segments, body, {**_JSON, **(headers or {})}, held > 0)
+        start = self._request(method, segments, body, {**_JSON, **(headers or {})}, wait > 0)
         async with (
             self.in_use(),
-            nullcontext() if held else self.connections.turn(self._origin),
+            nullcontext() if wait else self.connections.request_slot(self._origin),
         ):
             try:
                 return await exchange(
-                    self.reactor, start, deadline=self.timeout + held, limit=limit
+                    self.reactor, start, deadline=self.timeout + wait, limit=limit
                 )
             except ExchangeFailed as error:
                 raise Unreachable(error.kind, error.reason) from error
@@ -169,7 +169,7 @@ class Session:
         segments: Sequence[str],
         body: object,
         headers: Mapping[str, str],
-        held: bool,
+        long_poll: bool,
     ) -> Callable[[], Deferred[Any]]:
         """What sends a request, when it is called."""
         sent = Headers({"User-Agent": ["statusjob"]})
@@ -181,7 +181,7 @@ class Session:
             sent.setRawHeaders(name, [value])
 
         def start() -> Deferred[Any]:
-            treq: Any = self._treq or self.connections.client(held=held)
+            treq: Any = self._treq or self.connections.client(long_poll=long_poll)
             sending: Deferred[Any] = treq.request(
                 method,
                 self.base.child(*segments) if segments else self.base,

@@ -20,7 +20,7 @@ from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import IResponse
 
 from statusjob.client.http.exchange import Answer, Body, abort, let_come
-from statusjob.failures import ExchangeFailed, verdict
+from statusjob.failures import ExchangeFailed, classify
 
 #: The media type of server-sent events.
 EVENT_STREAM = "text/event-stream"
@@ -72,7 +72,7 @@ def stream(
         if expired:
             raise ExchangeFailed("timeout", f"nothing came for {allowed:g} s")
         assert failure.value is not None
-        raise verdict(failure.value)
+        raise classify(failure.value)
 
     def finished(result: Answer | Failure | None) -> Answer | Failure | None:
         if timer.active():

@@ -34,7 +34,7 @@ class Busy(Exception):
     """Too much is under way."""
 
 
-class Handover:
+class Dispatcher:
     """Hands deliveries over to one handler."""
 
     _log = Logger()
@@ -46,7 +46,7 @@ class Handover:
         self._under_way: dict[str, _UnderWay] = {}
         self._lines: dict[str, deque[_UnderWay]] = {}
 
-    def bring(self, delivery: WebhookDelivery, event: WebhookEvent) -> Deferred[bool]:
+    def dispatch(self, delivery: WebhookDelivery, event: WebhookEvent) -> Deferred[bool]:
         """
         Have a delivery handled, unless it was already.
 
@@ -77,10 +77,10 @@ class Handover:
         while line:
             this = line.popleft()
             # A newer one that failed will come again; an older one must not follow it.
-            if this.delivery.rank < newest:
+            if this.delivery.order_key < newest:
                 handled = True
             else:
-                newest = this.delivery.rank
+                newest = this.delivery.order_key
                 handling = Deferred.fromCoroutine(self._handle(this.delivery, this.event))
                 handled = await handling.addCallbacks(lambda _: True, self._failed)
             del self._under_way[this.delivery.id]
@@ -88,7 +88,7 @@ class Handover:
         del self._lines[key]
 
     async def _handle(self, delivery: WebhookDelivery, event: WebhookEvent) -> None:
-        if await _result(self._memory.knows(delivery, self._clock.seconds())):
+        if await _result(self._memory.is_handled(delivery, self._clock.seconds())):
             self._log.debug("a webhook says {result} again", result=event.result)
             return
         self._log.debug("a webhook says {result}", result=event.result)

@@ -33,21 +33,21 @@ class WebhookDelivery:
 
     @ivar id: the same however often it is made.
     @ivar job: the job's id; C{None} if the server names none.
-    @ivar rank: rises with the job: its version, and 2**62 more once it is terminal. So the end
-        is never taken for old, also when a server was restored to an earlier state.
+    @ivar order_key: the job's version, plus 2**62 once the job is terminal. The end of a job is
+        therefore never taken for old, even after a server was restored to an earlier state.
     """
 
     id: str
     job: str | None = None
-    rank: int = 0
+    order_key: int = 0
 
     @classmethod
     def of(cls, message_id: str, event: WebhookEvent) -> WebhookDelivery:
         """The delivery that brought an event."""
         if event.job is None:
             return cls(message_id)
-        rank = event.job.version + (_TERMINAL if event.result.terminal else 0)
-        return cls(message_id, event.job.id, rank)
+        order_key = event.job.version + (_TERMINAL if event.result.terminal else 0)
+        return cls(message_id, event.job.id, order_key)
 
 
 class WebhookMemory(Protocol):
@@ -59,20 +59,20 @@ class WebhookMemory(Protocol):
             def __init__(self, pool):  # a twisted.enterprise.adbapi.ConnectionPool
                 self.pool = pool
 
-            def knows(self, delivery, now):
+            def is_handled(self, delivery, now):
                 return self.pool.runQuery(
-                    "SELECT 1 FROM handled WHERE id = ? OR (job = ? AND rank >= ?) LIMIT 1",
-                    (delivery.id, delivery.job, delivery.rank),
+                    "SELECT 1 FROM handled WHERE id = ? OR (job = ? AND order_key >= ?) LIMIT 1",
+                    (delivery.id, delivery.job, delivery.order_key),
                 ).addCallback(bool)
 
             def remember(self, delivery, now):
                 return self.pool.runOperation(
-                    "INSERT OR REPLACE INTO handled (id, job, rank, at) VALUES (?, ?, ?, ?)",
-                    (delivery.id, delivery.job, delivery.rank, now),
+                    "INSERT OR REPLACE INTO handled (id, job, order_key, at) VALUES (?, ?, ?, ?)",
+                    (delivery.id, delivery.job, delivery.order_key, now),
                 )
 
-    C{id} wants to be the primary key, C{(job, rank)} an index, and what is older than a week to
-    be deleted now and then.
+    Make C{id} the primary key, put an index on C{(job, order_key)}, and delete entries that are
+    older than a week now and then.
 
     Both methods may return their result or something to await, such as a C{Deferred}. If one
     fails, so does the delivery, and the server makes it again. Forgetting is harmless, if
@@ -83,17 +83,17 @@ class WebhookMemory(Protocol):
     brought the same delivery at the same time both handle it.
     """
 
-    def knows(self, delivery: WebhookDelivery, now: float) -> bool | Awaitable[bool]:
+    def is_handled(self, delivery: WebhookDelivery, now: float) -> bool | Awaitable[bool]:
         """
         Whether a delivery need not be handled: its id was remembered, or for its job (if it is
-        not C{None}) the same rank or a greater one.
+        not C{None}) the same C{order_key} or a greater one.
 
         @param now: seconds since the epoch.
         """
 
     def remember(self, delivery: WebhookDelivery, now: float) -> Awaitable[object] | object:
         """
-        Remember a delivery that was handled; of each job the greatest rank counts.
+        Remember a delivery that was handled; of each job the greatest C{order_key} counts.
 
         @param now: seconds since the epoch.
         """
@@ -115,23 +115,23 @@ class InProcessMemory:
         if not span > 0 or not limit > 0:
             raise BadSetting("span and limit of a memory must be above 0")
         self._ids = _Recent(span, limit)
-        self._ranks = _Recent(span, limit)
+        self._order_keys = _Recent(span, limit)
 
-    def knows(self, delivery: WebhookDelivery, now: float) -> bool:
+    def is_handled(self, delivery: WebhookDelivery, now: float) -> bool:
         """Whether a delivery, or a newer one of its job, was remembered."""
         if self._ids.get(delivery.id, now) is not None:
             return True
         if delivery.job is None:
             return False
-        rank = self._ranks.get(delivery.job, now)
-        return rank is not None and rank >= delivery.rank
+        order_key = self._order_keys.get(delivery.job, now)
+        return order_key is not None and order_key >= delivery.order_key
 
     def remember(self, delivery: WebhookDelivery, now: float) -> None:
         """Remember a delivery that was handled."""
         self._ids.put(delivery.id, 0, now)
         if delivery.job is not None:
-            known = self._ranks.get(delivery.job, now)
-            self._ranks.put(delivery.job, max(delivery.rank, known or 0), now)
+            known = self._order_keys.get(delivery.job, now)
+            self._order_keys.put(delivery.job, max(delivery.order_key, known or 0), now)
 
 
 class _Recent:

@@ -21,7 +21,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from statusjob.client.http import answers
 from statusjob.client.http.answers import WebhookEvent
-from statusjob.client.receive.dispatch import Busy, Handler, Handover
+from statusjob.client.receive.dispatch import Busy, Dispatcher, Handler
 from statusjob.client.receive.memory import InProcessMemory, WebhookDelivery, WebhookMemory
 from statusjob.contract import codec
 from statusjob.contract.codec import BODY_LIMIT
@@ -98,7 +98,7 @@ class WebhookReceiver(Resource):
         self._clients = clients
         self._reactor: IReactorTime = _global_reactor() if reactor is None else reactor
         memory = InProcessMemory() if memory is None else memory
-        self._handover = Handover(self._hand_over, memory, self._reactor)
+        self._dispatcher = Dispatcher(self._hand_over, memory, self._reactor)
 
     def render(self, request: Any) -> int:
         """Answer a request, when it is settled."""
@@ -158,7 +158,7 @@ class WebhookReceiver(Resource):
             self._log.info("a webhook brought an unknown event, {type!r}", type=kind[:_SHOWN])
             return succeed(True)
         event = answers.read_webhook(body)
-        return self._handover.bring(WebhookDelivery.of(message.id, event), event)
+        return self._dispatcher.dispatch(WebhookDelivery.of(message.id, event), event)
 
     def _hand_over(self, event: WebhookEvent) -> Awaitable[object] | object:
         """Give an update to whom it concerns; what the last one returns may be awaited."""

@@ -150,7 +150,7 @@ class Following:
             # No job has version 0: who knows that is answered at once.
             headers["If-None-Match"] = f'"{version}"'
         answer = await self._session.ask(
-            "GET", headers=headers, limit=JOB_LIMIT, held=question.held
+            "GET", headers=headers, limit=JOB_LIMIT, wait=question.held
         )
         news = self._read(answer)
         now = self._session.reactor.seconds()

@@ -106,7 +106,9 @@ class Asking:
     @property
     def ready(self) -> bool:
         """Whether the next question will be held."""
-        return self.able and not self._plain and not self._resting and self._connections.free
+        return (
+            self.able and not self._plain and not self._resting and self._connections.has_free_slot
+        )
 
     @contextmanager
     def question(self) -> Iterator[Question]:
@@ -115,7 +117,7 @@ class Asking:
         if self._plain or self._resting:
             yield Question(0, 0, now)
             return
-        with self._connections.place() as taken:
+        with self._connections.take_slot() as taken:
             wait = (self._long if self.able else self._trial) if taken else 0
             yield Question(wait, wait if self.able else 0, now)
 

@@ -226,7 +226,7 @@ class Monitoring:
             headers["If-None-Match"] = self._etag
         elif question.wait and self.status is None:
             headers["If-None-Match"] = _NOTHING
-        return self._session.ask("GET", "status", headers=headers, held=question.held)
+        return self._session.ask("GET", "status", headers=headers, wait=question.held)
 
     def _read(self, answer: Answer) -> Status:
         """

@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClien
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from statusjob.failures import ExchangeFailed, Kind, verdict
+from statusjob.failures import ExchangeFailed, FailureKind, classify
 
 #: Seconds for one post, and for the body of its answer past the headers; bytes of that body.
 DEADLINE = 15.0
@@ -231,7 +231,7 @@ class _Post:
             return
         self._end()
         assert failure.value is not None
-        self._done.errback(verdict(failure.value))
+        self._done.errback(classify(failure.value))
 
     def _open(self) -> None:
         try:
@@ -345,7 +345,7 @@ class _Connection(Protocol):
             else:
                 post.over(answer)
 
-    def _give_up(self, post: _Post, kind: Kind, reason: str) -> None:
+    def _give_up(self, post: _Post, kind: FailureKind, reason: str) -> None:
         """Take no more of an answer; what has been decided stands."""
         self._post = None
         self.abort()

@@ -28,7 +28,7 @@ from tests.test_readme import README
 
 #: The class in the documentation of the interface.
 EXAMPLE = textwrap.dedent(
-    (WebhookMemory.__doc__ or "").split("::\n\n")[1].split("\n\n    C{id}")[0]
+    (WebhookMemory.__doc__ or "").split("::\n\n")[1].split("\n\n    Make C{id}")[0]
 )
 HOUR = 3600.0
 DAY = 24 * HOUR
@@ -39,7 +39,7 @@ class DeliveryTests(SynchronousTestCase):
 
     def test_its_rank_rises_with_the_version_and_is_greatest_at_the_end(self) -> None:
         ranks = [
-            WebhookDelivery.of("msg_1", event(result, version=version)).rank
+            WebhookDelivery.of("msg_1", event(result, version=version)).order_key
             for result, version in (
                 ("pending", 1),
                 ("pending", 2),
@@ -57,9 +57,9 @@ class DeliveryTests(SynchronousTestCase):
         self.assertEqual(WebhookDelivery.of("msg_1", told), WebhookDelivery("msg_1", None, 0))
 
 
-def delivery(number: int, rank: int = 1, job: str | None = JOB_ID) -> WebhookDelivery:
+def delivery(number: int, order_key: int = 1, job: str | None = JOB_ID) -> WebhookDelivery:
     """A delivery of that number."""
-    return WebhookDelivery(f"msg_{number}", job, rank)
+    return WebhookDelivery(f"msg_{number}", job, order_key)
 
 
 class InProcessMemoryTests(SynchronousTestCase):
@@ -67,23 +67,27 @@ class InProcessMemoryTests(SynchronousTestCase):
 
     def test_it_knows_what_it_was_told(self) -> None:
         memory: WebhookMemory = InProcessMemory()
-        self.assertFalse(memory.knows(delivery(1), NOW))
+        self.assertFalse(memory.is_handled(delivery(1), NOW))
         memory.remember(delivery(1), NOW)
-        self.assertTrue(memory.knows(delivery(1), NOW))
-        self.assertFalse(memory.knows(delivery(2, job=OTHER_ID), NOW))
-        self.assertFalse(memory.knows(delivery(2, job=None), NOW))
+        self.assertTrue(memory.is_handled(delivery(1), NOW))
+        self.assertFalse(memory.is_handled(delivery(2, job=OTHER_ID), NOW))
+        self.assertFalse(memory.is_handled(delivery(2, job=None), NOW))
 
     def test_it_knows_what_is_not_newer_than_the_greatest_of_its_job(self) -> None:
         memory = InProcessMemory()
-        for number, rank in ((1, 5), (2, 3)):
-            memory.remember(delivery(number, rank), NOW)
-        known = [rank for rank in range(1, 9) if memory.knows(delivery(9, rank), NOW)]
+        for number, order_key in ((1, 5), (2, 3)):
+            memory.remember(delivery(number, order_key), NOW)
+        known = [
+            order_key
+            for order_key in range(1, 9)
+            if memory.is_handled(delivery(9, order_key), NOW)
+        ]
         self.assertEqual(known, [1, 2, 3, 4, 5])
 
     def test_an_id_is_known_whatever_its_rank(self) -> None:
         memory = InProcessMemory()
         memory.remember(delivery(1, 1), NOW)
-        self.assertTrue(memory.knows(delivery(1, 9), NOW))
+        self.assertTrue(memory.is_handled(delivery(1, 9), NOW))
 
     def test_it_remembers_for_a_week_which_outlasts_every_retry(self) -> None:
         schedule = (0, 5, 30, 120, 600, 3600, 21600, 86400)
@@ -91,33 +95,35 @@ class InProcessMemoryTests(SynchronousTestCase):
         memory = InProcessMemory()
         memory.remember(delivery(1), NOW)
         for again in (delivery(1, job=None), delivery(2)):
-            self.assertTrue(memory.knows(again, NOW + 7 * DAY))
-            self.assertFalse(memory.knows(again, NOW + 7 * DAY + 1))
+            self.assertTrue(memory.is_handled(again, NOW + 7 * DAY))
+            self.assertFalse(memory.is_handled(again, NOW + 7 * DAY + 1))
 
     def test_a_job_is_remembered_from_its_last_change_on(self) -> None:
         memory = InProcessMemory()
         memory.remember(delivery(1, 5), NOW)
         memory.remember(delivery(2, 6), NOW + 5 * DAY)
-        self.assertTrue(memory.knows(delivery(3, 5), NOW + 10 * DAY))
+        self.assertTrue(memory.is_handled(delivery(3, 5), NOW + 10 * DAY))
 
     def test_what_is_too_much_goes_oldest_first(self) -> None:
         memory = InProcessMemory(limit=3)
         for number in range(5):
             memory.remember(delivery(number, job=f"job-{number}"), NOW)
         for again in (delivery(0, job=None), delivery(9, job="job-0")):
-            self.assertFalse(memory.knows(again, NOW))
-        known = [number for number in range(5) if memory.knows(delivery(number, job=None), NOW)]
+            self.assertFalse(memory.is_handled(again, NOW))
+        known = [
+            number for number in range(5) if memory.is_handled(delivery(number, job=None), NOW)
+        ]
         self.assertEqual(known, [2, 3, 4])
         jobs = [delivery(9, job=f"job-{number}") for number in range(5)]
-        known = [number for number, again in enumerate(jobs) if memory.knows(again, NOW)]
+        known = [number for number, again in enumerate(jobs) if memory.is_handled(again, NOW)]
         self.assertEqual(known, [2, 3, 4])
 
     def test_a_job_that_goes_on_outlasts_those_that_do_not(self) -> None:
         memory = InProcessMemory(limit=2)
         for number, job in enumerate(("goes on", "rests", "goes on", "new")):
             memory.remember(delivery(number, number, job), NOW)
-        self.assertTrue(memory.knows(delivery(9, 2, "goes on"), NOW))
-        self.assertFalse(memory.knows(delivery(9, 1, "rests"), NOW))
+        self.assertTrue(memory.is_handled(delivery(9, 2, "goes on"), NOW))
+        self.assertFalse(memory.is_handled(delivery(9, 1, "rests"), NOW))
 
     def test_what_is_too_old_takes_no_room_for_long(self) -> None:
         memory = InProcessMemory()
@@ -125,7 +131,7 @@ class InProcessMemoryTests(SynchronousTestCase):
             memory.remember(delivery(number, job=f"job-{number}"), NOW)
         for number in range(100, 150):
             memory.remember(delivery(number, job=f"job-{number}"), NOW + 8 * DAY)
-        for recent in (memory._ids, memory._ranks):
+        for recent in (memory._ids, memory._order_keys):
             self.assertEqual(len(recent._entries), 50)
 
     def test_a_clock_that_steps_loses_nothing_of_the_last_days(self) -> None:
@@ -134,15 +140,17 @@ class InProcessMemoryTests(SynchronousTestCase):
             memory.remember(delivery(1), NOW)
             memory.remember(delivery(2, job=OTHER_ID), NOW + step)
             for number in (1, 2):
-                self.assertTrue(memory.knows(delivery(number, job=None), NOW + step + 6 * DAY))
+                self.assertTrue(
+                    memory.is_handled(delivery(number, job=None), NOW + step + 6 * DAY)
+                )
 
     @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3), st.floats(-9, 99))))
     def test_it_never_grows_past_its_limit(self, told: list[tuple[int, int, float]]) -> None:
         memory = InProcessMemory(span=10, limit=3)
         for number, job, now in told:
             memory.remember(delivery(number, number, f"job-{job}"), now)
-            self.assertTrue(memory.knows(delivery(number, number, f"job-{job}"), now))
-            for recent in (memory._ids, memory._ranks):
+            self.assertTrue(memory.is_handled(delivery(number, number, f"job-{job}"), now))
+            for recent in (memory._ids, memory._order_keys):
                 self.assertLessEqual(len(recent._entries), 3)
 
     def test_its_bounds_must_make_sense(self) -> None:
@@ -162,15 +170,15 @@ class DocumentedMemoryTests(TestCase):
         pool: Any = ConnectionPool("sqlite3", self.mktemp(), check_same_thread=False, cp_max=1)
         self.addCleanup(pool.close)
         await pool.runOperation(
-            "CREATE TABLE handled (id TEXT PRIMARY KEY, job TEXT, rank INTEGER, at REAL)"
+            "CREATE TABLE handled (id TEXT PRIMARY KEY, job TEXT, order_key INTEGER, at REAL)"
         )
         stored, ours = names["StoredMemory"](pool), InProcessMemory()
         for told in (delivery(1, 5), delivery(2, 3), delivery(3, 1, None), delivery(1, 2**63 - 1)):
             await stored.remember(told, NOW)
             ours.remember(told, NOW)
         for asked in (delivery(9, 9), delivery(9, 1, OTHER_ID), delivery(3), delivery(4, 0, None)):
-            known = await stored.knows(asked, NOW)
-            self.assertIs(known, ours.knows(asked, NOW), asked)
+            known = await stored.is_handled(asked, NOW)
+            self.assertIs(known, ours.is_handled(asked, NOW), asked)
 
 
 class FlakyMemory:
@@ -185,8 +193,8 @@ class FlakyMemory:
         self.memory = InProcessMemory()
         self._answer = answer
 
-    def knows(self, delivery: WebhookDelivery, now: float) -> Any:
-        return self._do("knows", delivery, now)
+    def is_handled(self, delivery: WebhookDelivery, now: float) -> Any:
+        return self._do("is_handled", delivery, now)
 
     def remember(self, delivery: WebhookDelivery, now: float) -> Any:
         return self._do("remember", delivery, now)
@@ -226,14 +234,14 @@ class MemoryTests(HeldTestCase):
         delivery = WebhookDelivery.of("msg_1", event())
         for finish, remembered in ((self.fail_handler, False), (self.succeed, True)):
             self.send(receiver)
-            self.assertFalse(memory.knows(delivery, NOW))
+            self.assertFalse(memory.is_handled(delivery, NOW))
             finish()
-            self.assertEqual(memory.knows(delivery, NOW), remembered)
+            self.assertEqual(memory.is_handled(delivery, NOW), remembered)
 
     def test_if_it_cannot_be_asked_nothing_is_handled_and_the_sender_tries_again(self) -> None:
         memory = FlakyMemory(succeed)
         receiver = self.receiver(memory=memory)
-        memory.failing = {"knows"}
+        memory.failing = {"is_handled"}
         self.refused(self.send(receiver), 500)
         self.assertEqual(len(self.flushLoggedErrors(ConnectionError)), 1)
         self.assertEqual(self.events, [])

@@ -102,7 +102,7 @@ class OrderTests(HeldTestCase):
         sent = self.deliver(receiver, *range(1, LIMIT + 1))
         first, self.running = self.running[0], []
         # From now on handlers end at once.
-        receiver._handover._handler = self.events.append
+        receiver._dispatcher._handler = self.events.append
         first.callback(None)
         self.assertEqual({self.code(each) for each in sent}, {204})
         self.assertEqual(self.versions, list(range(1, LIMIT + 1)))

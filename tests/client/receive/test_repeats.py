@@ -137,5 +137,5 @@ class BoundTests(HeldTestCase):
         for finish in (self.fail_handler, self.succeed):
             self.send(receiver)
             finish()
-        handover = receiver._handover
-        self.assertEqual((handover._under_way, handover._lines), ({}, {}))
+        dispatcher = receiver._dispatcher
+        self.assertEqual((dispatcher._under_way, dispatcher._lines), ({}, {}))

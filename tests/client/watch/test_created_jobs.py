@@ -19,7 +19,7 @@ from statusjob import (
     WorkerClient,
     wait_for,
 )
-from statusjob.client.http.connections import PLACES, shared_connections
+from statusjob.client.http.connections import LONG_POLL_SLOTS, shared_connections
 from tests.helpers.scripted_server import (
     JOB_ID,
     PENDING,
@@ -96,20 +96,20 @@ class CreatedTests(CreatedTestCase):
 
     def test_without_a_place_for_a_held_connection_it_is_not_asked_about_at_age_0(self) -> None:
         created = self.create()
-        self.patch(shared_connections(self.clock), "_free", 0)
+        self.patch(shared_connections(self.clock), "free_slots", 0)
         self.watch(created)
         self.server.pass_time(1.75)
         self.assertEqual(self.server.requests, [])
         self.server.pass_time(0.25)
         self.assertEqual(len(self.server.requests), 1)
-        self.patch(shared_connections(self.clock), "_free", PLACES)
+        self.patch(shared_connections(self.clock), "free_slots", LONG_POLL_SLOTS)
         self.server.pass_time(6)
         self.server.change("error")
 
     def test_its_age_counts_from_its_creation(self) -> None:
         created = self.create()
         self.server.pass_time(12)
-        self.patch(shared_connections(self.clock), "_free", 0)
+        self.patch(shared_connections(self.clock), "free_slots", 0)
         self.watch(created)
         self.server.pass_time(12)
         # It may have ended before anybody watched.

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock, deferLater
 
 from statusjob import Status, StatusClient, WorkerClient
-from statusjob.client.http.connections import PLACES, TURNS, shared_connections
+from statusjob.client.http.connections import LONG_POLL_SLOTS, REQUEST_SLOTS, shared_connections
 from statusjob.client.watch import long_poll as asking
 from statusjob.contract.jobs import Report
 from statusjob.jobs import Status as Result
@@ -43,33 +43,33 @@ class PlaceTests(ClientTestCase):
         return clients
 
     def test_only_so_many_are_held_and_the_others_are_asked_about_at_the_pace(self) -> None:
-        clients = self.watch(PLACES + 36)
-        self.assertEqual(len(self.server.held), PLACES)
-        self.assertEqual(len(self.server.requests), 2 * PLACES + 36)
+        clients = self.watch(LONG_POLL_SLOTS + 36)
+        self.assertEqual(len(self.server.held), LONG_POLL_SLOTS)
+        self.assertEqual(len(self.server.requests), 2 * LONG_POLL_SLOTS + 36)
         self.server.pass_time(49)
-        self.assertEqual(len(self.server.held), PLACES)
+        self.assertEqual(len(self.server.held), LONG_POLL_SLOTS)
         # At ages 2, 8, 18 and 32.
-        self.assertEqual(len(self.server.requests), 2 * PLACES + 36 * 5)
+        self.assertEqual(len(self.server.requests), 2 * LONG_POLL_SLOTS + 36 * 5)
         for client in clients:
             client.stop_monitoring()
 
     def test_a_place_that_is_free_again_is_taken_by_whoever_asks_next(self) -> None:
-        first, *others = self.watch(PLACES + 2)
+        first, *others = self.watch(LONG_POLL_SLOTS + 2)
         first.stop_monitoring()
         self.server.settle()
-        self.assertEqual(len(self.server.held), PLACES - 1)
+        self.assertEqual(len(self.server.held), LONG_POLL_SLOTS - 1)
         self.server.pass_time(2)
-        self.assertEqual(len(self.server.held), PLACES)
+        self.assertEqual(len(self.server.held), LONG_POLL_SLOTS)
         for client in others:
             client.stop_monitoring()
 
     def test_all_of_them_learn_of_the_end(self) -> None:
-        self.watch(PLACES + 6)
+        self.watch(LONG_POLL_SLOTS + 6)
         self.server.pass_time(10)
         self.server.change("completed")
-        self.assertEqual(self.seen.count(Status.COMPLETED), PLACES)
+        self.assertEqual(self.seen.count(Status.COMPLETED), LONG_POLL_SLOTS)
         self.server.pass_time(10)
-        self.assertEqual(self.seen.count(Status.COMPLETED), PLACES + 6)
+        self.assertEqual(self.seen.count(Status.COMPLETED), LONG_POLL_SLOTS + 6)
 
     def test_places_are_given_back_however_it_ends(self) -> None:
         for end in (StatusClient.stop_monitoring, lambda _: self.server.cut()):
@@ -77,8 +77,8 @@ class PlaceTests(ClientTestCase):
             end(client)
             client.stop_monitoring()
             self.server.settle()
-            with shared_connections(self.clock).place():
-                self.assertEqual(shared_connections(self.clock)._free, PLACES - 1)
+            with shared_connections(self.clock).take_slot():
+                self.assertEqual(shared_connections(self.clock).free_slots, LONG_POLL_SLOTS - 1)
 
 
 class TurnTests(ClientTestCase):
@@ -86,22 +86,22 @@ class TurnTests(ClientTestCase):
 
     def test_one_server_is_asked_only_so_much_at_a_time(self) -> None:
         self.serve(otherwise=hold)
-        asked = [self.client().get_status() for _ in range(TURNS + 8)]
-        self.assertEqual(len(self.server.requests), TURNS)
+        asked = [self.client().get_status() for _ in range(REQUEST_SLOTS + 8)]
+        self.assertEqual(len(self.server.requests), REQUEST_SLOTS)
         asked[0].cancel()
         self.failureResultOf(asked[0])
-        self.assertEqual(len(self.server.requests), TURNS + 1)
+        self.assertEqual(len(self.server.requests), REQUEST_SLOTS + 1)
         # Who has not had a turn yet can give up, too.
         asked[-1].cancel()
         self.failureResultOf(asked[-1])
         for each in asked[1:-1]:
             each.cancel()
             self.failureResultOf(each)
-        self.assertEqual(len(self.server.requests), TURNS + 7)
+        self.assertEqual(len(self.server.requests), REQUEST_SLOTS + 7)
 
     def test_a_server_that_is_slow_holds_up_no_other(self) -> None:
         self.serve(otherwise=hold)
-        slow = [self.client().get_status() for _ in range(TURNS)]
+        slow = [self.client().get_status() for _ in range(REQUEST_SLOTS)]
         self.serve(COMPLETED)
         other = self.client("http://other.test")
         self.assertIs(self.successResultOf(other.get_status()), Status.COMPLETED)
@@ -129,7 +129,7 @@ class SharingTests(SocketTestCase):
                 await StatusClient(base, reactor=reactor).get_status()
             await WorkerClient(base, reactor=reactor)._session.ask("GET", "jobs")
         self.assertEqual((len(server.requests), len(ports)), (4, 1))
-        self.assertEqual(shared_connections(reactor)._users, 0)
+        self.assertTrue(shared_connections(reactor).idle)
 
     async def test_what_is_lost_while_it_is_held_is_not_sent_again_that_very_moment(self) -> None:
         server = PatientServer(Clock())
@@ -167,7 +167,7 @@ class ManyTests(ServerSocketTestCase):
 
     async def test_many_jobs_on_few_connections(self) -> None:
         count, places = 40, 8
-        self.patch(shared_connections(reactor), "_free", places)
+        self.patch(shared_connections(reactor), "free_slots", places)
         jobs = [await self.new_job() for _ in range(count)]
         address: Any = self.server.ports[0].getHost()
         most = 0
@@ -186,7 +186,7 @@ class ManyTests(ServerSocketTestCase):
             if number >= 20:
                 await self.server.lifecycle.report(job, Report(result=Result.COMPLETED))
             # Two of those that are not held are kept.
-            self.assertLessEqual(len(self.server.site.channels), places + TURNS + 2)
+            self.assertLessEqual(len(self.server.site.channels), places + REQUEST_SLOTS + 2)
         for job in jobs[:20]:
             await self.server.lifecycle.report(job, Report(result=Result.COMPLETED))
         waiting: Deferred[list[Status]] = gatherResults(monitored)

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.web.server import NOT_DONE_YET
 
-from statusjob.client.http.connections import PLACES, shared_connections
+from statusjob.client.http.connections import LONG_POLL_SLOTS, shared_connections
 from tests.helpers.scripted_server import OTHER_ID, a_job, answer, hold, job_body, problem
 from tests.helpers.scripted_streams import EVENTS, StreamServer, UpdatesTestCase
 
@@ -82,11 +82,11 @@ class FallbackTests(UpdatesTestCase):
         self.successResultOf(followed)
 
     def test_without_a_place_for_a_held_connection_it_is_asked_at_the_pace(self) -> None:
-        self.patch(shared_connections(self.clock), "_free", 0)
+        self.patch(shared_connections(self.clock), "free_slots", 0)
         followed = self.follow()
         self.server.pass_time(10)
         self.assertEqual(self.server.paths, [""] * 3)
-        self.patch(shared_connections(self.clock), "_free", PLACES)
+        self.patch(shared_connections(self.clock), "free_slots", LONG_POLL_SLOTS)
         self.server.pass_time(10)
         self.assertEqual(len(self.server.streams), 1)
         self.server.change("completed")
