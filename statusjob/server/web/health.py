@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from twisted.web.http import Request
 
-from statusjob.server.web.base import Routes, app, json_answer
 from statusjob.server.web.problems import Problem
+from statusjob.server.web.routing import Routes, app
+from statusjob.server.web.writing import json_answer
 
 
 class HealthRoutes(Routes):

@@ -13,24 +13,25 @@ from twisted.web.http import Request
 from statusjob.contract import codec
 from statusjob.contract.jobs import NewJob, Report, job_to_json, operation_to_json, status_body
 from statusjob.jobs import Job, Status
-from statusjob.server.web.base import (
+from statusjob.server.web.reading import (
     BAD_CURSOR,
-    State,
-    app,
-    body_answer,
-    http_date,
     idempotency_key,
-    job_tag,
-    json_answer,
     json_body,
-    not_modified,
     path_job,
     read_query,
     tag_version,
-    validators,
     wanted_versions,
 )
+from statusjob.server.web.routing import State, app
 from statusjob.server.web.waiting import WatchRoutes
+from statusjob.server.web.writing import (
+    body_answer,
+    http_date,
+    job_tag,
+    json_answer,
+    not_modified,
+    validators,
+)
 
 
 class _Query(Struct, frozen=True, forbid_unknown_fields=True):

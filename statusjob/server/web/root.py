@@ -15,10 +15,10 @@ from twisted.web.http import Request
 from twisted.web.resource import IResource, Resource
 from zope.interface import implementer
 
-from statusjob.server.web.base import app
 from statusjob.server.web.health import HealthRoutes
 from statusjob.server.web.jobs import JobRoutes
 from statusjob.server.web.problems import Problem, problem_for
+from statusjob.server.web.routing import app
 from statusjob.server.web.webhooks import WebhookRoutes
 
 

@@ -18,9 +18,10 @@ from statusjob.server.errors import TooManyWatchers
 from statusjob.server.waiting.event_stream import Stream, head
 from statusjob.server.waiting.held_request import Wait
 from statusjob.server.waiting.watchers import ALL, Topic, job_topic, kind_topic
-from statusjob.server.web.base import ANY, Routes, State, app, known_tags, path_job
 from statusjob.server.web.preferences import preferred_wait
 from statusjob.server.web.problems import Problem
+from statusjob.server.web.reading import ANY, known_tags, path_job
+from statusjob.server.web.routing import Routes, State, app
 
 S = TypeVar("S", bound=State)
 

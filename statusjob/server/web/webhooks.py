@@ -13,17 +13,10 @@ from twisted.web.http import Request
 from statusjob.contract import webhooks
 from statusjob.contract.webhooks import NewWebhook, Registration
 from statusjob.server.store.delivery_log import DeliveryState
-from statusjob.server.web.base import (
-    Routes,
-    app,
-    cursor,
-    json_answer,
-    json_body,
-    path_job,
-    read_cursor,
-    read_query,
-)
 from statusjob.server.web.problems import Problem
+from statusjob.server.web.reading import json_body, path_job, read_cursor, read_query
+from statusjob.server.web.routing import Routes, app
+from statusjob.server.web.writing import cursor, json_answer
 
 #: One webhook. Its id is longer than `register` and `unregister`, which are none.
 _WEBHOOK = "/webhooks/<string(minlength=11):webhook_id>"
