@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import json
 from msgspec.structs import replace
@@ -62,12 +62,10 @@ class TimeTests(SynchronousTestCase):
 class JobTests(SynchronousTestCase):
     """A job, there and back."""
 
-    @settings(max_examples=50)
     @given(jobs)
     def test_what_is_written_is_read_back(self, job: Job) -> None:
         self.assertEqual(read_job(encode(job_to_json(job))), job)
 
-    @settings(max_examples=50)
     @given(jobs)
     def test_a_webhook_brings_the_whole_job(self, job: Job) -> None:
         event = read_webhook(webhook_payload(job))
@@ -200,7 +198,6 @@ class ReadTests(SynchronousTestCase):
             except BadInput:
                 continue
 
-    @settings(max_examples=50)
     @given(json_values, st.sampled_from(sorted(job_to_json(JOB))))
     def test_whatever_a_member_holds_nothing_else_is_raised(self, value: Any, name: str) -> None:
         payload = json.decode(webhook_payload(JOB))

@@ -29,7 +29,7 @@ URL = "http://localhost"
 R = POLLING_INTERVAL
 FRAMING = ("accept-encoding", "connection", "content-length")
 #: Jobs that are only learned from, and jobs that count.
-LEARNED, FOLLOWED = 50, 200
+LEARNED, FOLLOWED = 50, 60
 
 
 class World(BaseAdapter):

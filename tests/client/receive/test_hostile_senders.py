@@ -207,7 +207,7 @@ class KnownSenderTests(ReceiverTestCase):
     def test_any_json(self, value: Any, secret: str) -> None:
         self.deliver(json.encode(value), secret)
 
-    @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+    @settings(suppress_health_check=[HealthCheck.too_slow])
     @given(updates(), st.sampled_from([SECRET, OTHER_SECRET]))
     def test_any_update(self, body: bytes, secret: str) -> None:
         self.deliver(body, secret)

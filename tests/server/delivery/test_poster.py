@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionRefusedError
@@ -202,7 +202,6 @@ class BodyTests(PostingTestCase):
     def garble(self) -> None:
         self.wire.answer(b"cdeXXXX\r\nnonsense")
 
-    @settings(max_examples=300)
     @given(st.lists(st.binary(max_size=40), max_size=8), st.booleans())
     def test_whatever_comes_it_ends_in_one_way_and_leaves_nothing(
         self, pieces: list[bytes], headed: bool

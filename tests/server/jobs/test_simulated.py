@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from statusjob.contract.jobs import NewJob, Simulation
@@ -71,7 +71,6 @@ class SimulatedTests(CoreTestCase):
         core.clock.advance(60)
         self.assertEqual(self.get(core, job), end)
 
-    @settings(max_examples=50)
     @given(
         st.floats(0, 3600, allow_subnormal=True),
         st.lists(st.floats(0.001, 600), min_size=1, max_size=30),

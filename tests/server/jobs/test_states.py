@@ -235,7 +235,6 @@ class LifecycleTests(SynchronousTestCase):
         run_state_machine_as_test(
             LifecycleMachine,
             settings=settings(
-                max_examples=40,
                 stateful_step_count=30,
                 suppress_health_check=[HealthCheck.too_slow],
             ),

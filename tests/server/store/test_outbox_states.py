@@ -334,7 +334,6 @@ class OutboxStateTests(SynchronousTestCase):
         run_state_machine_as_test(
             OutboxMachine,
             settings=settings(
-                max_examples=60,
                 stateful_step_count=40,
                 suppress_health_check=[HealthCheck.too_slow],
             ),

@@ -10,12 +10,13 @@ from twisted.internet.defer import Deferred, maybeDeferred
 
 from statusjob.contract.jobs import NewJob, Report
 from statusjob.jobs import Status
+from tests import THOROUGH
 from tests.helpers.connections import Connection, Following, Raw
 from tests.helpers.servers import ServerTestCase
 
 T = TypeVar("T")
 
-ROUNDS = 1_000
+ROUNDS = 1_000 if THOROUGH else 200
 STEPS = 30
 
 
