@@ -27,6 +27,8 @@ from statusjob.server.delivery.resolver import LookUp, LookupThreads, Resolver
 from statusjob.server.delivery.worker import Delivery
 from statusjob.server.feed import Feed
 from statusjob.server.forecast.learner import Forecast
+from statusjob.server.jobs.creation import Simulator
+from statusjob.server.jobs.due import begin_demo, delete_expired, handle_due_alarms
 from statusjob.server.jobs.lifecycle import Lifecycle
 from statusjob.server.lanes import Lane, ThreadLane
 from statusjob.server.settings import Settings
@@ -40,8 +42,6 @@ from statusjob.server.web.root import Api, Door
 from statusjob.server.webhooks.redelivery import Deliveries
 from statusjob.server.webhooks.registry import Registrations
 
-#: Seconds between two batches of old jobs, so that writers hardly notice.
-EXPIRY_PAUSE = 0.1
 #: The name of the lane that is not the store's.
 FORECAST_LANE = "statusjob-forecast"
 
@@ -120,11 +120,11 @@ class Server(Service):
         )
         lookups = LookupThreads(reactor)
         guard = Guard(reactor, Resolver(look_up or lookups.look_up), settings.webhook_networks)
+        simulator = Simulator(delay=settings.status_delay, error_rate=settings.error_rate)
         self.lifecycle = Lifecycle(
             self.store,
-            delay=settings.status_delay,
-            error_rate=settings.error_rate,
             check_address=guard.check,
+            simulator=simulator,
         )
         self.watchers = Watchers(
             reactor,
@@ -151,14 +151,15 @@ class Server(Service):
         self.site = FrontSite(Door(self.api), reactor)
         self._ports = Ports(reactor, self.site, settings, closed=self._answer_those_who_wait)
         alarms = Alarm(
-            reactor, "jobs' alarms", lambda: self.store.write(self.lifecycle.ring), now=now
+            reactor, "jobs' alarms", lambda: self.store.write(handle_due_alarms), now=now
         )
         follow(self.feed, alarms)
         poster = Poster(reactor, GuardedEndpoints(reactor, guard).endpoint)
+        expire = partial(delete_expired, seconds=settings.retention)
         #: In the order in which they start. They stop in reverse: the ports first, the store last.
         self._parts: Sequence[Part] = (
-            _StorePart(self.store, self.lifecycle.begin_demo),
-            Alarm(reactor, "retention", lambda: self.store.write(self._expire), now=now),
+            _StorePart(self.store, partial(begin_demo, simulator=simulator)),
+            Alarm(reactor, "retention", lambda: self.store.write(expire), now=now),
             alarms,
             self.forecast,
             lookups,
@@ -221,10 +222,6 @@ class Server(Service):
         """Let nobody wait for a job any longer: the ports are closed."""
         self.api.draining = True
         self.watchers.end_waits()
-
-    def _expire(self, tx: Tx) -> float | None:
-        more = self.lifecycle.expire(tx, self.settings.retention)
-        return tx.now + EXPIRY_PAUSE if more else None
 
     def _announce(self) -> None:
         for port in self.ports:

@@ -53,7 +53,7 @@ def populate(core: Core) -> None:
 
         fired(core.store.write(work))
 
-    fired(core.store.write(core.lifecycle.begin_demo))
+    fired(core.store.write(core.begin_demo))
     waiting = create(b'{"kind":"waiting","metadata":{"a":[1,"\xc3\xbc"]},"heartbeat":600}')
     report(waiting, b'{"progress":0.5,"message":"half","eta":60}')
     create(b'{"kind":"limited","deadline":3600}')

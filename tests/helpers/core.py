@@ -16,6 +16,8 @@ from statusjob.contract.webhooks import NewWebhook
 from statusjob.jobs import EventType, Job
 from statusjob.server.alarms import Alarm, follow
 from statusjob.server.feed import Feed
+from statusjob.server.jobs.creation import Simulator
+from statusjob.server.jobs.due import begin_demo, handle_due_alarms
 from statusjob.server.jobs.lifecycle import Lifecycle
 from statusjob.server.lanes import Lane
 from statusjob.server.store.interface import Row, Tx, Update
@@ -76,7 +78,8 @@ class Core:
             committed=self.feed.committed,
             render=webhook_payload,
         )
-        self.lifecycle = Lifecycle(self.store, check_address=anywhere, random=random)
+        self.simulator = Simulator(random=random)
+        self.lifecycle = Lifecycle(self.store, check_address=anywhere, simulator=self.simulator)
         self.registrations = Registrations(self.store, check_address=anywhere)
         self.store.open(prepare)
 
@@ -89,9 +92,13 @@ class Core:
         """The clock, as what takes a reactor wants it."""
         return cast(IReactorTime, self.clock)
 
-    def ring(self) -> Alarm:
-        """Let jobs' alarms ring, as the server does."""
-        alarm = Alarm(self.time, "alarms", lambda: self.store.write(self.lifecycle.ring))
+    def begin_demo(self, tx: Tx) -> None:
+        """Begin a new demo job."""
+        begin_demo(tx, self.simulator)
+
+    def start_alarms(self) -> Alarm:
+        """Handle jobs' alarms when they are due, as the server does."""
+        alarm = Alarm(self.time, "alarms", lambda: self.store.write(handle_due_alarms))
         follow(self.feed, alarm)
         alarm.start()
         self.clock.advance(0)

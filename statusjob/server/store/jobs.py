@@ -40,6 +40,15 @@ CHANGEABLE = frozenset(
 )
 
 
+def failure(error: JobError) -> dict[str, object]:
+    """The columns that end a job as C{error}, for L{change}."""
+    return {
+        "result": Status.ERROR.value,
+        "error_code": error.code,
+        "error_message": error.message,
+    }
+
+
 def _text(value: object) -> str | None:
     return None if value is None else json.encode(value).decode()
 
@@ -336,26 +345,6 @@ def newest_ids(tx: Tx, *, limit: int, kind: str | None) -> list[str]:
         limit=limit,
     )
     return [row["id"] for row in rows]
-
-
-def due(tx: Tx, limit: int) -> list[Row]:
-    """
-    Jobs whose alarm has rung: C{id}, C{due_at}, C{created_at}, and what could have rung it:
-    C{deadline_at}, C{lost_at}, C{step_at} (with C{simulated_delay}, C{simulated_result}).
-    """
-    return tx.all(
-        "SELECT id, due_at, created_at, created_at + deadline AS deadline_at,"
-        " heard_at + heartbeat AS lost_at, step_at, simulated_delay, simulated_result"
-        " FROM jobs WHERE due_at <= :now ORDER BY due_at LIMIT :limit",
-        now=tx.now,
-        limit=limit,
-    )
-
-
-def next_due(tx: Tx) -> float | None:
-    """When the next alarm rings."""
-    row = tx.one("SELECT MIN(due_at) AS due_at FROM jobs WHERE due_at IS NOT NULL")
-    return None if row is None else row["due_at"]
 
 
 def remove_demos(tx: Tx, after: str) -> None:

@@ -1,5 +1,5 @@
 """
-What is deleted in time, in SQL: old jobs, removed webhooks, and what nothing refers to any more.
+Retention in SQL: deletes old jobs, removed webhooks, expired secrets and unused origins.
 """
 
 from __future__ import annotations
@@ -8,12 +8,28 @@ from statusjob.server.store.interface import Tx
 from statusjob.server.store.jobs import demo_id
 
 
-def expire(tx: Tx, finished_before: float, limit: int) -> int:
+def delete_batch(tx: Tx, finished_before: float, limit: int) -> bool:
     """
-    Delete jobs that ended before a time, with all that belongs to them; not one for which a
-    delivery is still to be made, nor the newest demo job.
+    Delete some of everything that nobody needs any more.
 
-    @return: how many.
+    @param finished_before: jobs that ended before this time are deleted, in seconds since the
+        epoch.
+    @param limit: how many rows of each sort are deleted at most.
+    @return: whether there may be more.
+    """
+    deleted_jobs = delete_old_jobs(tx, finished_before, limit)
+    deleted_webhooks = delete_removed_webhooks(tx, limit)
+    delete_unused_origins(tx, limit)
+    delete_expired_secrets(tx)
+    return max(deleted_jobs, deleted_webhooks) == limit
+
+
+def delete_old_jobs(tx: Tx, finished_before: float, limit: int) -> int:
+    """
+    Delete jobs that ended before a time, with everything that belongs to them. A job with a
+    delivery that is still to be made stays, and so does the newest demo job.
+
+    @return: how many jobs were deleted.
     """
     return tx.execute(
         "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE finished_at < :before"
@@ -26,40 +42,41 @@ def expire(tx: Tx, finished_before: float, limit: int) -> int:
     )
 
 
-def forget_secrets(tx: Tx) -> None:
-    """Delete secrets that sign no more."""
+def delete_expired_secrets(tx: Tx) -> None:
+    """Delete the secrets of rotations whose overlap is over."""
     tx.execute("DELETE FROM old_secrets WHERE until <= :now", now=tx.now)
 
 
-def forget_removed(tx: Tx, limit: int) -> int:
+def delete_removed_webhooks(tx: Tx, limit: int) -> int:
     """
-    Delete what removed webhooks were told, and those for which nothing is left.
+    Delete finished deliveries of webhooks that were removed, and those of these webhooks that have
+    no deliveries left.
 
-    @param limit: how many of each, at most.
-    @return: how many of one of them: if that is the limit, there may be more.
+    @param limit: how many deliveries, and how many webhooks, are deleted at most.
+    @return: the greater of the two numbers: if it is C{limit}, there may be more.
     """
-    told = tx.all(
+    finished = tx.all(
         "DELETE FROM deliveries WHERE id IN (SELECT d.id FROM webhooks w JOIN deliveries d"
         " ON d.webhook_id = w.id WHERE w.removed_at IS NOT NULL"
         " AND d.state IN ('delivered', 'superseded', 'dead') LIMIT :limit) RETURNING body_id",
         limit=limit,
     )
-    for body_id in {row["body_id"] for row in told}:
+    for body_id in {row["body_id"] for row in finished}:
         tx.execute(
             "DELETE FROM bodies WHERE id = :id AND NOT EXISTS"
             " (SELECT 1 FROM deliveries WHERE body_id = bodies.id)",
             id=body_id,
         )
-    forgotten = tx.execute(
+    webhooks = tx.execute(
         "DELETE FROM webhooks WHERE id IN (SELECT id FROM webhooks WHERE removed_at IS NOT NULL"
         " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE webhook_id = webhooks.id) LIMIT :limit)",
         limit=limit,
     )
-    return max(len(told), forgotten)
+    return max(len(finished), webhooks)
 
 
-def forget_origins(tx: Tx, limit: int) -> None:
-    """Delete origins that no webhook has any more."""
+def delete_unused_origins(tx: Tx, limit: int) -> None:
+    """Delete origins that have no webhook."""
     tx.execute(
         "DELETE FROM origins WHERE id IN (SELECT id FROM origins WHERE NOT EXISTS"
         " (SELECT 1 FROM webhooks WHERE origin_id = origins.id) LIMIT :limit)",

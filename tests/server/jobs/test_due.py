@@ -5,7 +5,7 @@ from __future__ import annotations
 from statusjob.jobs import DEADLINE_EXCEEDED, WORKER_LOST, Status
 from statusjob.server.alarms import LONGEST_SLEEP
 from statusjob.server.errors import UnknownJob
-from statusjob.server.jobs.lifecycle import ALARM_BATCH
+from statusjob.server.jobs.due import ALARM_BATCH, handle_due_alarms
 from tests.helpers.core import CoreTestCase, new_job, said
 from tests.helpers.servers import ServerTestCase
 from tests.server.jobs.test_lifecycle import COMPLETED
@@ -16,7 +16,7 @@ class AlarmTests(CoreTestCase):
 
     def test_a_deadline_ends_a_job_a_millisecond_later_and_not_before(self) -> None:
         core = self.core()
-        core.ring()
+        core.start_alarms()
         job = self.create(core, b'{"deadline":5}')
         self.report(core, job, b'{"progress":0.5}')
         core.clock.advance(5)
@@ -28,7 +28,7 @@ class AlarmTests(CoreTestCase):
 
     def test_a_heartbeat_counts_from_the_first_report(self) -> None:
         core = self.core()
-        core.ring()
+        core.start_alarms()
         job = self.create(core, b'{"heartbeat":5}')
         core.clock.advance(1000)
         self.report(core, job)
@@ -41,7 +41,7 @@ class AlarmTests(CoreTestCase):
 
     def test_every_report_renews_the_heartbeat_also_one_that_changes_nothing(self) -> None:
         core = self.core()
-        core.ring()
+        core.start_alarms()
         job = self.create(core, b'{"heartbeat":5}')
         for body in (b"{}", b"{}", b'{"progress":0.5}', b'{"progress":0.5}'):
             self.report(core, job, body)
@@ -60,7 +60,7 @@ class AlarmTests(CoreTestCase):
             self.report(core, job)
         # As after a long stop of the server.
         core.clock.advance(100)
-        core.ring()
+        core.start_alarms()
         codes = [
             error and error.code
             for error in (self.get(core, job).error for job in (early, late, simulated, in_time))
@@ -70,7 +70,7 @@ class AlarmTests(CoreTestCase):
 
     def test_a_finished_job_has_no_alarm_any_more(self) -> None:
         core = self.core()
-        core.ring()
+        core.start_alarms()
         job = self.create(core, b'{"deadline":5,"heartbeat":5}')
         end = self.report(core, job, COMPLETED)
         core.clock.advance(100)
@@ -84,11 +84,11 @@ class AlarmTests(CoreTestCase):
             core.lifecycle.create(new_job(b'{"deadline":1}'))
         core.clock.advance(2)
         before = len(core.heard)
-        next_due = self.write(core, core.lifecycle.ring)
+        next_due = self.write(core, handle_due_alarms)
         self.assertEqual(len(core.heard) - before, ALARM_BATCH)
         assert next_due is not None
         self.assertLess(next_due, core.clock.seconds())
-        self.assertIsNone(self.write(core, core.lifecycle.ring))
+        self.assertIsNone(self.write(core, handle_due_alarms))
         self.assertEqual(len(core.heard) - before, jobs)
 
 

@@ -9,6 +9,7 @@ from statusjob.contract.jobs import NewJob, Simulation
 from statusjob.jobs import DEMO_KIND, SIMULATED, Job, JobError, Status
 from statusjob.server.errors import UnknownJob
 from statusjob.server.feed import jobs_of
+from statusjob.server.jobs.due import delete_expired
 from statusjob.server.store.jobs import Poll
 from tests.helpers.core import URL, Core, CoreTestCase, hook, new_job, said
 from tests.helpers.servers import EPOCH, InMemoryServer, ServerTestCase
@@ -21,7 +22,7 @@ class SimulatedTests(CoreTestCase):
 
     def test_it_takes_ten_steps_and_ends_when_it_is_due(self) -> None:
         core = self.core()
-        core.ring()
+        core.start_alarms()
         job = self.create(core, b'{"simulate":{"delay":20,"error_rate":0}}')
         self.assertTrue(job.simulated)
         seen = []
@@ -39,7 +40,7 @@ class SimulatedTests(CoreTestCase):
     def test_it_fails_as_often_as_it_was_told_to_as_drawn_at_creation(self) -> None:
         draws = iter([0.0, 0.29, 0.3, 0.99])
         core = self.core(random=draws.__next__)
-        core.ring()
+        core.start_alarms()
         jobs = [self.create(core, b'{"simulate":{"delay":2,"error_rate":0.3}}') for _ in range(4)]
         core.clock.advance(3)
         ends = [self.get(core, job) for job in jobs]
@@ -48,7 +49,7 @@ class SimulatedTests(CoreTestCase):
 
     def test_without_a_delay_of_its_own_it_takes_the_servers(self) -> None:
         core = self.core(random=lambda: 0.19)
-        core.ring()
+        core.start_alarms()
         job = self.create(core, b'{"simulate":{}}')
         core.clock.advance(14.9)
         self.assertIs(self.get(core, job).result, Status.PENDING)
@@ -57,14 +58,14 @@ class SimulatedTests(CoreTestCase):
 
     def test_one_without_any_delay_ends_at_once(self) -> None:
         core = self.core()
-        core.ring()
+        core.start_alarms()
         job = self.create(core, b'{"simulate":{"delay":0}}')
         core.clock.advance(0.001)
         self.assertEqual(self.get(core, job).version, 2)
 
     def test_it_can_be_cancelled(self) -> None:
         core = self.core()
-        core.ring()
+        core.start_alarms()
         job = self.create(core, b'{"simulate":{"delay":5}}')
         core.clock.advance(2)
         end = self.successResultOf(core.lifecycle.cancel(job.id))
@@ -79,7 +80,7 @@ class SimulatedTests(CoreTestCase):
         self, delay: float, waits: list[float]
     ) -> None:
         core = Core()
-        core.ring()
+        core.start_alarms()
         job = self.successResultOf(
             core.lifecycle.create(NewJob(simulate=Simulation(delay=delay)))
         ).job
@@ -172,9 +173,9 @@ class DemoTests(CoreTestCase):
 
     def demo(self) -> Core:
         core = self.core()
-        self.write(core, core.lifecycle.begin_demo)
+        self.write(core, core.begin_demo)
         core.heard.clear()
-        core.ring()
+        core.start_alarms()
         return core
 
     def test_it_is_what_a_poll_without_an_id_finds(self) -> None:
@@ -218,9 +219,9 @@ class DemoTests(CoreTestCase):
     def test_the_newest_is_never_forgotten(self) -> None:
         core = self.demo()
         core.clock.advance(20)
-        self.write(core, core.lifecycle.begin_demo)
+        self.write(core, core.begin_demo)
         core.clock.advance(20)
         newest = self.successResultOf(core.lifecycle.poll(None)).id
         core.clock.advance(1000)
-        self.write(core, lambda tx: core.lifecycle.expire(tx, 10))
+        self.write(core, lambda tx: delete_expired(tx, 10))
         self.assertEqual(self.column(core, "SELECT id FROM jobs"), [newest])

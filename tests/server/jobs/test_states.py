@@ -102,7 +102,7 @@ class LifecycleMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.core = Core()
-        self.core.ring()
+        self.core.start_alarms()
         self.models: dict[str, Model] = {}
         self.last_report: dict[str, Report] = {}
 

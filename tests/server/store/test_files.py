@@ -14,6 +14,7 @@ from twisted.trial.unittest import TestCase
 
 from statusjob.contract.jobs import Report, webhook_payload
 from statusjob.server.feed import Feed, jobs_of
+from statusjob.server.jobs.creation import Simulator
 from statusjob.server.jobs.lifecycle import Lifecycle
 from statusjob.server.lanes import ThreadLane
 from statusjob.server.store.interface import StoreUnusable
@@ -169,7 +170,7 @@ class ThreadTests(TestCase):
         feed = Feed()
         versions: list[int] = []
         feed.subscribe(lambda updates: versions.extend(each.version for each in jobs_of(updates)))
-        lifecycle = Lifecycle(self.store(feed), check_address=anywhere)
+        lifecycle = Lifecycle(self.store(feed), check_address=anywhere, simulator=Simulator())
         job = (await lifecycle.create(new_job())).job
         reports = [lifecycle.report(job.id, Report(message=str(i))) for i in range(300)]
         await gatherResults(reports)
@@ -178,7 +179,7 @@ class ThreadTests(TestCase):
 
     async def test_reads_go_on_while_a_write_takes_its_time(self) -> None:
         store = self.store(Feed())
-        lifecycle = Lifecycle(store, check_address=anywhere)
+        lifecycle = Lifecycle(store, check_address=anywhere, simulator=Simulator())
         job = (await lifecycle.create(new_job())).job
         go_on = threading.Event()
         writing = store.write(lambda tx: go_on.wait(10))

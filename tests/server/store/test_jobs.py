@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from statusjob.jobs import EventType, Job, Status
-from statusjob.server.jobs.lifecycle import EXPIRY_BATCH
-from statusjob.server.store import jobs
+from statusjob.server.jobs.due import RETENTION_BATCH, delete_expired
+from statusjob.server.store import due_jobs, jobs
 from statusjob.server.store.interface import Tx
 from tests.helpers.core import COMPLETED, URL, Core, CoreTestCase, hook, new_job, said
 from tests.helpers.servers import EPOCH
@@ -132,14 +132,14 @@ class DueTests(CoreTestCase):
         core.clock.advance(5)
 
         def work(tx: Tx) -> tuple[list[str], float | None]:
-            return [row["id"] for row in jobs.due(tx, 2)], jobs.next_due(tx)
+            return [job.id for job in due_jobs.due(tx, 2)], due_jobs.next_due(tx)
 
         self.assertEqual(self.write(core, work), ([created[1].id, created[2].id], EPOCH + 1))
 
     def test_a_job_that_waits_for_nothing_has_no_alarm(self) -> None:
         core = self.core()
         self.create(core, b'{"heartbeat":5}')
-        self.assertIsNone(self.write(core, jobs.next_due))
+        self.assertIsNone(self.write(core, due_jobs.next_due))
 
     def test_looking_for_what_is_due_needs_no_scan(self) -> None:
         core = self.core()
@@ -154,7 +154,7 @@ class RetentionTests(CoreTestCase):
     """Jobs that ended long ago are forgotten."""
 
     def expire(self, core: Core, retention: float = 100) -> bool:
-        return self.write(core, lambda tx: core.lifecycle.expire(tx, retention))
+        return self.write(core, lambda tx: delete_expired(tx, retention)) is not None
 
     def left(self, core: Core) -> list[str]:
         return self.column(core, "SELECT id FROM jobs ORDER BY id")
@@ -189,7 +189,7 @@ class RetentionTests(CoreTestCase):
 
     def test_it_goes_in_small_batches_and_says_whether_there_may_be_more(self) -> None:
         core = self.core()
-        for _ in range(EXPIRY_BATCH + 5):
+        for _ in range(RETENTION_BATCH + 5):
             job = self.create(core)
             core.lifecycle.cancel(job.id)
         core.clock.advance(1000)

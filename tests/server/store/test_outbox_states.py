@@ -28,7 +28,7 @@ from statusjob.server.store import outbox_claim, outbox_settle, single_process
 from statusjob.server.store.interface import Row, Tx
 from statusjob.server.store.outbox_claim import LEASE, Claim
 from statusjob.server.store.outbox_settle import Outcome, Retry
-from statusjob.server.store.retention import forget_origins, forget_removed
+from statusjob.server.store.retention import delete_removed_webhooks, delete_unused_origins
 from statusjob.server.store.webhooks import concerned
 from statusjob.server.webhooks.redelivery import Deliveries
 from tests.helpers.core import Core, hook, new_job, said
@@ -233,8 +233,8 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule(job=jobs, url=URLS)
     def unregister(self, job: Job, url: str) -> None:
         fired(self.core.registrations.unregister(job, url))
-        self.write(lambda tx: forget_removed(tx, 3))
-        self.write(lambda tx: forget_origins(tx, 3))
+        self.write(lambda tx: delete_removed_webhooks(tx, 3))
+        self.write(lambda tx: delete_unused_origins(tx, 3))
 
     @invariant()
     def at_most_one_waits_and_one_is_being_sent(self) -> None:

@@ -109,7 +109,7 @@ class DumpContract:
 
     def test_its_jobs_go_on(self: Any) -> None:
         core = self.open()
-        core.ring()
+        core.start_alarms()
         jobs = self.jobs(core)
         self.assertEqual(self.report(core, jobs["waiting"], b'{"progress":0.75}').version, 3)
         core.clock.advance(3700)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from statusjob.jobs import new_job_id
+from statusjob.server.jobs.creation import Simulator
+from statusjob.server.jobs.due import begin_demo
 from statusjob.server.waiting.watchers import GRAIN
 from tests.helpers.long_polls import Held, WaitTestCase
 from tests.helpers.servers import EPOCH, ServerTestCase
@@ -79,7 +81,7 @@ class DemoWaitTests(ServerTestCase):
         held.assert_held()
         fake.clock.advance(1)
         # As another node's start does it.
-        fake.server.store.write(fake.server.lifecycle.begin_demo)
+        fake.server.store.write(lambda tx: begin_demo(tx, Simulator()))
         reply = held.reply()
         self.assertEqual((reply.code, reply.body), (200, b'{"result":"pending"}'))
         self.assertNotEqual(reply.header("ETag"), tag)
