@@ -1,16 +1,13 @@
 """
 How long jobs of one kind took, and when to ask about the next one.
 
-Pure. What was seen is a small value that can be written as JSON; from it and
-from what a request is worth comes a L{PollingSchedule}. Who remembers which kinds, and
-where, is not decided here.
+Pure. The durations are a small value that can be written as JSON. From them and a request cost
+comes a polling schedule. Where they are kept, and for which kinds, is decided elsewhere.
 
-The next duration is taken to come from the last ones (n of them), each widened
-to a triangle in the logarithm of the age, because no job takes exactly as long
-as another; or, with a weight of one against n, from the distribution that
-stands for ignorance (L{statusjob.pace.schedule.prior_survival}). With nothing seen that
-is the cold rule; and a job that outlives all that were seen falls back to it by
-itself.
+The next duration is taken to come from the last n ones, each widened to a triangle in the
+logarithm of the age because no job takes exactly as long as another; or, with a weight of one
+against n, from the prior (L{statusjob.pace.schedule.prior_survival}). With no durations the
+schedule is the cold rule, and a job that outlives them all falls back to it.
 """
 
 from __future__ import annotations
@@ -31,20 +28,22 @@ from statusjob.pace.schedule import (
     prior_survival,
 )
 
-#: How many durations are remembered of a kind.
+#: How many durations are remembered per kind.
 REMEMBERED = 256
-#: Shorter ones are all alike; longer ones are none (seconds: a hundredth, a century).
+#: Durations in seconds: below a hundredth of a second all count as that; more than a century is
+#: not accepted.
 SHORTEST, LONGEST = 0.01, 3_155_760_000.0
 
-#: The spread (of logarithms) that is expected of a kind, and how many jobs speak against it.
+#: The standard deviation of logarithms that is expected of a kind, and the weight of that
+#: expectation, as a number of jobs.
 _EXPECTED_SPREAD, _EXPECTED_WEIGHT = 0.5, 2
-#: From so many jobs on their neighbourhood tells how wide each is made.
+#: With fewer durations than this, the distance of neighbours does not limit a triangle's width.
 _ENOUGH = 5
-#: A triangle of this half-width has a standard deviation of 1.
+#: The half-width of a triangle with a standard deviation of 1.
 _TRIANGLE = math.sqrt(6)
-#: How finely ages are told apart: in so many steps, and never finer than this (in logarithms).
+#: The number of steps of the grid of ages, and its smallest step (in logarithms).
 _CELLS, _FINEST = 512, 0.002
-#: What lies between two ages is cut into at most so many parts.
+#: A duration that is known only to lie between two ages becomes at most this many triangles.
 _PARTS = 16
 
 
@@ -53,15 +52,18 @@ class Durations:
     """
     The last durations of one kind of job.
 
-    @ivar seen: pairs of seconds, the newest last, at most L{REMEMBERED}: a job was pending at
-        the first age and had ended at the second. They are equal if its duration is known.
+    @ivar seen: a pair of ages in seconds per job, the newest job last, at most L{REMEMBERED}. The
+        job was pending at the first age and had ended at the second. They are equal if the exact
+        duration is known.
     """
 
     seen: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         """
-        @raise ValueError: if that is not what was seen.
+        Check the ages, which may come from a file.
+
+        @raise ValueError: if there are too many, or they are negative, too large or out of order.
         """
         if len(self.seen) > REMEMBERED:
             raise ValueError(f"more than {REMEMBERED} durations")
@@ -70,11 +72,13 @@ class Durations:
 
     def learn(self, low: float, high: float | None = None) -> Durations:
         """
-        A job more; the oldest is forgotten if need be.
+        Add a job, and forget the oldest one if there are too many.
 
-        @param low: its duration in seconds; or an age at which it was still pending, if
-        @param high: is one at which it had ended. What makes no sense, because a clock was set,
-            teaches nothing.
+        @param low: the duration of the job in seconds; or, if C{high} is given, an age at which
+            it was still pending.
+        @param high: an age in seconds at which the job had ended.
+        @return: the new durations; the same ones if the ages are impossible, as they may be if a
+            clock was set.
         """
         high = low if high is None else high
         if not 0 <= low <= high <= LONGEST:
@@ -84,9 +88,10 @@ class Durations:
 
     def plan(self, request_cost: float) -> PollingSchedule:
         """
-        When to ask about the next job of this kind. It takes some milliseconds.
+        Plan when to ask about the next job of this kind. This takes some milliseconds.
 
-        @param request_cost: what a request is worth, in seconds.
+        @param request_cost: how many seconds of delay one request is worth, above 0.
+        @return: a polling schedule.
         """
         if not self.seen:
             return partial(cold_rule, request_cost=request_cost)
@@ -109,9 +114,10 @@ class Durations:
 
 def learnable_duration(job: Job) -> float | None:
     """
-    What a finished job teaches of the next: its duration in seconds.
+    The duration of a finished job, if it says something about the next job of its kind.
 
-    @return: C{None} if nothing: it was cancelled, cut off by its deadline or simulated.
+    @return: seconds; C{None} if the job is pending, was cancelled, missed its deadline or was
+        simulated.
     """
     code = None if job.error is None else job.error.code
     if job.simulated or code in (CANCELLED, DEADLINE_EXCEEDED, SIMULATED):
@@ -120,7 +126,13 @@ def learnable_duration(job: Job) -> float | None:
 
 
 class _Triangle(NamedTuple):
-    """A part of what is known: its middle and half-width in logarithms of seconds, its share."""
+    """
+    A part of the distribution.
+
+    @ivar middle: the logarithm of an age in seconds.
+    @ivar width: half the length of the base, in logarithms.
+    @ivar share: the weight, 1 per job.
+    """
 
     middle: float
     width: float
@@ -129,12 +141,13 @@ class _Triangle(NamedTuple):
 
 def _widened(seen: Sequence[tuple[float, float]]) -> list[_Triangle]:
     """
-    How wide each duration is made.
+    Make a triangle of each duration.
 
-    By Silverman's rule (0.9 standard deviations over the fifth root of n), with the spread drawn
-    towards the expected one while there are few; but no wider than the distance to its
-    neighbours of rank sqrt(n), so that two clusters are not smeared into one. What is known to
-    lie between two ages is spread over them evenly.
+    The width follows Silverman's rule: 0.9 standard deviations over the fifth root of n. While n
+    is small, the standard deviation is drawn towards the expected one. No triangle is wider than
+    the distance to the neighbours that are sqrt(n) places away, so that two clusters are not
+    smeared into one. A duration that is known only to lie between two ages is spread evenly over
+    them.
     """
     n = len(seen)
     spans = sorted(seen, key=sum)
@@ -159,10 +172,15 @@ def _widened(seen: Sequence[tuple[float, float]]) -> list[_Triangle]:
 
 def _density(triangles: Sequence[_Triangle], low: float, step: float, count: int) -> list[float]:
     """
-    How much of it lies in each of the steps from C{low} on; there is room around it.
+    Sum up the triangles in each step of the grid.
 
-    A triangle is what becomes of three spikes (up at its corners, twice down at its middle) when
-    it is summed up twice; so all of them are, at once.
+    A triangle is three spikes (one up at each corner, two down in the middle), summed up twice.
+    So the spikes of all triangles are added first, and summed up together.
+
+    @param low: the logarithm of the age at which the grid begins, below all triangles.
+    @param step: the width of a step, in logarithms.
+    @param count: the number of steps; they reach beyond all triangles.
+    @return: the weight of each step.
     """
     spikes = [0.0] * (count + 2)
     for middle, width, share in triangles:
@@ -172,5 +190,5 @@ def _density(triangles: Sequence[_Triangle], low: float, step: float, count: int
         spikes[at - half] += height
         spikes[at] -= 2 * height
         spikes[at + half] += height
-    # Rounding may leave a little less than nothing.
+    # Rounding may leave a number slightly below 0.
     return [max(0.0, each) for each in accumulate(accumulate(spikes[:count]))]

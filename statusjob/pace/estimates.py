@@ -1,10 +1,10 @@
 """
-How good estimates of the time that is left have been, and when to ask because of one.
+How good estimates of the remaining time have been, and when to ask because of a new one.
 
-Pure. A hint is whatever somebody says: a worker's ETA, say. The time that is
-really left is taken to be log-normal around it, with the bias and the spread
-that earlier hints of the same source had, except that one hint in twenty may be
-worth nothing. From that comes the optimum schedule (L{statusjob.pace.schedule}).
+Pure. An estimate comes from a source, such as the workers of one kind of job. The true remaining
+time is taken to be log-normal around the estimate, with the bias and the spread that earlier
+estimates of the same source had; one estimate in twenty is taken to be worth little. From that
+comes the optimum schedule (L{statusjob.pace.schedule}).
 """
 
 from __future__ import annotations
@@ -17,26 +17,28 @@ from statistics import NormalDist, median, quantiles
 
 from statusjob.pace.schedule import OptimumSchedule, PollingSchedule, age_grid, cold_rule
 
-#: How many errors are remembered of a source.
+#: How many errors are remembered per source.
 REMEMBERED = 256
-#: A hint of less than a second teaches nothing, one of more than a century is none (seconds).
+#: Estimates in seconds: nothing is learned from one below a second, and one above a century is
+#: ignored.
 _SHORTEST, _LONGEST = 1.0, 3_155_760_000.0
-#: Whoever took no time at all took this long (seconds): the logarithm wants it.
+#: A remaining time of 0 counts as this many seconds, because 0 has no logarithm.
 _NO_TIME = 0.01
 
-#: The spread (of logarithms) that is expected of a source, and how many hints speak against it.
+#: The standard deviation of logarithms that is expected of a source, and the weight of that
+#: expectation, as a number of estimates.
 _EXPECTED_SPREAD, _EXPECTED_WEIGHT = 0.3, 2
-#: The first and the ninth decile of a normal distribution are so many standard deviations apart.
+#: The distance of the first and the ninth decile of a normal distribution, in standard deviations.
 _DECILES = 2.5631
-#: How often a hint is worth nothing, and how little it then says: at least this spread.
+#: The share of estimates that are worth little, and the least spread that these have.
 _WORTHLESS, _WORTHLESS_SPREAD = 0.05, 1.0
 
-#: Schedules are kept for ratios of the hint to r, eight an octave from 1/8 to 2**32, and for
-#: spreads that differ by a quarter.
+#: Tables are kept for ratios of the estimate to the request cost, eight per factor of two, from
+#: 2**-3 to 2**32; and for spreads, each a quarter above the one before.
 _PER_OCTAVE, _LOWEST, _HIGHEST = 8, -3, 32
 _SPREAD_STEP, _LEAST_SPREAD, _MOST_SPREAD = math.log(1.25), 0.02, 2.0
 _TABLES = 512
-#: Ages are told apart in so many steps, up to so many standard deviations from the hint.
+#: The number of steps of a table, and how many standard deviations it reaches from the estimate.
 _CELLS, _REACH = 128, 4
 _NORMAL = NormalDist()
 
@@ -44,36 +46,43 @@ _NORMAL = NormalDist()
 @dataclass(frozen=True)
 class EstimateErrors:
     """
-    The last hints of one source, and how wrong they were.
+    How wrong the last estimates of one source were.
 
-    @ivar errors: logarithms of the time that was left over the time that was hinted, the newest
-        last, at most L{REMEMBERED}.
+    @ivar errors: for each estimate, the logarithm of the true remaining time over the estimated
+        one, the newest last, at most L{REMEMBERED}.
     """
 
     errors: tuple[float, ...] = ()
 
-    def learn(self, hinted: float, actual: float) -> EstimateErrors:
+    def learn(self, estimated: float, actual: float) -> EstimateErrors:
         """
-        A hint more, now that its job has ended; the oldest is forgotten if need be.
+        Add an estimate whose job has ended, and forget the oldest one if there are too many.
 
-        @param hinted: how many seconds were said to be left.
-        @param actual: how many were. What makes no sense, or is too short, teaches nothing.
+        @param estimated: the estimated remaining time in seconds.
+        @param actual: the true remaining time in seconds.
+        @return: the new errors; the same ones if a time is impossible or too short to tell.
         """
-        if not (_SHORTEST <= hinted <= _LONGEST and 0 <= actual <= _LONGEST):
+        if not (_SHORTEST <= estimated <= _LONGEST and 0 <= actual <= _LONGEST):
             return self
-        error = math.log(max(actual, _NO_TIME) / hinted)
+        error = math.log(max(actual, _NO_TIME) / estimated)
         kept = self.errors[1 - REMEMBERED :] if len(self.errors) >= REMEMBERED else self.errors
         return EstimateErrors((*kept, round(error, 4)))
 
     @cached_property
     def bias(self) -> float:
-        """The logarithm by which hints are too short: their median error, drawn towards none."""
+        """
+        The logarithm of the factor by which estimates are too short: their median error, drawn
+        towards 0 while there are few.
+        """
         n = len(self.errors)
         return median(self.errors) * n / (n + 1) if n else 0.0
 
     @cached_property
     def spread(self) -> float:
-        """The standard deviation of errors, told from their deciles: outliers do not count."""
+        """
+        The standard deviation of the errors, computed from their deciles, so that outliers do not
+        count, and drawn towards the expected one while there are few.
+        """
         n = len(self.errors)
         own = 0.0
         if n >= 2:
@@ -84,12 +93,12 @@ class EstimateErrors:
 
     def plan(self, remaining: float, request_cost: float, *, age: float = 0.0) -> PollingSchedule:
         """
-        When to ask about a job of which there is a hint.
+        Plan when to ask about a job whose remaining time was estimated.
 
-        @param remaining: how many seconds were said to be left, when
-        @param age: the job was so old (seconds).
-        @param request_cost: what a request is worth, in seconds.
-        @return: a plan for the job's age; the cold rule if the hint makes no sense.
+        @param remaining: the estimated remaining time in seconds.
+        @param request_cost: how many seconds of delay one request is worth, above 0.
+        @param age: the age of the job in seconds when the estimate was made.
+        @return: a polling schedule; the cold rule if the estimate is impossible.
         """
         if not 0 <= remaining <= _LONGEST:
             return partial(cold_rule, request_cost=request_cost)
@@ -99,14 +108,20 @@ class EstimateErrors:
         )
         spread = min(max(self.spread, _LEAST_SPREAD), _MOST_SPREAD)
         table = _table(ratio, round(math.log(spread) / _SPREAD_STEP))
-        # The optimum only depends on ratios: what is between two tables is scaled to one.
+        # The optimum depends on ratios only, so a value between two tables is scaled to one.
         unit = expected / 2 ** (ratio / _PER_OCTAVE)
         return lambda now: unit * table((now - age) / unit)
 
 
 @lru_cache(maxsize=_TABLES)
 def _table(ratio: int, spread: int) -> OptimumSchedule:
-    """The optimum schedule from the hint on, in units of r."""
+    """
+    Make the optimum schedule from the moment of an estimate on, in units of the request cost.
+
+    @param ratio: the estimate in units of the request cost: a logarithm, L{_PER_OCTAVE} per
+        factor of two.
+    @param spread: the standard deviation of the errors: a logarithm in steps of L{_SPREAD_STEP}.
+    """
     middle = ratio / _PER_OCTAVE * math.log(2)
     narrow = math.exp(spread * _SPREAD_STEP)
     wide = max(_WORTHLESS_SPREAD, 3 * narrow)

@@ -1,40 +1,9 @@
 """
-When to ask, as calculus has it: the cold rule, and the optimum schedule of a distribution.
+Polling schedules: the cold rule, and the optimum schedule for a known distribution.
 
-Pure, and about nothing but numbers: where a distribution comes from is the
-matter of L{statusjob.pace.durations} and L{statusjob.pace.estimates}, how a wait is bounded
-that of L{statusjob.pace.bounds}.
-
-Watching a job costs r seconds for every request, and one second for every
-second by which its end is noticed late. Let S(t) be the probability that a job
-outlives age t, f = -S' its density and h = f/S its hazard.
-
-B{The best gap} (J. B. Keller, Optimum checking schedules for systems subject to
-random failure, Management Science 21, 1974). Ask so often that n(t) requests a
-second are made at age t. A request is made only if the job is still pending,
-and an end is noticed half a gap, 1/(2n), late on average, so the cost is the
-integral of r*n*S + f/(2n). It is least where its derivative by n vanishes:
-r*S = f/(2*n*n), so that the gap is 1/n = sqrt(2*r/h).
-
-B{Nothing known}. For a job that is known to take T seconds, the best fixed
-interval d costs r*T/d + d/2, least at d = sqrt(2*r*T) where it is sqrt(2*r*T).
-Asking at the ages r*k*k takes N = sqrt(T/r) requests and ends in a gap of about
-2*sqrt(r*T), so it costs 2*sqrt(r*T), sqrt(2) times as much, whatever T is. No
-smooth rule N(T) has a better constant: put N = a(s)*sqrt(T/r) with s = log(T);
-its cost r*N + 1/(2*N') is sqrt(r*T) * (a + 1/(a + 2*a')). Were that below
-2 - e for all s, then, since a + 1/a is never below 2, a' would be above some
-positive number for ever, a would grow past 2, and with it the cost.
-
-The hazard for which this is Keller's best gap is h = 2*r/gap**2 with
-gap**2 = r*r + 4*r*t: that of the Lomax distribution S = (1 + 4*t/r)**-0.5. It
-stands for ignorance wherever something is known only with a certain weight.
-
-B{A distribution known} (R. E. Barlow, L. C. Hunter, F. Proschan, Optimum
-checking procedures, J. SIAM 11, 1963). Asking at ages x1 < x2 < ... costs
-
-    r*(S(0) + S(x1) + S(x2) + ...) + sum of the integrals of (xk - t)*f(t) from x(k-1) to xk
-
-and the cheapest ages are found backwards, see L{optimum}.
+Pure, and about numbers only. L{statusjob.pace.durations} and L{statusjob.pace.estimates} say
+where a distribution comes from, L{statusjob.pace.bounds} limits the waits. The theory is
+explained in L{statusjob.pace}.
 """
 
 from __future__ import annotations
@@ -44,47 +13,55 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
-#: A rule for one r: from a job's age to the wait before asking again, both in seconds.
+#: Made for one request cost: maps a job's age to the wait before asking again, both in seconds.
 PollingSchedule = Callable[[float], float]
 
-#: Where nothing is known but ignorance, ages are told apart by this factor.
+#: Where only the prior is known, each age of a grid is this many times the one before it.
 _COARSE = 2.0 ** (1 / 8)
-#: How many such steps are planned beyond the last age of which something is known.
+#: A grid goes this many such steps beyond the last age of which something is known.
 _BEYOND = 48
-#: Rounding must not make an age that was aimed at fall short of itself.
+#: An age counts as reached although rounding made it a little less.
 _ROUNDING = 1 + 1e-9
 
 
 def cold_rule(age: float, request_cost: float) -> float:
     """
-    How long to wait when nothing is known of a job: it is asked at the ages r*k*k.
+    Say how long to wait when nothing is known of a job.
 
-    @param age: seconds since the job began; what a stepped clock makes of it counts as 0.
-    @param request_cost: what a request is worth, in seconds, above 0.
+    With a request cost of r, jobs are asked about at the ages r, 4*r, 9*r and so on.
+
+    @param age: seconds since the job began. An impossible age, which a clock that was set may
+        give, counts as 0.
+    @param request_cost: how many seconds of delay one request is worth, above 0.
+    @return: the wait in seconds.
     """
     return request_cost + 2 * math.sqrt(request_cost * age) if age > 0 else request_cost
 
 
 def prior_survival(age: float, request_cost: float) -> float:
     """
-    The probability that a job of which nothing is known outlives an age: that for which
-    L{cold_rule} is the best rule.
+    The probability that a job of which nothing is known outlives an age: a Lomax distribution.
+
+    The best gaps for it tend to those of L{cold_rule} as the age grows.
 
     @param age: seconds, 0 or more.
-    @param request_cost: as in L{cold_rule}.
+    @param request_cost: how many seconds of delay one request is worth, above 0.
+    @return: a probability, 1 at age 0.
     """
     return 1 / math.sqrt(1 + 4 * age / request_cost)
 
 
 def age_grid(low: float, step: float, count: int, *, least: float) -> tuple[list[float], int]:
     """
-    Ages to plan with, from 0 on: closely where something is known, coarsely elsewhere.
+    Make the ages at which requests may be planned: close to one another where something is
+    known, further apart elsewhere.
 
-    @param low: log of the age in seconds from which on something is known.
-    @param step: by how much the logarithms of the ages from there on differ,
-    @param count: for so many steps.
-    @param least: an age in seconds before which there is no point in asking.
-    @return: the ages in seconds, ascending, and the index of the first that is known of.
+    @param low: the logarithm of the first age, in seconds, of which something is known.
+    @param step: the difference of the logarithms of two neighbouring ages from there on.
+    @param count: the number of such steps.
+    @param least: the age, in seconds, before which no request is worth planning.
+    @return: the ages in seconds, ascending from 0, and the index of the first one of which
+        something is known.
     """
     known = [math.exp(low + step * i) for i in range(count + 1)]
     below = []
@@ -100,26 +77,28 @@ def optimum(
     ages: Sequence[float], mass: Sequence[float], request_cost: float, *, rest: float = 0.0
 ) -> tuple[list[int], float]:
     """
-    The optimum checking schedule of a distribution, by dynamic programming.
+    Find the optimum schedule for a distribution by dynamic programming.
 
-    With P(i) the probability of an end up to the i-th age, Q(i) the integral of t*f(t) up to
-    there and e(i) the age itself, the least cost still to come when a job is found pending at
-    the i-th age, times the probability of that, is
+    Let e(i) be the i-th age, S(i) the probability that the job outlives it, P(i) the probability
+    that the job has ended by then, Q(i) the integral of t*f(t) up to there, and r the request
+    cost. Let V(i) be the least cost from the i-th age on if the job is found pending there, times
+    the probability of that. Then::
 
         V(i) = r*S(i) + min over j > i of V(j) + e(j)*(P(j) - P(i)) - (Q(j) - Q(i))
 
-    For every j that is a straight line in P(i), of slope -e(j). So each i asks for the lowest of
-    some lines at one place. As i falls, lines come in order of slope and places in order, too:
-    the lines that are lowest somewhere, the lower convex hull, are kept in a row, a new line
-    strikes out those that it makes useless at the near end, and those whose place is past are
-    dropped at the far end. All in all that takes a time proportional to the number of ages.
+    For every j the expression is a straight line in P(i) with the slope -e(j), and each i asks
+    for the lowest line at one place. As i falls, the lines come in the order of their slopes, and
+    the places are in order, too. So only the lower convex hull of the lines is kept, in a list: a
+    new line removes those at the near end that it makes useless, and the far end moves on from
+    those whose places are past. The time taken is proportional to the number of ages.
 
-    @param ages: ascending, in seconds; where a request may be made.
-    @param mass: of the distribution between each age and the next; taken to be in the middle.
-    @param request_cost: what a request is worth, in seconds.
-    @param rest: mass beyond the last age.
-    @return: for each age but the last the index of the age at which to ask next, and the cost in
-        seconds of it all.
+    @param ages: the ages in seconds at which a request may be made, ascending.
+    @param mass: the probability of an end between each age and the next, one fewer than
+        C{ages}. It is taken to lie in the middle.
+    @param request_cost: how many seconds of delay one request is worth, above 0.
+    @param rest: the probability of an end beyond the last age.
+    @return: for each age but the last, the index of the age at which to ask next; and the cost of
+        the whole schedule in seconds.
     """
     last = len(mass)
     ended, weighted = [0.0], [0.0]
@@ -128,7 +107,7 @@ def optimum(
         weighted.append(weighted[i] + each * (ages[i] + ages[i + 1]) / 2)
     total = ended[last] + rest
     following = [last] * last
-    # Of each line its slope (downwards), its height at 0, and what it stands for.
+    # For each line: its downward slope, its height at 0, and the index of its age.
     hull: list[tuple[float, float, int]] = []
     far = 0
     cost = 0.0
@@ -138,7 +117,7 @@ def optimum(
         while len(hull) - far >= 2:
             slope1, height1, _ = hull[-1]
             slope2, height2, _ = hull[-2]
-            # The middle one is useless if the new one undercuts the older one before it does.
+            # The middle line is useless if the new one undercuts the older one earlier.
             if (height2 - height) * (slope2 - slope1) < (height2 - height1) * (slope2 - slope):
                 break
             hull.pop()
@@ -158,10 +137,10 @@ def optimum(
 
 class OptimumSchedule:
     """
-    The L{optimum} schedule of one distribution for one r: a L{PollingSchedule}.
+    The L{optimum} schedule for one distribution and one request cost: a L{PollingSchedule}.
 
-    It is a table of a few hundred ages; looking something up takes some hundred nanoseconds.
-    Beyond what is known it is the cold rule.
+    It is a table of a few hundred ages, so a call takes less than a microsecond. Beyond the
+    horizon it is the cold rule.
     """
 
     __slots__ = ("_ages", "_gaps", "_horizon", "_request_cost", "_targets")
@@ -176,8 +155,13 @@ class OptimumSchedule:
         rest: float = 0.0,
     ) -> None:
         """
-        @param ages: as in L{optimum}, and so are C{mass}, C{r} and C{rest}.
-        @param horizon: the age in seconds from which on only ignorance is left.
+        Compute the table; this takes some milliseconds.
+
+        @param ages: the ages in seconds at which a request may be made, ascending.
+        @param mass: the probability of an end between each age and the next.
+        @param request_cost: how many seconds of delay one request is worth, above 0.
+        @param horizon: the age in seconds from which on only the prior is known.
+        @param rest: the probability of an end beyond the last age.
         """
         following, _ = optimum(ages, mass, request_cost, rest=rest)
         self._request_cost = request_cost
@@ -188,16 +172,17 @@ class OptimumSchedule:
         outlived = sum(mass) + rest
         for i, each in enumerate(mass):
             if following[i] == i + 1 and each > 0:
-                # Perhaps it should be asked more often than the ages are told apart.
+                # The best gap may be shorter than the distance of the ages.
                 hazard = each / (ages[i + 1] - ages[i]) / (outlived - each / 2)
                 self._gaps[i] = math.sqrt(2 * request_cost / hazard)
             outlived -= each
 
     def __call__(self, age: float) -> float:
         """
-        How long to wait.
+        Say how long to wait before asking again.
 
-        @param age: seconds since the job began.
+        @param age: seconds since the job began; below 0 it counts as 0.
+        @return: the wait in seconds.
         """
         if not age < self._horizon:
             return cold_rule(age, self._request_cost)

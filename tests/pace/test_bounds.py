@@ -1,4 +1,4 @@
-"""The pace: its bounds, jitter and backoff, the herd, and C{Retry-After}."""
+"""The limits of a pace, its jitter and backoff, the herd, and C{Retry-After}."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ intervals = st.floats(0.01, 100)
 
 
 class BoundsTests(SynchronousTestCase):
-    """What holds whatever the plan says."""
+    """What holds whatever the polling schedule says."""
 
     @given(anything, units, intervals, st.floats(1, 50))
-    def test_no_wait_leaves_its_bounds(
+    def test_no_wait_leaves_its_limits(
         self, age: float, draw: float, r: float, times: float
     ) -> None:
         wait = Pace(r, r * times).next_wait(age, draw=draw)
         self.assertTrue(r <= wait <= r * times, wait)
 
     @given(st.floats(0, 1e6), units, intervals)
-    def test_jitter_goes_forward_by_at_most_a_quarter_and_half_of_r(
+    def test_jitter_adds_at_most_a_quarter_of_the_wait_and_half_of_the_request_cost(
         self, age: float, draw: float, r: float
     ) -> None:
         planned = cold_rule(age, r)
@@ -40,7 +40,7 @@ class BoundsTests(SynchronousTestCase):
         self.assertTrue(planned <= wait <= planned + min(planned / 4, r / 2) + 1e-9)
 
     @given(anything, anything, units)
-    def test_no_server_can_put_off_a_request_for_ever(
+    def test_no_retry_after_can_put_off_a_request_for_ever(
         self, asked: float, age: float, draw: float
     ) -> None:
         pace = Pace()
@@ -52,12 +52,12 @@ class BoundsTests(SynchronousTestCase):
             if asked <= RETRY_AFTER_LIMIT:
                 self.assertGreaterEqual(wait, asked)
 
-    def test_only_the_servers_word_exceeds_the_longest_interval(self) -> None:
+    def test_only_a_retry_after_exceeds_the_longest_interval(self) -> None:
         self.assertEqual(Pace().next_wait(1e6, draw=0), 30)
         self.assertEqual(Pace().next_wait(1e6, draw=0, retry_after=90), 90)
         self.assertEqual(Pace().next_wait(1e6, draw=1, retry_after=90), 91)
 
-    def test_who_waits_for_as_long_as_may_be_is_spread_backward(self) -> None:
+    def test_at_the_longest_interval_the_jitter_goes_backward(self) -> None:
         self.assertEqual(Pace().next_wait(1e6, draw=1), 29)
         # Two thirds of the way there it turns back: 29.5, 30, 29.5.
         turning = Pace(schedule=lambda age: 29.5)
@@ -65,19 +65,19 @@ class BoundsTests(SynchronousTestCase):
             [turning.next_wait(0, draw=draw) for draw in (0, 0.5, 1)], [29.5, 30, 29.5]
         )
 
-    def test_where_there_is_no_room_there_is_no_jitter(self) -> None:
+    def test_between_equal_limits_there_is_no_jitter(self) -> None:
         self.assertEqual(Pace(2.0, 2.0).next_wait(50, draw=1), 2)
 
-    def test_the_servers_word_is_no_ceiling(self) -> None:
+    def test_a_retry_after_does_not_shorten_a_wait(self) -> None:
         self.assertEqual(Pace().next_wait(32, draw=0, retry_after=1), 18)
 
-    def test_another_plan_stays_within_the_same_bounds(self) -> None:
+    def test_every_schedule_stays_within_the_same_limits(self) -> None:
         self.assertEqual(Pace(schedule=lambda age: 12.5).next_wait(3, draw=0), 12.5)
         self.assertEqual(Pace(schedule=lambda age: -1.0).next_wait(3, draw=0), 2)
         self.assertEqual(Pace(schedule=lambda age: math.inf).next_wait(3, draw=0), 30)
         self.assertEqual(Pace(schedule=lambda age: math.nan).next_wait(3, draw=0), 2)
 
-    def test_impossible_bounds_are_refused(self) -> None:
+    def test_impossible_limits_are_refused(self) -> None:
         for r, longest in ((0.0, 30.0), (-1.0, 30.0), (math.nan, 30.0), (math.inf, math.inf)):
             self.assertRaises(ValueError, Pace, r, longest)
         for longest in (1.9, math.inf, math.nan):
@@ -85,20 +85,21 @@ class BoundsTests(SynchronousTestCase):
 
 
 class HerdTests(SynchronousTestCase):
-    """A thousand clients that start together, about jobs that take as long as they like."""
+    """A thousand clients that begin to watch at the same moment, whatever their jobs take."""
 
     def crowd(self, wait: Callable[..., float]) -> int:
         """
-        The most of them that ask within any 100 ms after the first second.
+        The largest number of requests within any 100 ms after the first second.
 
-        @param wait: how long one waits, from its age and a random number C{u}.
+        @param wait: says how long a client waits, from the age of its job and a random number
+            C{draw}.
         """
-        draw = random.Random(7).random
+        number = random.Random(7).random
         times = []
         for _ in range(1000):
             age = 0.0
             while age < 200:
-                age += wait(age, draw=draw())
+                age += wait(age, draw=number())
                 times.append(age)
         times = sorted(each for each in times if each > 1)
         most = first = 0
@@ -119,7 +120,7 @@ class HerdTests(SynchronousTestCase):
             pace = Pace(schedule=durations.plan(2.0))
             self.assertLessEqual(self.crowd(pace.next_wait), 250, duration)
 
-    def test_they_do_not_come_together_when_the_server_told_all_the_same(self) -> None:
+    def test_they_do_not_come_together_when_the_server_told_all_the_same_retry_after(self) -> None:
         for told in (3.0, 29.5, 30.0, 60.0):
             crowd = self.crowd(partial(Pace().next_wait, retry_after=told))
             self.assertLessEqual(crowd, 250, told)
@@ -132,29 +133,29 @@ class HerdTests(SynchronousTestCase):
 
 
 class BackoffTests(SynchronousTestCase):
-    """What is waited after failures."""
+    """The waits after failures."""
 
-    def test_it_doubles_until_it_is_bounded(self) -> None:
+    def test_it_doubles_up_to_the_longest_interval(self) -> None:
         waits = [Pace().backoff(n, draw=0) for n in range(1, 7)]
         self.assertEqual(waits, [4, 8, 16, 30, 30, 30])
 
-    def test_it_is_spread_over_its_upper_half(self) -> None:
+    def test_jitter_takes_away_up_to_half_of_it(self) -> None:
         self.assertEqual(Pace().backoff(3, draw=1), 8)
         self.assertEqual(Pace().backoff(3, draw=0.5), 12)
 
     @given(st.integers(1, 10**9), units, intervals, st.floats(1, 50))
-    def test_it_never_leaves_its_bounds(self, n: int, draw: float, r: float, times: float) -> None:
+    def test_it_never_leaves_its_limits(self, n: int, draw: float, r: float, times: float) -> None:
         wait = Pace(r, r * times).backoff(n, draw=draw)
         self.assertTrue(r <= wait <= r * times, wait)
 
 
 class RetryAfterTests(SynchronousTestCase):
-    """What a server says, and how it is read."""
+    """What a server sends, and how it is read."""
 
-    def test_a_server_says_the_cold_rule_in_whole_seconds(self) -> None:
+    def test_a_server_sends_the_cold_rule_in_whole_seconds(self) -> None:
         self.assertEqual([retry_after(age) for age in (0, 2, 3, 8)], [2, 6, 7, 10])
 
-    def test_a_server_that_knows_more_says_it(self) -> None:
+    def test_a_server_that_knows_past_durations_uses_them(self) -> None:
         durations = Durations()
         for _ in range(20):
             durations = durations.learn(15.0)
@@ -165,13 +166,13 @@ class RetryAfterTests(SynchronousTestCase):
         self.assertEqual(retry_after(0, 0.01), 1)
         self.assertEqual(retry_after(-5, 0.01), 1)
 
-    def test_it_is_bounded(self) -> None:
+    def test_it_is_at_most_an_hour(self) -> None:
         self.assertEqual(retry_after(math.inf), RETRY_AFTER_LIMIT)
 
     def test_seconds_are_read(self) -> None:
         self.assertEqual(read_retry_after(" 120 ", 0), 120)
 
-    def test_dates_are_read_in_all_their_forms(self) -> None:
+    def test_dates_are_read_in_all_three_forms(self) -> None:
         now = 784111777.0
         for text in (
             "Sun, 06 Nov 1994 08:49:47 GMT",
@@ -183,11 +184,11 @@ class RetryAfterTests(SynchronousTestCase):
     def test_a_date_in_the_past_means_now(self) -> None:
         self.assertEqual(read_retry_after("Sun, 06 Nov 1994 08:49:37 GMT", 2e9), 0)
 
-    def test_what_is_neither_is_ignored(self) -> None:
+    def test_other_text_is_ignored(self) -> None:
         for text in ("", "soon", "-5", "1e9", "nan", "inf", "1.5", "\u0661", "Sun, 99 Nov 1994"):
             self.assertIsNone(read_retry_after(text, 0), text)
 
-    def test_thousands_of_digits_are_merely_long(self) -> None:
+    def test_thousands_of_digits_are_a_long_wait_and_no_error(self) -> None:
         asked = read_retry_after("9" * 5000, 0)
         self.assertEqual(Pace().next_wait(0, draw=0, retry_after=asked), RETRY_AFTER_LIMIT)
 
