@@ -20,11 +20,11 @@ from twisted.logger import Logger
 
 from statusjob.contract.jobs import webhook_payload
 from statusjob.server.alarms import Alarm, follow
-from statusjob.server.delivery.attempt import Sender
+from statusjob.server.delivery.attempt import make_attempt
 from statusjob.server.delivery.guard import Guard, GuardedEndpoints
 from statusjob.server.delivery.poster import Poster
 from statusjob.server.delivery.resolver import LookUp, LookupThreads, Resolver
-from statusjob.server.delivery.worker import Delivery
+from statusjob.server.delivery.worker import DeliveryWorker
 from statusjob.server.feed import Feed
 from statusjob.server.forecast.learner import Forecast
 from statusjob.server.jobs.creation import Simulator
@@ -164,11 +164,11 @@ class Server(Service):
             self.forecast,
             lookups,
             poster,
-            Delivery(
+            DeliveryWorker(
                 reactor,
                 self.store,
                 self.feed,
-                Sender(now, poster),
+                partial(make_attempt, poster=poster, now=now),
                 schedule=settings.retry_schedule,
                 now=now,
             ),

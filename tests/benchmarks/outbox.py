@@ -12,11 +12,11 @@ from twisted.internet.task import deferLater
 
 from statusjob.contract.jobs import webhook_payload
 from statusjob.jobs import EventType, Job, Status, new_job_id
-from statusjob.server.delivery.attempt import Sender
+from statusjob.server.delivery.attempt import make_attempt
 from statusjob.server.delivery.guard import Guard, GuardedEndpoints
 from statusjob.server.delivery.poster import Poster
 from statusjob.server.delivery.resolver import LookupThreads, Resolver
-from statusjob.server.delivery.worker import Delivery
+from statusjob.server.delivery.worker import DeliveryWorker
 from statusjob.server.feed import Feed
 from statusjob.server.lanes import ThreadLane
 from statusjob.server.store import webhooks
@@ -53,8 +53,8 @@ class Outbox:
         threads = LookupThreads(reactor)
         guard = Guard(reactor, Resolver(threads.look_up), [ip_network("127.0.0.0/8")])
         self.poster = Poster(reactor, GuardedEndpoints(reactor, guard).endpoint)
-        sender = Sender(reactor.seconds, self.poster)
-        self.delivery = Delivery(reactor, self.store, self.feed, sender, schedule=(0, 60))
+        attempt = partial(make_attempt, poster=self.poster, now=reactor.seconds)
+        self.delivery = DeliveryWorker(reactor, self.store, self.feed, attempt, schedule=(0, 60))
 
     async def fill(self, count: int) -> None:
         """Let so many deliveries be due: one a job."""

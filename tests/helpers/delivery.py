@@ -9,8 +9,7 @@ from msgspec import json
 from twisted.internet.defer import Deferred
 
 from statusjob.jobs import Job
-from statusjob.server.delivery.attempt import Sender
-from statusjob.server.delivery.worker import Delivery
+from statusjob.server.delivery.worker import DeliveryWorker
 from statusjob.server.store.outbox_claim import Claim
 from statusjob.server.store.outbox_settle import Outcome
 from tests.helpers.core import COMPLETED, URL, Core, CoreTestCase, hook
@@ -20,7 +19,7 @@ SCHEDULE = (0.0, 5.0, 30.0)
 OK, REFUSED = Outcome("ok", 200), Outcome("connect", None, "connection refused")
 
 
-class ScriptedSender(Sender):
+class ScriptedSender:
     """
     Notes what is to be sent, and when.
 
@@ -68,11 +67,11 @@ class DeliveryTestCase(CoreTestCase):
         """Start delivery."""
         self.box = core
         self.sender = ScriptedSender(core)
-        self.delivery = Delivery(
+        self.delivery = DeliveryWorker(
             core.time,
             core.store,
             core.feed,
-            self.sender,
+            self.sender.send,
             schedule=SCHEDULE,
             now=core.now,
             random=lambda: random,

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from twisted.python.monkey import MonkeyPatcher
 
 from statusjob.contract import signing
-from statusjob.server.delivery import poster
+from statusjob.server.delivery import connection, poster
 from statusjob.server.store import outbox_settle
 from statusjob.server.store.interface import StoreFull
 from tests.helpers.confidential import URL, Broken, ConfidentialTestCase
@@ -125,8 +125,8 @@ class DeliveryTests(ConfidentialTestCase):
 
         for owner, name in (
             (signing, "headers"),
-            (poster, "_Post"),
-            (poster._Connection, "send"),
+            (poster, "Posting"),
+            (connection.Connection, "send"),
             (outbox_settle, "settle"),
         ):
             patched = self.patch(owner, name, broken)
@@ -168,4 +168,4 @@ class DeliveryTests(ConfidentialTestCase):
         self.ask(self.fake, "DELETE", f"/webhooks/{hook}")
         wire.answer(ECHO.encode())
         self.receive()
-        self.assertEqual(self.logged("answered 500); it is not ours any more"), 1)
+        self.assertEqual(self.logged("answered 500); it is no longer ours"), 1)

@@ -1,12 +1,11 @@
 """
-Posting to receivers that nobody trusts: one request, the status of its answer, on time.
+Posts to receivers that nobody trusts, over connections that are kept for a moment.
 
-The status decides as soon as it is there; of a body only so much is read that the
-connection can be used again, and if that takes too long or too much the
-connection is cut. No redirects, no decompression, no cookies; whatever a receiver
-sends, little of it is taken in and nothing of it is kept but two headers.
-Connections to an origin are kept for a moment, because an origin that has one
-delivery often has the next. Which address is dialled is the endpoint's matter.
+One post is one request with one deadline. There are no redirects, no
+decompression and no cookies; how little is read of an answer is said in
+L{statusjob.server.delivery.connection}. Connections to an origin are kept for a
+moment, because an origin that has one delivery often has the next. The endpoint
+decides which address is dialled (L{statusjob.server.delivery.guard}).
 """
 
 from __future__ import annotations
@@ -15,24 +14,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from statusjob.failures import ExchangeFailed, FailureKind, classify
+from statusjob.failures import ExchangeFailed, classify
+from statusjob.server.delivery.connection import Connection, ReceiverAnswer
 
-#: Seconds for one post, and for the body of its answer past the headers; bytes of that body.
+#: Seconds for one post, from the lookup of the host's name to the headers of the answer.
 DEADLINE = 15.0
+#: Seconds for the body of an answer, after its headers.
 BODY_GRACE = 1.0
-BODY_LIMIT = 4096
-#: Most bytes of an answer on the wire, headers and all (inside TLS).
-WIRE_LIMIT = 64 * 1024
-#: Seconds for which a connection is kept idle, about, and how many are: to one origin, and in all.
+#: A connection is kept idle for at least so many seconds, and at most twice as many.
 KEEP_SECONDS = 2.0
+#: Most idle connections that are kept: to one origin, and in all.
 KEEP_LIMIT = 16
 KEEP_TOTAL = 256
+
+#: Makes the endpoint to dial for an origin.
+Connect = Callable[[str], IStreamClientEndpoint]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,61 +41,45 @@ class Target:
     """
     Where to post.
 
-    @ivar origin: C{scheme://host:port}: what connections are kept for.
-    @ivar head: the request line and the headers that are the same for every post, in full lines.
+    @ivar origin: the origin as C{scheme://host:port}. Its posts share connections.
+    @ivar head: the request line and the headers that are the same for every post, each line with
+        its line ending.
     """
 
     origin: str
     head: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """
-    What came back.
-
-    @ivar headers: those of L{KEPT_HEADERS} that were there, the first of each.
-    """
-
-    status: int
-    headers: dict[bytes, bytes]
-
-
-#: What is looked at of an answer besides its status.
-KEPT_HEADERS = frozenset({b"retry-after", b"date"})
-
-Connect = Callable[[str], IStreamClientEndpoint]
-
-
 class Poster:
-    """Posts, over connections of its own."""
+    """Posts, and owns the connections that posts are made over."""
 
     def __init__(self, reactor: IReactorTime, connect: Connect) -> None:
         """
-        @param connect: the endpoint to dial for an origin.
+        @param connect: makes the endpoint to dial for an origin.
         """
         self._reactor = reactor
         self._connect = connect
-        self._idle: dict[str, list[_Connection]] = {}
+        self._idle: dict[str, list[Connection]] = {}
         self._idle_count = 0
         self._sweep: IDelayedCall | None = None
-        self._open: set[_Connection] = set()
+        self._open: set[Connection] = set()
         self._closed: Deferred[None] | None = None
 
-    def post(self, target: Target, headers: bytes, body: bytes) -> Deferred[Answer]:
+    def post(self, target: Target, headers: bytes, body: bytes) -> Deferred[ReceiverAnswer]:
         """
-        Post once.
+        Send one request.
 
-        A kept connection may turn out to be closed by the other side: then the request is sent
-        again on a new one, because a receiver tells repetitions by their id.
+        A kept connection may turn out to be closed by the other side. Then the request is sent
+        again on a new one: a receiver recognises a repetition by its id.
 
-        @param headers: further ones, in full lines.
-        @return: fires with the L{Answer}, or fails with L{ExchangeFailed}. May be cancelled.
+        @param headers: the headers of this post alone, each line with its line ending.
+        @return: a Deferred that fires with the answer, or fails with L{ExchangeFailed}. It may be
+            cancelled.
         """
-        return _Post(self._reactor, self, target, headers, body).begin()
+        return Posting(self._reactor, self, target, headers, body).begin()
 
-    def take(self, origin: str) -> _Connection | None:
-        """A kept connection to C{origin}."""
+    def take(self, origin: str) -> Connection | None:
+        """Take a kept connection to C{origin}, if there is one."""
         kept = self._idle.get(origin)
         if not kept:
             return None
@@ -104,14 +89,14 @@ class Poster:
         self._idle_count -= 1
         return connection
 
-    def open(self, origin: str) -> Deferred[_Connection]:
-        """A new connection to C{origin}."""
-        factory = Factory.forProtocol(lambda: _Connection(self, origin))
+    def open(self, origin: str) -> Deferred[Connection]:
+        """Make a new connection to C{origin}."""
+        factory = Factory.forProtocol(lambda: Connection(self, origin))
         factory.noisy = False
         opening: Deferred[Any] = self._connect(origin).connect(factory)
         return opening
 
-    def keep(self, connection: _Connection) -> None:
+    def keep(self, connection: Connection) -> None:
         """Keep an idle connection for a moment, if there is room."""
         kept = self._idle.setdefault(connection.origin, [])
         if len(kept) >= KEEP_LIMIT or self._idle_count >= KEEP_TOTAL:
@@ -123,12 +108,12 @@ class Poster:
         if self._sweep is None:
             self._sweep = self._reactor.callLater(KEEP_SECONDS, self._swept)
 
-    def opened(self, connection: _Connection) -> None:
-        """A connection is there."""
+    def opened(self, connection: Connection) -> None:
+        """Note that a connection was made."""
         self._open.add(connection)
 
-    def lost(self, connection: _Connection) -> None:
-        """A connection is gone."""
+    def lost(self, connection: Connection) -> None:
+        """Forget a connection that has ended."""
         self._open.discard(connection)
         kept = self._idle.get(connection.origin, [])
         if connection in kept:
@@ -140,7 +125,7 @@ class Poster:
             self._closed.callback(None)
 
     def start(self) -> None:
-        """Do nothing: connections are opened by posts."""
+        """Do nothing. Posts make the connections."""
 
     def stop(self, seconds: float = 0.0) -> Deferred[None]:
         """
@@ -161,7 +146,7 @@ class Poster:
 
     def _swept(self) -> None:
         self._sweep = None
-        # A clock that was set makes no difference: at worst a connection is kept once longer.
+        # If the clock was set, a connection is at worst kept for one more sweep.
         before = self._reactor.seconds() - KEEP_SECONDS
         for kept in tuple(self._idle.values()):
             for connection in tuple(kept):
@@ -171,8 +156,8 @@ class Poster:
             self._sweep = self._reactor.callLater(KEEP_SECONDS, self._swept)
 
 
-class _Post:
-    """One request, over one connection or, if a kept one was stale, two."""
+class Posting:
+    """One post, over one connection, or over two if the first was kept and turned out stale."""
 
     def __init__(
         self,
@@ -191,13 +176,14 @@ class _Post:
             len(body),
             body,
         )
-        self._connection: _Connection | None = None
-        self._opening: Deferred[_Connection] | None = None
+        self._connection: Connection | None = None
+        self._opening: Deferred[Connection] | None = None
         self._stale = False
         self._over = False
 
-    def begin(self) -> Deferred[Answer]:
-        self._done: Deferred[Answer] = Deferred(lambda _: self._abandon())
+    def begin(self) -> Deferred[ReceiverAnswer]:
+        """Send the request; see L{Poster.post}."""
+        self._done: Deferred[ReceiverAnswer] = Deferred(lambda _: self._abandon())
         self._timer = self._reactor.callLater(DEADLINE, self._expired)
         connection = self._poster.take(self._origin)
         if connection is None:
@@ -208,17 +194,17 @@ class _Post:
         return self._done
 
     def answered(self) -> None:
-        """The status is there, and decides; the body may come for a moment."""
+        """Give the body a moment: the status is known, and decides."""
         self._timer.reset(BODY_GRACE)
 
-    def over(self, answer: Answer) -> None:
-        """The answer is complete, or enough of it."""
+    def over(self, answer: ReceiverAnswer) -> None:
+        """Fire with the answer."""
         self._end()
         self._done.callback(answer)
 
     def failed(self, failure: Failure, *, silent: bool = False) -> None:
         """
-        It came to nothing.
+        Fail, or send the request again if a kept connection was stale.
 
         @param silent: whether the connection ended before any byte of an answer came.
         """
@@ -240,7 +226,7 @@ class _Post:
             self._opening = fail(Failure())
         self._opening.addCallbacks(self._send, self.failed)
 
-    def _send(self, connection: _Connection) -> None:
+    def _send(self, connection: Connection) -> None:
         self._opening = None
         if self._over:
             connection.abort()
@@ -268,118 +254,3 @@ class _Post:
         self._over = True
         if self._timer.active():
             self._timer.cancel()
-
-
-class _Connection(Protocol):
-    """
-    A connection to an origin, serving one post after the other.
-
-    @ivar idle_since: when the last one was over.
-    """
-
-    transport: Any
-    idle_since = 0.0
-    _post: _Post | None = None
-
-    def __init__(self, poster: Poster, origin: str) -> None:
-        self._poster = poster
-        self.origin = origin
-
-    def connectionMade(self) -> None:
-        self._poster.opened(self)
-
-    def send(self, request: bytes, post: _Post) -> None:
-        """Send a request on behalf of C{post}, which is told what comes of it."""
-        self._post = post
-        self._received = self._body = self._status = 0
-        self._headers: dict[bytes, bytes] = {}
-        self._complete = self._reusable = False
-        self._parser = HttpResponseParser(self)
-        self.transport.write(request)
-
-    def answer(self) -> Answer | None:
-        """What was answered, once the headers are there."""
-        return Answer(self._status, self._headers) if self._status else None
-
-    def abandon(self) -> None:
-        """Nobody waits for the answer any more."""
-        self._post = None
-        self.abort()
-
-    def abort(self) -> None:
-        """Close at once: a hostile receiver would never agree to the end."""
-        self.transport.abortConnection()
-
-    def dataReceived(self, data: bytes) -> None:
-        post = self._post
-        if post is None:
-            # Nothing was asked.
-            self.abort()
-            return
-        undecided = not self._status
-        self._received += len(data)
-        try:
-            self._parser.feed_data(data)
-        except (HttpParserError, HttpParserUpgrade):
-            self._give_up(post, "connect", "the answer is not HTTP")
-            return
-        if self._complete:
-            self._post = None
-            if self._reusable:
-                self._poster.keep(self)
-            else:
-                self.abort()
-            post.over(Answer(self._status, self._headers))
-        elif self._body > BODY_LIMIT or self._received > WIRE_LIMIT:
-            self._give_up(post, "too-big", "more bytes than an answer may have")
-        elif undecided and self._status:
-            post.answered()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._poster.lost(self)
-        post, self._post = self._post, None
-        if post is not None:
-            answer = self.answer()
-            if answer is None:
-                post.failed(reason, silent=not self._received)
-            else:
-                post.over(answer)
-
-    def _give_up(self, post: _Post, kind: FailureKind, reason: str) -> None:
-        """Take no more of an answer; what has been decided stands."""
-        self._post = None
-        self.abort()
-        answer = self.answer()
-        if answer is None:
-            post.failed(Failure(ExchangeFailed(kind, reason)))
-        else:
-            post.over(answer)
-
-    # What the parser calls.
-
-    def on_message_begin(self) -> None:
-        # More than one answer to one request: what comes next would be taken for the next answer.
-        self._reusable = False
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        if name in KEPT_HEADERS and not self._status:
-            self._headers.setdefault(name, value)
-
-    def on_headers_complete(self) -> None:
-        if self._status:
-            return
-        status = self._parser.get_status_code()
-        if status < 200:
-            # 100 Continue or Early Hints: the answer is still to come.
-            self._headers = {}
-        else:
-            self._status = status
-
-    def on_body(self, body: bytes) -> None:
-        self._body += len(body)
-
-    def on_message_complete(self) -> None:
-        if self._status and not self._complete:
-            self._complete = True
-            self._reusable = self._parser.should_keep_alive()

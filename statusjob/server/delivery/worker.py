@@ -1,19 +1,14 @@
 """
-Delivery: brings what is in the outbox to webhooks, at least once.
+The worker that empties the outbox, in rounds.
 
-Works in rounds. A round is one transaction that settles the attempts that are
-over and claims new ones, which then begin in the same turn of the reactor. So a
-crash at any point repeats an attempt at worst and never loses one, and nothing
-begins for a webhook after its deletion was answered. Rounds follow each other
-while there is something to do; else the feed, an attempt that is over or one
-delayed call for the earliest retry brings the next. How one message is sent is
-L{Sender}'s matter, whom it goes to first the store's.
+The package's docstring (L{statusjob.server.delivery}) explains rounds, claims and
+leases, and who decides what.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from random import random as _random
 
@@ -23,35 +18,36 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from statusjob.server.alarms import Alarm
-from statusjob.server.delivery.attempt import Sender
 from statusjob.server.feed import Feed
 from statusjob.server.store import outbox_claim, outbox_settle
 from statusjob.server.store.interface import Store, StoreUnavailable, Tx, Update
 from statusjob.server.store.outbox_claim import Claim
 from statusjob.server.store.outbox_settle import Outcome, Retry
 
-#: Attempts under way at the same time, at most; how many of them are only for origins that have
-#: none under way; and how many begin, and how many are settled, in one turn of the reactor, which
-#: must not be held up.
-CONCURRENCY = 256
+#: Most attempts under way at the same time.
+MAX_ATTEMPTS = 256
+#: How many of these are kept free for origins that have no attempt under way.
 RESERVED = 64
+#: Most attempts that begin, and most that are settled, in one round: a round must not hold the
+#: reactor up.
 BATCH = 32
 SETTLED = 64
-#: A step of the schedule is lengthened by at most this part of itself.
-JITTER = 0.25
-#: What became of an attempt whose outcome nobody foresaw, or could not be written down.
+#: A step of the retry schedule is lengthened by at most this part of itself.
+RETRY_JITTER = 0.25
+#: The outcome of an attempt that raised an exception, or whose own outcome cannot be stored.
 WRONG = Outcome(kind="connect", detail="it went wrong; the log has more")
-#: A paused origin holds a delivery up for as long as its attempts would have taken, but for no
-#: fewer seconds than this.
+#: A delivery that a paused origin holds up is given up after the seconds that its schedule takes,
+#: but never before it has waited for so many.
 SHORTEST_LIFETIME = 86_400.0
 
 
-class Delivery:
+class DeliveryWorker:
     """
-    The outbox's worker.
+    Brings what is in the outbox to webhooks.
 
-    @ivar _schedule: seconds before each attempt; the first is made at once.
-    @ivar _over: attempts that are over and not settled yet.
+    @ivar _under_way: the attempts that have begun and are not over.
+    @ivar _over: attempts that are over, with their outcomes, in the order in which they ended.
+        They are settled by the next rounds.
     """
 
     _log = Logger()
@@ -61,24 +57,28 @@ class Delivery:
         reactor: IReactorTime,
         store: Store,
         feed: Feed,
-        sender: Sender,
+        attempt: Callable[[Claim], Awaitable[Outcome]],
         *,
         schedule: Sequence[float],
         now: Callable[[], float] | None = None,
         random: Callable[[], float] = _random,
     ) -> None:
         """
-        @param now: the store's clock, in seconds since the epoch; the reactor's if not given. Only
-            this one is ever set.
+        @param feed: tells when deliveries were written.
+        @param attempt: makes one attempt, and gives its outcome. It may be cancelled.
+        @param schedule: the seconds before each attempt of a delivery. The first is 0.
+        @param now: the store's clock, in seconds since the epoch; the reactor's if not given. This
+            clock may be set, the reactor's may not.
+        @param random: draws a number from 0 to 1.
         """
         self._reactor = reactor
         self._now = now or reactor.seconds
         self._store = store
         self._feed = feed
         self._unsubscribe: Callable[[], None] = lambda: None
-        self._sender = sender
+        self._make_attempt = attempt
         self._schedule = schedule
-        self._lifetime = max(sum(schedule) * (1 + JITTER), SHORTEST_LIFETIME)
+        self._lifetime = max(sum(schedule) * (1 + RETRY_JITTER), SHORTEST_LIFETIME)
         self._random = random
         self._node = secrets.token_hex(8)
         self._alarm = Alarm(reactor, "delivery", self._round, now=self._now)
@@ -93,8 +93,11 @@ class Delivery:
 
     async def stop(self, seconds: float) -> None:
         """
-        Begin no more attempts; let those under way finish for so many seconds, then abandon
-        them. What is abandoned, or cannot be settled, is attempted again after the next start.
+        Begin no more attempts, and wait for those that are under way.
+
+        An attempt that is cancelled, or cannot be settled, is made again after the next start.
+
+        @param seconds: how long to wait before the attempts that are left are cancelled.
         """
         self._stopping = True
         self._unsubscribe()
@@ -106,38 +109,49 @@ class Delivery:
             timer.cancel()
         try:
             while self._over:
-                await self._settle(0, 0)
+                await self._settle_and_claim(0, 0)
         except StoreUnavailable as error:
             self._log.warn(
-                "{count} attempts will be repeated: {error}",
+                "{count} attempts cannot be settled and will be made again: {error}",
                 count=len(self._over),
                 error=error,
             )
 
     def _heard(self, updates: Sequence[Update]) -> None:
+        """Make a round at once if deliveries were written."""
         if any(update.deliveries for update in updates):
             self._alarm.set(self._now())
 
     async def _round(self) -> float | None:
-        """Settle what is over, and begin what is due, as far as there is room."""
-        free = CONCURRENCY - len(self._under_way)
+        """
+        Settle attempts that are over, and begin as many as are due and there is room for.
+
+        @return: when the next round is to be, in seconds since the epoch.
+        """
+        free = MAX_ATTEMPTS - len(self._under_way)
         room = min(BATCH, free)
-        claims, next_due = await self._settle(room, min(room, max(0, free - RESERVED)))
+        claims, next_due = await self._settle_and_claim(room, min(room, max(0, free - RESERVED)))
         if self._stopping:
             return None
         for claim in claims:
             attempt = Deferred.fromCoroutine(self._attempt(claim))
             self._under_way.add(attempt)
-            attempt.addErrback(self._failed)
+            attempt.addErrback(self._cancelled)
             attempt.addBoth(self._ended, attempt)
         # A full batch may have left something.
         more = self._over or (room and len(claims) == room)
         return self._now() if more else next_due
 
-    async def _settle(self, room: int, shared: int) -> tuple[list[Claim], float | None]:
+    async def _settle_and_claim(self, room: int, shared: int) -> tuple[list[Claim], float | None]:
         """
-        Write down what is over and claim anew; until then it counts as being sent, so nobody
-        sends it a second time.
+        Store the outcomes of attempts that are over, and claim deliveries, in one transaction.
+
+        Until it is committed those deliveries count as being sent, so that nobody sends them a
+        second time.
+
+        @param room: how many deliveries to claim at most.
+        @param shared: how many of them may go to origins that have attempts under way.
+        @return: what was claimed, and when something is due next, in seconds since the epoch.
         """
         over, self._over = self._over[:SETTLED], self._over[SETTLED:]
 
@@ -168,20 +182,25 @@ class Delivery:
                     id=claim.id,
                     kind=outcome.kind,
                     detail=outcome.detail,
-                    state=state or "not ours any more",
+                    state=state or "no longer ours",
                 )
         return claims, next_due
 
     async def _settle_singly(self, judged: Sequence[tuple[Claim, Outcome, Retry]]) -> None:
         """
-        Settle attempts one by one, since together it failed in a way that nobody foresaw: the one
-        to blame must hold up no other. It counts as failed; if even that cannot be written down,
-        it stays as it is until the next start.
+        Settle attempts one by one, after an unforeseen exception when they were settled together.
+
+        The one that raises it must hold up no other. It is settled as L{WRONG}. If that raises,
+        too, the delivery counts as being sent until the next start.
         """
         for index, (claim, outcome, retry) in enumerate(judged):
-            for what in (outcome, WRONG):
+            for candidate in (outcome, WRONG):
                 settle = partial(
-                    outbox_settle.settle, node=self._node, claim=claim, outcome=what, retry=retry
+                    outbox_settle.settle,
+                    node=self._node,
+                    claim=claim,
+                    outcome=candidate,
+                    retry=retry,
                 )
                 try:
                     await self._store.write(settle)
@@ -193,30 +212,35 @@ class Delivery:
                     self._log.failure(
                         "an attempt of {id} cannot be settled as {kind}",
                         id=claim.id,
-                        kind=what.kind,
+                        kind=candidate.kind,
                     )
 
     def _retry(self, claim: Claim) -> Retry:
+        """Say what is to follow, should this attempt have failed."""
         exhausted = claim.attempt >= len(self._schedule)
         step = self._schedule[-1] if exhausted else self._schedule[claim.attempt]
-        u = self._random()
+        draw = self._random()
         return Retry(
-            wait=step * (1 + JITTER * u), exhausted=exhausted, lifetime=self._lifetime, u=u
+            wait=step * (1 + RETRY_JITTER * draw),
+            exhausted=exhausted,
+            lifetime=self._lifetime,
+            u=draw,
         )
 
     async def _attempt(self, claim: Claim) -> None:
+        """Make an attempt. Unless it is cancelled, it is settled by a later round."""
         try:
-            outcome = await self._sender.send(claim)
+            outcome = await self._make_attempt(claim)
         except CancelledError:
             raise
         except Exception:
-            # Not foreseen, but no reason to leave it unsettled: it would block its slot for ever.
+            # If it were not settled, it would occupy its connection slot for ever.
             self._log.failure("an attempt of {id} went wrong", id=claim.id)
             outcome = WRONG
         self._over.append((claim, outcome))
 
-    def _failed(self, failure: Failure) -> None:
-        """An attempt that was abandoned is neither settled nor reported."""
+    def _cancelled(self, failure: Failure) -> None:
+        """Neither settle nor log an attempt that a stop has cancelled."""
         failure.trap(CancelledError)
 
     def _ended(self, _: None, attempt: Deferred[None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from datetime import datetime, tzinfo
+from functools import partial
 from ipaddress import ip_network
 from typing import Any, cast
 
@@ -22,11 +23,11 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 
 from statusjob.contract.codec import BadInput
-from statusjob.server.delivery.attempt import Sender
+from statusjob.server.delivery.attempt import make_attempt
 from statusjob.server.delivery.guard import Guard, GuardedEndpoints
 from statusjob.server.delivery.poster import DEADLINE, Connect, Poster
 from statusjob.server.delivery.resolver import Resolver
-from statusjob.server.delivery.worker import Delivery
+from statusjob.server.delivery.worker import DeliveryWorker
 from statusjob.server.store.outbox_settle import Outcome
 from statusjob.server.webhooks.urls import origin_of
 from tests.helpers.core import SECRET, URL, Core, a_claim, hook, new_job, said
@@ -63,8 +64,10 @@ class SenderTests(SynchronousTestCase):
 
     def send(self, url: str = URL, *secrets: str) -> Deferred[Outcome]:
         """Begin an attempt; what it says is C{self.sent}."""
-        sender = Sender(self.clock.seconds, self.poster)
-        return Deferred.fromCoroutine(sender.send(a_claim(url, *secrets)))
+        claim = a_claim(url, *secrets)
+        return Deferred.fromCoroutine(
+            make_attempt(claim, poster=self.poster, now=self.clock.seconds)
+        )
 
     def attempt(self, url: str = URL, *secrets: str, answer: int = 200, **headers: str) -> Outcome:
         """What is made of an answer."""
@@ -212,7 +215,9 @@ class SenderTests(SynchronousTestCase):
             return
         memory: Any = MemoryReactorClock()
         poster = Poster(memory, guarded(memory))
-        sending = Deferred.fromCoroutine(Sender(memory.seconds, poster).send(a_claim(url)))
+        sending = Deferred.fromCoroutine(
+            make_attempt(a_claim(url), poster=poster, now=memory.seconds)
+        )
         memory.advance(DEADLINE + 1)
         self.assertNotEqual(self.successResultOf(sending).kind, "ok")
 
@@ -245,8 +250,8 @@ class SocketTests(SocketTestCase):
         core = Core(clock=reactor)
         self.addCleanup(lambda: Deferred.fromCoroutine(core.store.close()))
         poster = Poster(reactor, guarded(reactor))
-        sender = Sender(reactor.seconds, poster)
-        delivery = Delivery(reactor, core.store, core.feed, sender, schedule=(0, 0.01))
+        attempt = partial(make_attempt, poster=poster, now=reactor.seconds)
+        delivery = DeliveryWorker(reactor, core.store, core.feed, attempt, schedule=(0, 0.01))
         delivery.start()
         job = (await core.lifecycle.create(new_job())).job
         await core.registrations.register(job.id, hook(url, secret=SECRET))

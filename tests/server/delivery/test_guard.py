@@ -20,6 +20,7 @@ from zope.interface.verify import verifyObject
 from statusjob.contract.codec import BadInput
 from statusjob.failures import ExchangeFailed
 from statusjob.server.delivery import guard
+from statusjob.server.delivery.connection import ReceiverAnswer
 from statusjob.server.delivery.guard import (
     ADDRESSES,
     CHECK_DEADLINE,
@@ -29,7 +30,7 @@ from statusjob.server.delivery.guard import (
     GuardedEndpoints,
     permits,
 )
-from statusjob.server.delivery.poster import DEADLINE, Answer, Poster, Target
+from statusjob.server.delivery.poster import DEADLINE, Poster, Target
 from statusjob.server.delivery.resolver import Resolver
 from statusjob.server.settings import Network
 from tests.helpers.servers import PUBLIC
@@ -216,7 +217,7 @@ class CheckTests(GuardTestCase):
 class EndpointTests(GuardTestCase):
     """Posts by way of a guard."""
 
-    def ask(self, origin: str, guard: Guard | None = None) -> Deferred[Answer]:
+    def ask(self, origin: str, guard: Guard | None = None) -> Deferred[ReceiverAnswer]:
         endpoints = GuardedEndpoints(self.memory, guard or self.guard())
         poster = Poster(self.memory, endpoints.endpoint)
         self.addCleanup(poster.stop)
@@ -226,7 +227,7 @@ class EndpointTests(GuardTestCase):
     def dialled(self) -> list[tuple[str, int]]:
         return [client[:2] for client in self.memory.tcpClients]
 
-    def assert_failed(self, asked: Deferred[Answer], kind: str) -> None:
+    def assert_failed(self, asked: Deferred[ReceiverAnswer], kind: str) -> None:
         error: Any = self.failureResultOf(asked, ExchangeFailed).value
         self.assertEqual(error.kind, kind)
         self.assertEqual(self.memory.getDelayedCalls(), [])

@@ -23,7 +23,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from statusjob.contract.codec import BadInput
-from statusjob.server.delivery.attempt import Sender
+from statusjob.server.delivery.attempt import make_attempt
 from statusjob.server.delivery.guard import AddressNotAllowed, Guard, GuardedEndpoints
 from statusjob.server.delivery.poster import DEADLINE, Poster
 from statusjob.server.delivery.resolver import LookupThreads, Resolver, system_addresses
@@ -109,10 +109,10 @@ class Redirecting(Resource):
 
 
 async def send(on: Any, guard: Guard, url: str, policy: IPolicyForHTTPS | None = None) -> Outcome:
-    """Outcome a delivery as the server does."""
+    """Make one attempt with the connections that the server would make."""
     poster = Poster(on, GuardedEndpoints(on, guard, policy=policy).endpoint)
     try:
-        return await Sender(on.seconds, poster).send(a_claim(url))
+        return await make_attempt(a_claim(url), poster=poster, now=on.seconds)
     finally:
         await poster.stop()
 

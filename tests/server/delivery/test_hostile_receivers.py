@@ -9,7 +9,7 @@ from itertools import repeat
 from twisted.internet.defer import succeed
 
 from statusjob.server.delivery import poster
-from statusjob.server.delivery.attempt import Sender
+from statusjob.server.delivery.attempt import make_attempt
 from statusjob.server.delivery.guard import Guard, GuardedEndpoints
 from statusjob.server.delivery.poster import Poster
 from statusjob.server.delivery.resolver import Resolver
@@ -44,7 +44,7 @@ class HostileTestCase(SocketTestCase):
         poster = Poster(reactor, GuardedEndpoints(reactor, guard, policy=policy).endpoint)
         claim = a_claim(url + "/hook", body=b"{" + b" " * (size - 2) + b"}")
         begun = reactor.seconds()
-        attempt = await Sender(reactor.seconds, poster).send(claim)
+        attempt = await make_attempt(claim, poster=poster, now=reactor.seconds)
         self.addCleanup(poster.stop)
         allowed = self.deadline if attempt.kind == "timeout" else BODY_GRACE
         self.assertLess(reactor.seconds() - begun, allowed + SLACK)

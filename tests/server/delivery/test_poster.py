@@ -13,14 +13,12 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.failures import ExchangeFailed
+from statusjob.server.delivery.connection import ANSWER_BODY_LIMIT, WIRE_LIMIT, ReceiverAnswer
 from statusjob.server.delivery.poster import (
     BODY_GRACE,
-    BODY_LIMIT,
     DEADLINE,
     KEEP_LIMIT,
     KEEP_SECONDS,
-    WIRE_LIMIT,
-    Answer,
     Poster,
     Target,
 )
@@ -42,7 +40,7 @@ class PostingTestCase(SynchronousTestCase):
         self.successResultOf(self.poster.stop())
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def post(self, body: bytes = b"{}", origin: str = ORIGIN) -> Deferred[Answer]:
+    def post(self, body: bytes = b"{}", origin: str = ORIGIN) -> Deferred[ReceiverAnswer]:
         return self.poster.post(Target(origin, HEAD), b"webhook-id: msg_1\r\n", body)
 
     @property
@@ -50,10 +48,10 @@ class PostingTestCase(SynchronousTestCase):
         """The newest connection."""
         return self.exchange.wires[-1]
 
-    def status(self, posting: Deferred[Answer]) -> int:
+    def status(self, posting: Deferred[ReceiverAnswer]) -> int:
         return self.successResultOf(posting).status
 
-    def kind(self, posting: Deferred[Answer]) -> str:
+    def kind(self, posting: Deferred[ReceiverAnswer]) -> str:
         return cast(ExchangeFailed, self.failureResultOf(posting, ExchangeFailed).value).kind
 
 
@@ -82,7 +80,9 @@ class PostTests(PostingTestCase):
             posting = self.post()
             for begin in range(0, len(answer), size):
                 self.wire.answer(answer[begin : begin + size])
-            self.assertEqual(self.successResultOf(posting), Answer(503, {b"retry-after": b"7"}))
+            self.assertEqual(
+                self.successResultOf(posting), ReceiverAnswer(503, {b"retry-after": b"7"})
+            )
             self.assertTrue(self.wire.open)
         self.assertEqual(len(self.exchange.wires), 1)
 
@@ -92,7 +92,7 @@ class PostTests(PostingTestCase):
         self.wire.answer(b"HTTP/1.1 103 Early Hints\r\nRetry-After: 9\r\n\r\n")
         self.assertNoResult(posting)
         self.wire.answer(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
-        self.assertEqual(self.successResultOf(posting), Answer(500, {}))
+        self.assertEqual(self.successResultOf(posting), ReceiverAnswer(500, {}))
 
     def test_no_connection_is_a_failure_with_its_kind(self) -> None:
         self.exchange.refusal = ConnectionRefusedError()
@@ -185,7 +185,7 @@ class BodyTests(PostingTestCase):
     def test_a_long_body_is_cut_off_at_once(self) -> None:
         posting = self.post()
         self.wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n")
-        self.wire.answer(b"x" * (BODY_LIMIT + 1))
+        self.wire.answer(b"x" * (ANSWER_BODY_LIMIT + 1))
         self.assertEqual(self.status(posting), 200)
         self.assertTrue(self.wire.aborted)
 

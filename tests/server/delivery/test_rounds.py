@@ -57,7 +57,7 @@ class RoomTests(RoundsTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.patch(worker, "CONCURRENCY", 40)
+        self.patch(worker, "MAX_ATTEMPTS", 40)
         self.patch(worker, "RESERVED", 10)
         self.patch(worker, "BATCH", 8)
         self.sender.answers = lambda claim: None

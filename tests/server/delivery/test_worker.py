@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from statusjob.jobs import EventType
 from statusjob.server.alarms import RETRY_SLEEP
-from statusjob.server.delivery.worker import CONCURRENCY, JITTER
+from statusjob.server.delivery.worker import MAX_ATTEMPTS, RETRY_JITTER
 from statusjob.server.store.interface import StoreUnavailable
 from statusjob.server.store.origins import CONCURRENCY as ORIGIN_CONCURRENCY
 from statusjob.server.store.outbox_claim import Claim
@@ -55,7 +55,7 @@ class ScheduleTests(DeliveryTestCase):
         self.sender.answers = lambda claim: REFUSED
         self.finish(self.job())
         self.rounds()
-        for late in (5 * (1 + JITTER), 30 * (1 + JITTER)):
+        for late in (5 * (1 + RETRY_JITTER), 30 * (1 + RETRY_JITTER)):
             attempts = len(self.sender.sent)
             self.box.clock.pump([late - 0.01])
             self.assertEqual(len(self.sender.sent), attempts)
@@ -104,16 +104,16 @@ class ScheduleTests(DeliveryTestCase):
 
     def test_all_origins_together_have_a_bound_too(self) -> None:
         self.sender.answers = lambda claim: None
-        for i in range(CONCURRENCY + 5):
+        for i in range(MAX_ATTEMPTS + 5):
             self.finish(self.job(f"http://receiver{i}.example/"))
         self.rounds(20)
         self.finish(self.job("http://one.example/"))
         self.rounds()
-        self.assertEqual(len(self.sender.sent), CONCURRENCY)
+        self.assertEqual(len(self.sender.sent), MAX_ATTEMPTS)
         for attempt in tuple(self.sender.under_way):
             attempt.callback(OK)
         self.rounds()
-        self.assertEqual(len(self.sender.sent), CONCURRENCY + 6)
+        self.assertEqual(len(self.sender.sent), MAX_ATTEMPTS + 6)
 
     def test_an_attempt_that_goes_wrong_in_a_new_way_is_logged_and_made_again(self) -> None:
         def broken(claim: Claim) -> Outcome:
