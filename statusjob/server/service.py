@@ -32,13 +32,13 @@ from statusjob.server.jobs.due import begin_demo, delete_expired, handle_due_ala
 from statusjob.server.jobs.lifecycle import Lifecycle
 from statusjob.server.lanes import Lane, ThreadLane
 from statusjob.server.settings import Settings
-from statusjob.server.site.channels import FrontSite
+from statusjob.server.site.channels import BoundedSite
 from statusjob.server.site.ports import CannotListen, Ports, describe
 from statusjob.server.store.interface import StoreUnusable, Tx
 from statusjob.server.store.sqlite import SQLiteStore
 from statusjob.server.waiting.watchers import Watchers
 from statusjob.server.web.access import Access
-from statusjob.server.web.root import Api, Door
+from statusjob.server.web.root import Api, Root
 from statusjob.server.webhooks.redelivery import Deliveries
 from statusjob.server.webhooks.registry import Registrations
 
@@ -148,7 +148,7 @@ class Server(Service):
             public_url=settings.public_url,
             prefix=settings.prefix,
         )
-        self.site = FrontSite(Door(self.api), reactor)
+        self.site = BoundedSite(Root(self.api), reactor)
         self._ports = Ports(reactor, self.site, settings, closed=self._answer_those_who_wait)
         alarms = Alarm(
             reactor, "jobs' alarms", lambda: self.store.write(handle_due_alarms), now=now

@@ -9,7 +9,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from statusjob.server.site.channels import (
-    FrontSite,
+    BoundedSite,
 )
 from tests.helpers.connections import Connection
 
@@ -49,7 +49,7 @@ class FrontTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = MemoryReactorClock()
         self.echo = Echo()
-        self.site = FrontSite(self.echo, self.clock)
+        self.site = BoundedSite(self.echo, self.clock)
         self.site.doStart()
         self.addCleanup(self._check_nothing_is_left)
 

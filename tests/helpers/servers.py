@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from statusjob.server.lanes import Lane
 from statusjob.server.service import FORECAST_LANE, Server
 from statusjob.server.settings import resolve
-from statusjob.server.web.root import Door
+from statusjob.server.web.root import Root
 from tests.helpers.lanes import HeldLane, InlineLane
 
 #: When tests begin: 2024-11-23T18:00:00Z.
@@ -69,7 +69,7 @@ class InMemoryServer:
             look_up=self._look_up,
         )
         self.server.startService()
-        self.treq: Any = StubTreq(Door(self.server.api))
+        self.treq: Any = StubTreq(Root(self.server.api))
 
     def _look_up(self, name: str) -> Deferred[Sequence[str]]:
         addresses = self.names.get(name, [PUBLIC])

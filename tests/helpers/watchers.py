@@ -29,14 +29,14 @@ class Recorder:
         self.rung = self.turns = 0
         self.then: Callable[[], object] = lambda: None
 
-    def tell(self, job: Job) -> bool:
+    def note_update(self, job: Job) -> bool:
         self.told.append((job.id, job.version))
         return self.wants
 
-    def ring(self) -> None:
+    def note_timer(self) -> None:
         self.rung += 1
 
-    def turn(self) -> None:
+    def take_turn(self) -> None:
         self.turns += 1
         self.then()
 
@@ -67,4 +67,4 @@ class WatchersTestCase(SynchronousTestCase):
         return watcher
 
     def announce(self, *jobs: Job, changed: bool = True) -> None:
-        self.watchers.heard([Update(job=job, changed=changed) for job in jobs])
+        self.watchers.handle_updates([Update(job=job, changed=changed) for job in jobs])

@@ -39,12 +39,12 @@ CONNECTION_LIMIT = 25_000
 _ABSOLUTE = re.compile(rb"\Ahttps?://([^/?]*)/?(.*)\Z", re.IGNORECASE | re.DOTALL)
 
 
-class FrontRequest(Request):
+class BoundedRequest(Request):
     """A request whose body is bounded."""
 
-    channel: FrontChannel
+    channel: BoundedChannel
 
-    def __init__(self, channel: FrontChannel, *args: object) -> None:
+    def __init__(self, channel: BoundedChannel, *args: object) -> None:
         super().__init__(channel, parsePOSTFormSubmission=False)
         self._site = channel.site
         self._received = 0
@@ -52,7 +52,7 @@ class FrontRequest(Request):
     def handleContentChunk(self, data: bytes) -> None:
         self._received += len(data)
         if self._received > BODY_LIMIT:
-            self.channel.refuse()
+            self.channel.refuse_body()
         elif not self.channel.refused:
             super().handleContentChunk(data)
 
@@ -81,49 +81,49 @@ class FrontRequest(Request):
         super().finish()
 
 
-class FrontChannel(HTTPChannel):
+class BoundedChannel(HTTPChannel):
     """
     A connection.
 
-    @ivar since: when the request that is being received began to arrive, or C{None}.
+    @ivar receiving_since: when the request that is being received began to arrive, or C{None}.
     @ivar refused: whether it was answered 413, after which nothing more is heard.
     """
 
-    site: FrontSite
+    site: BoundedSite
     transport: Any
-    since: float | None = None
+    receiving_since: float | None = None
     refused = False
-    _lingered = 0
-    _lingering: IDelayedCall | None = None
+    _discarded = 0
+    _close_timer: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
         self.site.channels.add(self)
         super().connectionMade()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._lingering is not None and self._lingering.active():
-            self._lingering.cancel()
+        if self._close_timer is not None and self._close_timer.active():
+            self._close_timer.cancel()
         super().connectionLost(reason)
-        self.site.gone(self)
+        self.site.connection_closed(self)
 
     def dataReceived(self, data: bytes) -> None:
         if self.refused:
-            self._lingered += len(data)
-            if self._lingered > LINGER_LIMIT:
+            self._discarded += len(data)
+            if self._discarded > LINGER_LIMIT:
                 self.transport.abortConnection()
             return
-        if self.since is None and not self._handlingRequest:
-            self.since = self.site.reactor.seconds()
+        if self.receiving_since is None and not self._handlingRequest:
+            self.receiving_since = self.site.reactor.seconds()
         super().dataReceived(data)
 
     def allHeadersReceived(self) -> None:
         if self.length is not None and self.length > BODY_LIMIT:
-            self.refuse()
+            self.refuse_body()
         else:
             super().allHeadersReceived()
 
     def allContentReceived(self) -> None:
-        self.since = None
+        self.receiving_since = None
         if not self.refused:
             super().allContentReceived()
 
@@ -135,7 +135,7 @@ class FrontChannel(HTTPChannel):
         lines.append(b"\r\n")
         self.transport.write(b"".join(lines))
 
-    def refuse(self) -> None:
+    def refuse_body(self) -> None:
         """
         Answer 413 and close. What the client still sends is read and thrown away for a moment:
         closing on unread data would reset the connection and take the answer with it.
@@ -143,16 +143,16 @@ class FrontChannel(HTTPChannel):
         if self.refused:
             return
         self.refused = True
-        self.since = None
-        self._say(Problem("too-large", f"a body may hold {BODY_LIMIT} bytes"))
-        self._lingering = self.callLater(LINGER_SECONDS, self.loseConnection)
+        self.receiving_since = None
+        self._write_problem(Problem("too-large", f"a body may hold {BODY_LIMIT} bytes"))
+        self._close_timer = self.callLater(LINGER_SECONDS, self.loseConnection)
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         # Twisted's own answer has no body; every error of ours is a problem.
-        self._say(Problem("invalid-request", "this is not a request that HTTP allows"))
+        self._write_problem(Problem("invalid-request", "this is not a request that HTTP allows"))
         self.loseConnection()
 
-    def _say(self, problem: Problem) -> None:
+    def _write_problem(self, problem: Problem) -> None:
         """Answer before there is a request that could."""
         body = problem.body()
         self.writeHeaders(
@@ -170,7 +170,7 @@ class FrontChannel(HTTPChannel):
         self.transport.write(body)
 
 
-class FrontSite(Site):
+class BoundedSite(Site):
     """
     All connections.
 
@@ -178,14 +178,14 @@ class FrontSite(Site):
     """
 
     # Without Twisted's proxy in front of the channel, which is there for HTTP/2.
-    protocol: Any = FrontChannel
+    protocol: Any = BoundedChannel
     noisy = False
 
     def __init__(self, resource: IResource, reactor: IReactorTime) -> None:
         super().__init__(
-            resource, requestFactory=FrontRequest, timeout=IDLE_SECONDS, reactor=reactor
+            resource, requestFactory=BoundedRequest, timeout=IDLE_SECONDS, reactor=reactor
         )
-        self.channels: set[FrontChannel] = set()
+        self.channels: set[BoundedChannel] = set()
         self.draining = False
         self._drained: Deferred[None] | None = None
         self._sweep = LoopingCall(self._abort_slow)
@@ -208,7 +208,7 @@ class FrontSite(Site):
     def log(self, request: http.Request) -> None:
         """No access log: proxies write better ones, and pollers would drown all else."""
 
-    def gone(self, channel: FrontChannel) -> None:
+    def connection_closed(self, channel: BoundedChannel) -> None:
         """A connection has ended."""
         self.channels.discard(channel)
         if not self.channels and self._drained is not None:
@@ -244,5 +244,5 @@ class FrontSite(Site):
         """Abort connections that take too long to send a request, however steadily they drip."""
         latest = self.reactor.seconds() - REQUEST_SECONDS
         for channel in tuple(self.channels):
-            if channel.since is not None and channel.since < latest:
+            if channel.receiving_since is not None and channel.receiving_since < latest:
                 channel.transport.abortConnection()

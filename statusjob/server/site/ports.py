@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from statusjob.server.settings import Settings
-from statusjob.server.site.channels import CONNECTION_LIMIT, FrontSite
+from statusjob.server.site.channels import CONNECTION_LIMIT, BoundedSite
 from statusjob.server.web.access import is_loopback
 
 #: Connections that may wait to be accepted: a herd of pollers arrives at once.
@@ -48,7 +48,7 @@ class Ports:
     _log = Logger()
 
     def __init__(
-        self, reactor: Any, site: FrontSite, settings: Settings, *, closed: Callable[[], None]
+        self, reactor: Any, site: BoundedSite, settings: Settings, *, closed: Callable[[], None]
     ) -> None:
         """
         @param site: speaks HTTP on every connection.

@@ -35,13 +35,13 @@ from statusjob.server.waiting.watchers import Topic, Watchers
 BEAT_SECONDS = 15.0
 BEAT = b":\n\n"
 #: Every so many comments a stream of one job reads that anew: it may be there no more.
-BEATS_PER_LOOK = 4
+BEATS_PER_READ = 4
 #: Milliseconds after which clients reconnect: not all at the same moment.
-RETRY = (1_000, 3_000)
+RETRY_MILLISECONDS = (1_000, 3_000)
 #: Most jobs that a stream is behind with, that are kept for its next turn, and that it writes in
 #: one turn.
-BEHIND_LIMIT = 2_000
-FRESH_LIMIT = 256
+TO_READ_LIMIT = 2_000
+NEW_STATES_LIMIT = 256
 TURN_EVENTS = 8
 
 _HEADERS = (
@@ -54,13 +54,13 @@ _HEADERS = (
 _NO_HEADERS = Headers()
 
 
-def head(request: Request) -> None:
+def set_stream_headers(request: Request) -> None:
     """Make the answer's headers those of a stream."""
     for name, value in _HEADERS:
         request.setHeader(name, value)
 
 
-class Events:
+class EventEncoder:
     """Makes events. The last one is kept, because one job's watchers have their turns in a row."""
 
     def __init__(self, prefix: str) -> None:
@@ -80,31 +80,32 @@ class Events:
 
 
 @implementer(IPushProducer)
-class Stream:
+class EventStream:
     """
     One stream.
 
     Used by C{with}: inside, what it watches is noted; it goes on afterwards if it was L{open}ed.
 
-    @ivar _last: of a stream of one job, the version that its client knows; C{None} of many.
-    @ivar _fresh: what came since its last turn, by job.
-    @ivar _behind: jobs whose newest state is to be read, in order; C{None} if there are none, and
+    @ivar _known_version: of a stream of one job, the version that its client knows; C{None} of
+        many.
+    @ivar _new_states: what came since its last turn, by job.
+    @ivar _to_read: jobs whose newest state is to be read, in order; C{None} if there are none, and
         what comes may be written as it is.
     """
 
     __slots__ = (
-        "_beat",
+        "_beat_due",
         "_beats",
-        "_behind",
         "_encode",
-        "_fresh",
-        "_last",
-        "_look",
-        "_missed",
+        "_known_version",
+        "_missed_beats",
+        "_new_states",
         "_opened",
         "_paused",
+        "_read_job",
         "_reading",
         "_request",
+        "_to_read",
         "_watchers",
         "topics",
     )
@@ -117,29 +118,29 @@ class Stream:
         topics: Sequence[Topic],
         *,
         watchers: Watchers,
-        look: Callable[[str], Deferred[Job]],
+        read_job: Callable[[str], Deferred[Job]],
         encode: Callable[[Job], bytes],
     ) -> None:
         """
-        @param look: reads a job, and
+        @param read_job: reads a job, and
         @param encode: makes an event of it.
         """
         self.topics = topics
         self._request: Any = request
         self._watchers = watchers
-        self._look = look
+        self._read_job = read_job
         self._encode = encode
-        self._last: int | None = None
-        self._fresh: dict[str, Job] = {}
-        self._behind: dict[str, None] | None = {}
+        self._known_version: int | None = None
+        self._new_states: dict[str, Job] = {}
+        self._to_read: dict[str, None] | None = {}
         self._reading = False
         self._opened = False
         self._paused = False
-        self._beat = False
+        self._beat_due = False
         self._beats = 0
-        self._missed = 0
+        self._missed_beats = 0
 
-    def __enter__(self) -> Stream:
+    def __enter__(self) -> EventStream:
         """
         @raise statusjob.server.errors.TooManyWatchers: if there is no room.
         """
@@ -164,52 +165,54 @@ class Stream:
         @return: what the route returns.
         """
         self._opened = True
-        self._last = last
-        self._behind = {**dict.fromkeys(job_ids), **(self._behind or {})}
-        return _Beginning(self)
+        self._known_version = last
+        self._to_read = {**dict.fromkeys(job_ids), **(self._to_read or {})}
+        return _StreamResource(self)
 
     def begin(self) -> None:
         """Write the first bytes."""
         request = self._request
         request.notifyFinish().addErrback(lambda _: self._leave())
         request.registerProducer(self, True)
-        head(request)
-        request.write(b"retry: %d\n\n" % randint(*RETRY))
+        set_stream_headers(request)
+        request.write(b"retry: %d\n\n" % randint(*RETRY_MILLISECONDS))
         # It is held for long, and by thousands.
         request.content.close()
         request.content = None
         request.requestHeaders = request.responseHeaders = _NO_HEADERS
         request.args = {}
-        self._watchers.remind(self, BEAT_SECONDS)
+        self._watchers.set_timer(self, BEAT_SECONDS)
         if self._watchers.stopping:
             self._finish()
         else:
             self._catch_up()
 
-    def tell(self, job: Job) -> bool:
-        if self._behind is not None or len(self._fresh) >= FRESH_LIMIT:
+    def note_update(self, job: Job) -> bool:
+        if self._to_read is not None or len(self._new_states) >= NEW_STATES_LIMIT:
             self._fall_behind(job.id)
             return True
-        known = self._fresh.get(job.id)
+        known = self._new_states.get(job.id)
         if known is None or known.version < job.version:
-            self._fresh[job.id] = job
+            self._new_states[job.id] = job
         return True
 
-    def ring(self) -> None:
-        self._beat = True
+    def note_timer(self) -> None:
+        self._beat_due = True
 
-    def turn(self) -> None:
+    def take_turn(self) -> None:
         if not self._opened:
             return
         if self._watchers.stopping:
             self._finish()
-        elif len(self._behind or ()) > BEHIND_LIMIT or (self._beat and not self._keep_alive()):
+        elif len(self._to_read or ()) > TO_READ_LIMIT or (
+            self._beat_due and not self._keep_alive()
+        ):
             # It would not even read the end.
             self._request.transport.abortConnection()
-        elif self._behind is not None:
+        elif self._to_read is not None:
             self._catch_up()
         else:
-            self._write_fresh()
+            self._send_new_states()
 
     def pauseProducing(self) -> None:
         self._paused = True
@@ -217,7 +220,7 @@ class Stream:
 
     def resumeProducing(self) -> None:
         self._paused = False
-        self._missed = 0
+        self._missed_beats = 0
         self._catch_up()
 
     def stopProducing(self) -> None:
@@ -225,33 +228,33 @@ class Stream:
 
     def _keep_alive(self) -> bool:
         """Write a comment, unless the client takes nothing at present; whether it is kept."""
-        self._beat = False
+        self._beat_due = False
         self._beats += 1
-        self._watchers.remind(self, BEAT_SECONDS)
+        self._watchers.set_timer(self, BEAT_SECONDS)
         if self._paused:
-            self._missed += 1
+            self._missed_beats += 1
         else:
             self._request.write(BEAT)
-            if self._last is not None and self._beats % BEATS_PER_LOOK == 0:
+            if self._known_version is not None and self._beats % BEATS_PER_READ == 0:
                 self._fall_behind(self.topics[0][1])
-        return self._missed < 2
+        return self._missed_beats < 2
 
-    def _write_fresh(self) -> None:
-        for job_id in tuple(self._fresh)[:TURN_EVENTS]:
-            job = self._fresh.pop(job_id, None)
+    def _send_new_states(self) -> None:
+        for job_id in tuple(self._new_states)[:TURN_EVENTS]:
+            job = self._new_states.pop(job_id, None)
             if job is None:
                 # What was written made it fall behind, or was the end.
                 return
-            self._show(job)
-        if self._fresh:
-            self._watchers.want_turn(self)
+            self._send(job)
+        if self._new_states:
+            self._watchers.schedule_turn(self)
 
     def _fall_behind(self, *job_ids: str) -> None:
         """Read again what came instead of writing it, and these jobs."""
-        if self._behind is None:
-            self._behind = dict.fromkeys(self._fresh)
-            self._fresh.clear()
-        self._behind.update(dict.fromkeys(job_ids))
+        if self._to_read is None:
+            self._to_read = dict.fromkeys(self._new_states)
+            self._new_states.clear()
+        self._to_read.update(dict.fromkeys(job_ids))
 
     def _catch_up(self) -> None:
         if not self._reading and not self._paused:
@@ -260,8 +263,8 @@ class Stream:
     async def _read(self) -> None:
         self._reading = True
         try:
-            while self._behind and not self._paused:
-                await self._read_one(next(iter(self._behind)))
+            while self._to_read and not self._paused:
+                await self._read_and_send(next(iter(self._to_read)))
         except StoreUnavailable as error:
             # Its client reconnects, and is then told what is wrong.
             self._log.warn("a stream ends early: {error}", error=error)
@@ -270,32 +273,32 @@ class Stream:
             self._log.failure("a stream failed")
             self._finish()
         self._reading = False
-        if not self._behind and not self._paused:
-            self._behind = None
+        if not self._to_read and not self._paused:
+            self._to_read = None
 
-    async def _read_one(self, job_id: str) -> None:
-        assert self._behind is not None
-        del self._behind[job_id]
+    async def _read_and_send(self, job_id: str) -> None:
+        assert self._to_read is not None
+        del self._to_read[job_id]
         try:
-            job = await self._look(job_id)
+            job = await self._read_job(job_id)
         except UnknownJob:
             # It was deleted. Whoever asks for it again learns that; of many, it is one less.
-            if self._last is not None:
+            if self._known_version is not None:
                 self._finish()
             return
-        if self._behind is None:
+        if self._to_read is None:
             # The client has left meanwhile.
             return
         if self._paused:
-            self._behind[job_id] = None
+            self._to_read[job_id] = None
         else:
-            self._show(job)
+            self._send(job)
 
-    def _show(self, job: Job) -> None:
-        if self._last is None:
+    def _send(self, job: Job) -> None:
+        if self._known_version is None:
             self._request.write(self._encode(job))
-        elif job.version > self._last:
-            self._last = job.version
+        elif job.version > self._known_version:
+            self._known_version = job.version
             self._request.write(b"id: %d\n%b" % (job.version, self._encode(job)))
             if job.result.terminal:
                 self._finish()
@@ -313,17 +316,17 @@ class Stream:
             return False
         self._watchers.leave(self)
         self._request = None
-        self._fresh.clear()
-        self._behind = None
+        self._new_states.clear()
+        self._to_read = None
         return True
 
 
-class _Beginning(Resource):
+class _StreamResource(Resource):
     """Takes the answer over from Klein: what a route returns to say that it does not end there."""
 
     isLeaf = True
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: EventStream) -> None:
         super().__init__()
         self._stream = stream
 

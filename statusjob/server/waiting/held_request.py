@@ -13,15 +13,23 @@ from statusjob.jobs import Job
 from statusjob.server.waiting.watchers import Topic, Watchers, job_topic
 
 
-class Wait:
+class LongPoll:
     """
     One wait for one job, no longer than it may take: what a long-poll does.
 
     Used by C{with}: inside, the job is watched. Read it there, and if that is not what is hoped
-    for, ask for what L{changed} brings.
+    for, ask for what L{next_state} brings.
     """
 
-    __slots__ = ("_done", "_newest", "_over", "_seconds", "_watchers", "_woken", "topics")
+    __slots__ = (
+        "_is_wanted",
+        "_newest",
+        "_seconds",
+        "_time_is_up",
+        "_waiting",
+        "_watchers",
+        "topics",
+    )
 
     def __init__(self, watchers: Watchers, job_id: str | None, seconds: float) -> None:
         """
@@ -32,16 +40,16 @@ class Wait:
         self._watchers = watchers
         self._seconds = seconds
         self._newest: Job | None = None
-        self._over = seconds <= 0
-        self._done: Callable[[Job], bool] | None = None
-        self._woken: Deferred[None] | None = None
+        self._time_is_up = seconds <= 0
+        self._is_wanted: Callable[[Job], bool] | None = None
+        self._waiting: Deferred[None] | None = None
 
-    def __enter__(self) -> Wait:
+    def __enter__(self) -> LongPoll:
         """
         @raise TooManyWatchers: if there is no room.
         """
         self._watchers.enter(self)
-        self._watchers.remind(self, self._seconds)
+        self._watchers.set_timer(self, self._seconds)
         return self
 
     def __exit__(
@@ -52,33 +60,37 @@ class Wait:
     ) -> None:
         self._watchers.leave(self)
 
-    async def changed(self, done: Callable[[Job], bool]) -> Job | None:
+    async def next_state(self, done: Callable[[Job], bool]) -> Job | None:
         """
         Wait until a state that has come since this was entered is hoped for.
 
         @param done: whether it is.
         @return: the newest such; C{None} if time is up or the server is stopping.
         """
-        self._done = done
-        if not (self._over or self._watchers.stopping or self._hoped_for()):
-            self._woken = Deferred()
-            await self._woken
-        return self._newest if self._hoped_for() else None
+        self._is_wanted = done
+        if not (self._time_is_up or self._watchers.stopping or self._has_arrived()):
+            self._waiting = Deferred()
+            await self._waiting
+        return self._newest if self._has_arrived() else None
 
-    def tell(self, job: Job) -> bool:
+    def note_update(self, job: Job) -> bool:
         # Where there are many nodes, updates may come out of order. Ids sort by their making.
         newest = self._newest
         if newest is None or (job.id, job.version) > (newest.id, newest.version):
             self._newest = job
-        return self._done is not None and self._hoped_for()
+        return self._is_wanted is not None and self._has_arrived()
 
-    def ring(self) -> None:
-        self._over = True
+    def note_timer(self) -> None:
+        self._time_is_up = True
 
-    def turn(self) -> None:
-        if self._woken is not None:
-            woken, self._woken = self._woken, None
+    def take_turn(self) -> None:
+        if self._waiting is not None:
+            woken, self._waiting = self._waiting, None
             woken.callback(None)
 
-    def _hoped_for(self) -> bool:
-        return self._newest is not None and self._done is not None and self._done(self._newest)
+    def _has_arrived(self) -> bool:
+        return (
+            self._newest is not None
+            and self._is_wanted is not None
+            and self._is_wanted(self._newest)
+        )

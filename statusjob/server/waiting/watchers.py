@@ -28,9 +28,9 @@ from statusjob.server.store.interface import Update
 WATCHERS_LIMIT = 20_000
 TOPIC_LIMIT = 1_000
 #: How many watchers have their turn in one turn of the reactor.
-TURNS = 32
+TURNS_PER_ITERATION = 32
 #: Seconds to which times are rounded up: those that then fall together share a call.
-GRAIN = 0.1
+TIMER_RESOLUTION = 0.1
 
 #: What can be watched: a job by its id, the demo job, the jobs of a kind, all jobs.
 Topic = tuple[str, str]
@@ -55,19 +55,19 @@ def _topics(job: Job) -> Iterable[Topic]:
 
 
 class Watcher(Protocol):
-    """Somebody who waits. All but L{turn} only takes note: thousands are told in a row."""
+    """Somebody who waits. All but L{take_turn} only takes note: thousands are told in a row."""
 
     @property
     def topics(self) -> Sequence[Topic]:
         """What it watches."""
 
-    def tell(self, job: Job) -> bool:
+    def note_update(self, job: Job) -> bool:
         """A job has a new state; say whether that calls for a turn."""
 
-    def ring(self) -> None:
-        """The time that L{Watchers.remind} was told has come; a turn follows."""
+    def note_timer(self) -> None:
+        """The time that L{Watchers.set_timer} was told has come; a turn follows."""
 
-    def turn(self) -> None:
+    def take_turn(self) -> None:
         """Do what is to be done; it may also be that the server is stopping."""
 
 
@@ -99,7 +99,7 @@ class Watchers:
         self._topic_limit = topic_limit
         self._topics: dict[Topic, dict[Watcher, None]] = {}
         self._count = 0
-        self._times = _Times(reactor, self._rung)
+        self._timers = _Timers(reactor, self._timers_fired)
         # In the order in which they asked, each once.
         self._turns: dict[Watcher, None] = {}
         self._turning: IDelayedCall | None = None
@@ -131,14 +131,14 @@ class Watchers:
             del there[watcher]
             if not there:
                 del self._topics[topic]
-        self._times.forget(watcher)
+        self._timers.forget(watcher)
         self._turns.pop(watcher, None)
 
-    def remind(self, watcher: Watcher, seconds: float) -> None:
+    def set_timer(self, watcher: Watcher, seconds: float) -> None:
         """Let it ring after so many seconds, instead of whenever it was to ring before."""
-        self._times.set(watcher, seconds)
+        self._timers.set(watcher, seconds)
 
-    def want_turn(self, watcher: Watcher) -> None:
+    def schedule_turn(self, watcher: Watcher) -> None:
         """Give it a turn, soon."""
         self._turns[watcher] = None
         if self._turning is None:
@@ -146,9 +146,9 @@ class Watchers:
 
     def start(self) -> None:
         """Hear of updates from now on."""
-        self._unsubscribe = self._feed.subscribe(self.heard)
+        self._unsubscribe = self._feed.subscribe(self.handle_updates)
 
-    def heard(self, updates: Sequence[Update]) -> None:
+    def handle_updates(self, updates: Sequence[Update]) -> None:
         """What the feed tells."""
         for update in updates:
             job = update.job
@@ -156,15 +156,15 @@ class Watchers:
                 continue
             for topic in _topics(job):
                 for watcher in self._topics.get(topic, ()):
-                    if watcher.tell(job):
-                        self.want_turn(watcher)
+                    if watcher.note_update(job):
+                        self.schedule_turn(watcher)
 
     def end_waits(self) -> None:
         """Let nobody wait any longer; each ends in a turn of its own, soon."""
         self.stopping = True
         for there in self._topics.values():
             for watcher in there:
-                self.want_turn(watcher)
+                self.schedule_turn(watcher)
 
     def stop(self, seconds: float = 0.0) -> Deferred[None]:
         """
@@ -175,85 +175,87 @@ class Watchers:
         @return: a Deferred that has fired already.
         """
         self._unsubscribe()
-        self._times.clear()
+        self._timers.clear()
         self._turns.clear()
         if self._turning is not None:
             self._turning.cancel()
             self._turning = None
         return succeed(None)
 
-    def _rung(self, watchers: Collection[Watcher]) -> None:
+    def _timers_fired(self, watchers: Collection[Watcher]) -> None:
         for watcher in watchers:
-            watcher.ring()
-            self.want_turn(watcher)
+            watcher.note_timer()
+            self.schedule_turn(watcher)
 
     def _take_turns(self) -> None:
         self._turning = None
-        for watcher in tuple(islice(self._turns, TURNS)):
+        for watcher in tuple(islice(self._turns, TURNS_PER_ITERATION)):
             # One turn may have made another watcher leave.
             if watcher in self._turns:
                 del self._turns[watcher]
                 try:
-                    watcher.turn()
+                    watcher.take_turn()
                 except Exception:
                     self._log.failure("a watcher failed")
         if self._turns and self._turning is None:
             self._turning = self._reactor.callLater(0, self._take_turns)
 
 
-class _Times:
+class _Timers:
     """When watchers are to ring: many times, one delayed call."""
 
-    def __init__(self, reactor: IReactorTime, rung: Callable[[Collection[Watcher]], None]) -> None:
+    def __init__(
+        self, reactor: IReactorTime, fired: Callable[[Collection[Watcher]], None]
+    ) -> None:
         """
-        @param rung: told all those whose time has come.
+        @param fired: told all those whose time has come.
         """
         self._reactor = reactor
-        self._rung = rung
+        self._fired = fired
         # Times are counted in grains; each watcher is in the one that is its own.
-        self._grains: dict[int, set[Watcher]] = {}
-        self._grain_of: dict[Watcher, int] = {}
+        self._by_time: dict[int, set[Watcher]] = {}
+        self._time_of: dict[Watcher, int] = {}
         self._call: IDelayedCall | None = None
 
     def set(self, watcher: Watcher, seconds: float) -> None:
         self.forget(watcher)
-        grain = math.ceil((self._reactor.seconds() + seconds) / GRAIN)
-        self._grain_of[watcher] = grain
-        self._grains.setdefault(grain, set()).add(watcher)
-        if self._call is None or grain * GRAIN < self._call.getTime():
-            self._sleep(grain)
+        tick = math.ceil((self._reactor.seconds() + seconds) / TIMER_RESOLUTION)
+        self._time_of[watcher] = tick
+        self._by_time.setdefault(tick, set()).add(watcher)
+        if self._call is None or tick * TIMER_RESOLUTION < self._call.getTime():
+            self._sleep(tick)
 
     def forget(self, watcher: Watcher) -> None:
-        grain = self._grain_of.pop(watcher, None)
-        if grain is None:
+        tick = self._time_of.pop(watcher, None)
+        if tick is None:
             return
-        self._grains[grain].discard(watcher)
-        if not self._grains[grain]:
-            del self._grains[grain]
-        if not self._grains:
+        self._by_time[tick].discard(watcher)
+        if not self._by_time[tick]:
+            del self._by_time[tick]
+        if not self._by_time:
             self.clear()
 
     def clear(self) -> None:
-        self._grains.clear()
-        self._grain_of.clear()
+        self._by_time.clear()
+        self._time_of.clear()
         if self._call is not None:
             self._call.cancel()
             self._call = None
 
-    def _sleep(self, grain: int) -> None:
+    def _sleep(self, tick: int) -> None:
         if self._call is not None:
             self._call.cancel()
-        wait = max(0.0, grain * GRAIN - self._reactor.seconds())
+        wait = max(0.0, tick * TIMER_RESOLUTION - self._reactor.seconds())
         self._call = self._reactor.callLater(wait, self._wake)
 
     def _wake(self) -> None:
         self._call = None
         # A hundredth more: rounding must not make it wake for nothing, over and over.
-        now = self._reactor.seconds() / GRAIN + 0.01
-        for grain in sorted(grain for grain in self._grains if grain <= now):
-            watchers = self._grains.pop(grain)
+        now = self._reactor.seconds() / TIMER_RESOLUTION + 0.01
+        for tick in sorted(tick for tick in self._by_time if tick <= now):
+            watchers = self._by_time.pop(tick)
             for watcher in watchers:
-                del self._grain_of[watcher]
-            self._rung(watchers)
-        if self._grains:
-            self._sleep(min(self._grains))
+                del self._time_of[watcher]
+            self._fired(watchers)
+        if self._by_time:
+            self._sleep(min(self._by_time))

@@ -92,7 +92,7 @@ class Access:
                 "without a token this server answers only to localhost and loopback addresses",
             )
 
-    def changes(self, request: Request) -> None:
+    def require_write(self, request: Request) -> None:
         """
         For routes that change, register or list.
 
@@ -105,7 +105,7 @@ class Access:
             if origin is not None and not self._friendly(origin):
                 raise Problem("foreign-origin", "pages of other origins may not do this")
 
-    def watches(self, request: Request) -> None:
+    def require_watch(self, request: Request) -> None:
         """
         For routes that show one job to whoever knows its id.
 

@@ -34,7 +34,7 @@ from statusjob.server.web.writing import (
 )
 
 
-class _Query(Struct, frozen=True, forbid_unknown_fields=True):
+class _JobsQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """What C{GET /jobs} can be asked."""
 
     result: Status | None = None
@@ -51,9 +51,9 @@ class JobRoutes(WatchRoutes):
     async def status(self, request: Request, job_id: str | None = None) -> bytes:
         """The original contract's poll; without an id, of the demo job."""
         if job_id is not None:
-            self.access.watches(request)
+            self.access.require_watch(request)
             job_id = path_job(job_id)
-        poll, wanted = await self.seen(
+        poll, wanted = await self.current_or_awaited(
             request, job_id, read=self.lifecycle.poll, tag=_status_tag, newer=_is_other
         )
         set_header = request.responseHeaders.setRawHeaders
@@ -69,7 +69,7 @@ class JobRoutes(WatchRoutes):
     @app.route("/jobs", methods=["POST"])
     async def create(self, request: Request) -> bytes:
         """Create a job."""
-        self.access.changes(request)
+        self.access.require_write(request)
         key = idempotency_key(request)
         body, new = json_body(request, NewJob)
         created = await self.lifecycle.create(
@@ -83,7 +83,7 @@ class JobRoutes(WatchRoutes):
         operation = self.absolute(request, f"/jobs/{job.id}/operation")
         if operation is not None:
             request.setHeader(b"operation-location", operation.encode())
-        self.hint(request, job)
+        self.set_retry_after(request, job)
         answer = job_to_json(job, self.prefix)
         if created.webhook is not None:
             request.setHeader(b"cache-control", b"no-store")
@@ -93,8 +93,8 @@ class JobRoutes(WatchRoutes):
     @app.route("/jobs", methods=["GET"])
     async def list(self, request: Request) -> bytes:
         """List jobs, a page at a time."""
-        self.access.changes(request)
-        query = read_query(request, _Query)
+        self.access.require_write(request)
+        query = read_query(request, _JobsQuery)
         if query.cursor is not None and not codec.is_job_id(query.cursor):
             raise BAD_CURSOR
         page, more = await self.lifecycle.list(
@@ -112,8 +112,8 @@ class JobRoutes(WatchRoutes):
     @app.route("/jobs/<job_id>", methods=["GET"])
     async def look(self, request: Request, job_id: str) -> bytes:
         """Show a job."""
-        self.access.watches(request)
-        job, wanted = await self.seen(
+        self.access.require_watch(request)
+        job, wanted = await self.current_or_awaited(
             request, path_job(job_id), read=self.lifecycle.get, tag=job_tag, newer=_is_later
         )
         validators(request, job)
@@ -122,8 +122,8 @@ class JobRoutes(WatchRoutes):
     @app.route("/jobs/<job_id>/operation", methods=["GET"])
     async def operation(self, request: Request, job_id: str) -> bytes:
         """Show a job in the shape of Azure's asynchronous operations."""
-        self.access.watches(request)
-        job, wanted = await self.seen(
+        self.access.require_watch(request)
+        job, wanted = await self.current_or_awaited(
             request, path_job(job_id), read=self.lifecycle.get, tag=job_tag, newer=_is_later
         )
         validators(request, job)
@@ -135,7 +135,7 @@ class JobRoutes(WatchRoutes):
     @app.route("/jobs/<job_id>", methods=["PATCH"])
     async def report(self, request: Request, job_id: str) -> bytes:
         """A worker's word on its job."""
-        self.access.changes(request)
+        self.access.require_write(request)
         versions = wanted_versions(request)
         _, report = json_body(request, Report)
         job = await self.lifecycle.report(path_job(job_id), report, versions=versions)
@@ -144,7 +144,7 @@ class JobRoutes(WatchRoutes):
     @app.route("/jobs/<job_id>", methods=["DELETE"])
     async def cancel(self, request: Request, job_id: str) -> bytes:
         """Cancel a job."""
-        self.access.changes(request)
+        self.access.require_write(request)
         versions = wanted_versions(request)
         job = await self.lifecycle.cancel(path_job(job_id), versions=versions)
         return self.job_answer(request, job)

@@ -27,7 +27,7 @@ class Api(JobRoutes, WebhookRoutes, HealthRoutes):
 
 
 @implementer(IResource)
-class Door(Resource):
+class Root(Resource):
     """The root of the site."""
 
     isLeaf = True

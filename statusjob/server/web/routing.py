@@ -18,7 +18,7 @@ from statusjob.jobs import Job, Status
 from statusjob.server.forecast.learner import Forecast, Pending
 from statusjob.server.jobs.lifecycle import Lifecycle
 from statusjob.server.store.interface import Store
-from statusjob.server.waiting.event_stream import Events
+from statusjob.server.waiting.event_stream import EventEncoder
 from statusjob.server.waiting.watchers import Watchers
 from statusjob.server.web.access import Access, host_of
 from statusjob.server.web.problems import problem_for
@@ -67,7 +67,7 @@ class Routes:
         self.access = access
         self.public_url = public_url
         self.prefix = prefix
-        self.events = Events(prefix)
+        self.events = EventEncoder(prefix)
         self.draining = False
 
     @app.handle_errors(Exception)
@@ -80,7 +80,7 @@ class Routes:
         validators(request, job)
         return json_answer(request, job_to_json(job, self.prefix))
 
-    def hint(self, request: Request, state: State) -> None:
+    def set_retry_after(self, request: Request, state: State) -> None:
         """While a job is pending, say when asking again is worth it."""
         if not state.result.terminal:
             request.setHeader(b"retry-after", b"%d" % self.forecast.retry_after(state))

@@ -15,8 +15,8 @@ from twisted.web.resource import Resource
 
 from statusjob.contract import codec
 from statusjob.server.errors import TooManyWatchers
-from statusjob.server.waiting.event_stream import Stream, head
-from statusjob.server.waiting.held_request import Wait
+from statusjob.server.waiting.event_stream import EventStream, set_stream_headers
+from statusjob.server.waiting.held_request import LongPoll
 from statusjob.server.waiting.watchers import ALL, Topic, job_topic, kind_topic
 from statusjob.server.web.preferences import preferred_wait
 from statusjob.server.web.problems import Problem
@@ -32,7 +32,7 @@ SNAPSHOT_LIMIT = 1_000
 _EVENT_ID = re.compile(rb"\A[0-9]{1,15}\Z")
 
 
-class _Query(Struct, frozen=True, forbid_unknown_fields=True):
+class _EventsQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """What C{GET /events} can be asked."""
 
     job: Annotated[Sequence[str], Meta(max_length=JOBS_LIMIT)] = ()
@@ -42,7 +42,7 @@ class _Query(Struct, frozen=True, forbid_unknown_fields=True):
 class WatchRoutes(Routes):
     """Waiting over HTTP."""
 
-    async def seen(
+    async def current_or_awaited(
         self,
         request: Request,
         job_id: str | None,
@@ -68,7 +68,7 @@ class WatchRoutes(Routes):
         seconds = preferred_wait(request) if request.method == b"GET" else None
         if seconds is not None:
             try:
-                with Wait(self.watchers, job_id, seconds) as wait:
+                with LongPoll(self.watchers, job_id, seconds) as long_poll:
                     state = await read(job_id)
                     if known is ANY:
                         # Whatever there is now, the client knows it.
@@ -80,7 +80,7 @@ class WatchRoutes(Routes):
                     if not done(state):
                         # A job has all that may be read of it. When time is up it is read again:
                         # it may be there no more.
-                        changed = cast(S | None, await wait.changed(done))
+                        changed = cast(S | None, await long_poll.next_state(done))
                         state = changed or await read(job_id)
             except TooManyWatchers:
                 seconds = None
@@ -89,7 +89,7 @@ class WatchRoutes(Routes):
         request.responseHeaders.addRawHeader(b"vary", b"Prefer")
         if seconds is None:
             request.setHeader(b"cache-control", b"private, no-cache")
-            self.hint(request, state)
+            self.set_retry_after(request, state)
         else:
             request.setHeader(b"cache-control", b"no-store")
             request.setHeader(b"preference-applied", b"wait=%d" % seconds)
@@ -98,7 +98,7 @@ class WatchRoutes(Routes):
     @app.route("/jobs/<job_id>/events", methods=["GET"])
     async def follow(self, request: Request, job_id: str) -> bytes | Resource:
         """A stream of one job, which ends with it."""
-        self.access.watches(request)
+        self.access.require_watch(request)
         job_id = path_job(job_id)
         with self._stream(request, [job_topic(job_id)]) as stream:
             job = await self.lifecycle.get(job_id)
@@ -115,10 +115,10 @@ class WatchRoutes(Routes):
         """A stream of many jobs: those named, those of a kind, or all."""
         job_ids, kind = _wanted(request)
         if job_ids:
-            self.access.watches(request)
+            self.access.require_watch(request)
             topics = [job_topic(each) for each in job_ids]
         else:
-            self.access.changes(request)
+            self.access.require_write(request)
             topics = [ALL if kind is None else kind_topic(kind)]
         with self._stream(request, topics) as stream:
             if not job_ids:
@@ -127,7 +127,7 @@ class WatchRoutes(Routes):
                 raise Problem("unknown-job", f"there is no job {missing[0]}")
             return _opened(request, stream, job_ids)
 
-    def _stream(self, request: Request, topics: Sequence[Topic]) -> Stream:
+    def _stream(self, request: Request, topics: Sequence[Topic]) -> EventStream:
         """
         A stream that is not open yet.
 
@@ -135,21 +135,21 @@ class WatchRoutes(Routes):
         """
         if self.draining:
             raise Problem("unavailable", "the server is stopping", headers={"retry-after": "1"})
-        return Stream(
+        return EventStream(
             request,
             topics,
             watchers=self.watchers,
-            look=self.lifecycle.get,
+            read_job=self.lifecycle.get,
             encode=self.events.encode,
         )
 
 
 def _opened(
-    request: Request, stream: Stream, job_ids: Sequence[str], last: int | None = None
+    request: Request, stream: EventStream, job_ids: Sequence[str], last: int | None = None
 ) -> bytes | Resource:
     """What a route of streams returns; HEAD is answered with what a stream would begin with."""
     if request.method == b"HEAD":
-        head(request)
+        set_stream_headers(request)
         return b""
     return stream.open(job_ids, last)
 
@@ -172,7 +172,7 @@ def _wanted(request: Request) -> tuple[Sequence[str], str | None]:
         for name, values in request.args.items()
     }
     try:
-        query = convert(given, _Query)
+        query = convert(given, _EventsQuery)
     except ValidationError as error:
         raise codec.BadInput(f"in the query: {error}") from None
     if query.job and query.kind:

@@ -46,7 +46,7 @@ class WebhookRoutes(Routes):
     @app.route("/jobs/<job_id>/webhooks/register", methods=["POST"])
     async def register(self, request: Request, job_id: str | None = None) -> bytes:
         """Register a webhook for a job; without an id, for the demo job."""
-        self.access.changes(request)
+        self.access.require_write(request)
         _, asked = json_body(request, Registration)
         webhook = NewWebhook(url=_url(asked), secret=asked.secret)
         registered = await self.registrations.register(
@@ -61,7 +61,7 @@ class WebhookRoutes(Routes):
     @app.route("/jobs/<job_id>/webhooks/unregister", methods=["DELETE"])
     async def unregister(self, request: Request, job_id: str | None = None) -> bytes:
         """Tell a webhook no later updates of a job."""
-        self.access.changes(request)
+        self.access.require_write(request)
         _, asked = json_body(request, Registration)
         await self.registrations.unregister(
             None if job_id is None else path_job(job_id), _url(asked)
@@ -71,7 +71,7 @@ class WebhookRoutes(Routes):
     @app.route("/webhooks", methods=["POST"])
     async def add_webhook(self, request: Request) -> bytes:
         """Register a webhook for one job, one kind or all; 200 if it is there already."""
-        self.access.changes(request)
+        self.access.require_write(request)
         _, asked = json_body(request, webhooks.NewScopedWebhook)
         if asked.job is not None:
             path_job(asked.job)
@@ -86,7 +86,7 @@ class WebhookRoutes(Routes):
     @app.route("/webhooks", methods=["GET"])
     async def list_webhooks(self, request: Request) -> bytes:
         """List webhooks, a page at a time, the newest first."""
-        self.access.changes(request)
+        self.access.require_write(request)
         query = read_query(request, _WebhooksQuery)
         rows, more = await self.registrations.list(
             limit=query.limit, before=read_cursor(query.cursor)
@@ -102,14 +102,14 @@ class WebhookRoutes(Routes):
     @app.route(_WEBHOOK, methods=["GET"])
     async def get_webhook(self, request: Request, webhook_id: str) -> bytes:
         """Show a webhook."""
-        self.access.changes(request)
+        self.access.require_write(request)
         row = await self.registrations.get(webhook_id)
         return _listing(request, webhooks.webhook_to_json(row))
 
     @app.route(_WEBHOOK, methods=["PATCH"])
     async def change_webhook(self, request: Request, webhook_id: str) -> bytes:
         """Change a webhook's name or events, disable or enable it."""
-        self.access.changes(request)
+        self.access.require_write(request)
         _, change = json_body(request, webhooks.WebhookChange)
         row = await self.registrations.change(webhook_id, change)
         return json_answer(request, webhooks.webhook_to_json(row))
@@ -117,14 +117,14 @@ class WebhookRoutes(Routes):
     @app.route(_WEBHOOK, methods=["DELETE"])
     async def remove_webhook(self, request: Request, webhook_id: str) -> bytes:
         """Delete a webhook with all that waits for it."""
-        self.access.changes(request)
+        self.access.require_write(request)
         await self.registrations.remove(webhook_id)
         return json_answer(request, {"message": "webhook deleted successfully"})
 
     @app.route(f"{_WEBHOOK}/rotate", methods=["POST"])
     async def rotate(self, request: Request, webhook_id: str) -> bytes:
         """Sign with a new secret, and for a day with the old one as well."""
-        self.access.changes(request)
+        self.access.require_write(request)
         _, asked = json_body(request, webhooks.Rotation)
         rotated = await self.registrations.rotate(webhook_id, asked.secret)
         return _confidential(request, {"id": rotated.id, "secret": rotated.secret})
@@ -132,7 +132,7 @@ class WebhookRoutes(Routes):
     @app.route(f"{_WEBHOOK}/test", methods=["POST"])
     async def test(self, request: Request, webhook_id: str) -> bytes:
         """Send a message that only tests a webhook."""
-        self.access.changes(request)
+        self.access.require_write(request)
         json_body(request, _Nothing)
         delivery = await self.deliveries.test(webhook_id)
         request.setResponseCode(202)
@@ -141,7 +141,7 @@ class WebhookRoutes(Routes):
     @app.route(f"{_WEBHOOK}/deliveries", methods=["GET"])
     async def list_deliveries(self, request: Request, webhook_id: str) -> bytes:
         """List a webhook's deliveries with their attempts, a page at a time, the newest first."""
-        self.access.changes(request)
+        self.access.require_write(request)
         query = read_query(request, _DeliveriesQuery)
         page = await self.deliveries.list(
             webhook_id,
@@ -161,7 +161,7 @@ class WebhookRoutes(Routes):
     @app.route(f"{_WEBHOOK}/redeliver", methods=["POST"])
     async def redeliver(self, request: Request, webhook_id: str) -> bytes:
         """Deliver once more: one delivery, or all that failed since a time."""
-        self.access.changes(request)
+        self.access.require_write(request)
         _, asked = json_body(request, webhooks.Redelivery)
         if asked.delivery is not None:
             count = await self.deliveries.redeliver(webhook_id, asked.delivery)

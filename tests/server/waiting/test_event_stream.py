@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from statusjob.contract.jobs import NewJob, Report
 from statusjob.jobs import new_job_id
-from statusjob.server.waiting.event_stream import BEAT_SECONDS, BEATS_PER_LOOK
-from statusjob.server.waiting.watchers import GRAIN
+from statusjob.server.waiting.event_stream import BEAT_SECONDS, BEATS_PER_READ
+from statusjob.server.waiting.watchers import TIMER_RESOLUTION
 from tests.helpers.connections import Connection, Following
 from tests.helpers.lanes import HeldLane
 from tests.helpers.servers import EPOCH, ServerTestCase
@@ -181,7 +181,7 @@ class HeartbeatTests(FollowTestCase):
         self.fake.clock.advance(BEAT_SECONDS - 1)
         self.assertEqual((followed.events(), followed.comments), ([], 0))
         for count in (1, 2, 3):
-            self.fake.clock.advance(BEAT_SECONDS + GRAIN)
+            self.fake.clock.advance(BEAT_SECONDS + TIMER_RESOLUTION)
             self.assertEqual((followed.events(), followed.comments), ([], count))
 
     def test_a_job_that_was_deleted_is_noticed_and_ends_it(self) -> None:
@@ -190,7 +190,7 @@ class HeartbeatTests(FollowTestCase):
         self.fake.server.store.write(
             lambda tx: tx.execute("DELETE FROM jobs WHERE id = :id", id=gone)
         )
-        self.fake.clock.pump([BEAT_SECONDS + GRAIN] * BEATS_PER_LOOK)
+        self.fake.clock.pump([BEAT_SECONDS + TIMER_RESOLUTION] * BEATS_PER_READ)
         self.assertEqual((followed.versions(), followed.ended), ([1], True))
         self.assertEqual((other.versions(), other.open), ([1], True))
         self.report(there, progress=0.5)
@@ -205,7 +205,7 @@ class HeartbeatTests(FollowTestCase):
         self.patch(self.fake.server.store, "committed", lambda _: None)
         self.report(job, result="completed")
         self.assertEqual(followed.events(), [])
-        self.fake.clock.pump([BEAT_SECONDS + GRAIN] * BEATS_PER_LOOK)
+        self.fake.clock.pump([BEAT_SECONDS + TIMER_RESOLUTION] * BEATS_PER_READ)
         self.assertEqual((followed.versions(), followed.ended), ([2], True))
 
     def test_all_streams_share_one_delayed_call(self) -> None:
@@ -213,7 +213,7 @@ class HeartbeatTests(FollowTestCase):
         before = len(self.fake.clock.getDelayedCalls())
         crowd = [self.follow_job(job) for _ in range(100)]
         self.assertEqual(len(self.fake.clock.getDelayedCalls()), before + 1)
-        self.fake.clock.advance(BEAT_SECONDS + GRAIN)
+        self.fake.clock.advance(BEAT_SECONDS + TIMER_RESOLUTION)
         for followed in crowd:
             followed.events()
         self.assertEqual({followed.comments for followed in crowd}, {1})

@@ -8,8 +8,8 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from statusjob.jobs import Job
 from statusjob.server.errors import TooManyWatchers
-from statusjob.server.waiting.held_request import Wait
-from statusjob.server.waiting.watchers import GRAIN
+from statusjob.server.waiting.held_request import LongPoll
+from statusjob.server.waiting.watchers import TIMER_RESOLUTION
 from tests.helpers.watchers import WatchersTestCase, state
 
 
@@ -30,9 +30,9 @@ class WaitTests(WatchersTestCase):
         """
 
         async def waiting() -> Job | None:
-            with Wait(self.watchers, "a", seconds) as wait:
+            with LongPoll(self.watchers, "a", seconds) as long_poll:
                 self.announce(*before)
-                return await wait.changed(done)
+                return await long_poll.next_state(done)
 
         return Deferred.fromCoroutine(waiting())
 
@@ -74,7 +74,7 @@ class WaitTests(WatchersTestCase):
         waiting = self.wait(terminal, seconds=10, before=(state(2),))
         self.clock.advance(9.99)
         self.assertNoResult(waiting)
-        self.clock.advance(0.01 + GRAIN)
+        self.clock.advance(0.01 + TIMER_RESOLUTION)
         self.assertIsNone(self.successResultOf(waiting))
         self.assertEqual(len(self.watchers), 0)
 
@@ -82,9 +82,9 @@ class WaitTests(WatchersTestCase):
         read: Deferred[None] = Deferred()
 
         async def waiting() -> Job | None:
-            with Wait(self.watchers, "a", 10) as wait:
+            with LongPoll(self.watchers, "a", 10) as long_poll:
                 await read
-                return await wait.changed(terminal)
+                return await long_poll.next_state(terminal)
 
         result = Deferred.fromCoroutine(waiting())
         self.clock.advance(11)

@@ -7,11 +7,11 @@ from statusjob.jobs import Job
 from statusjob.server.store.interface import Update
 from statusjob.server.waiting.event_stream import (
     BEAT_SECONDS,
-    BEHIND_LIMIT,
-    FRESH_LIMIT,
+    NEW_STATES_LIMIT,
+    TO_READ_LIMIT,
     TURN_EVENTS,
 )
-from statusjob.server.waiting.watchers import GRAIN
+from statusjob.server.waiting.watchers import TIMER_RESOLUTION
 from tests.helpers.connections import Following
 from tests.helpers.servers import EPOCH, HeldServerTestCase
 from tests.helpers.streams import FollowTestCase
@@ -82,20 +82,20 @@ class OneJobTests(SlowTestCase):
 
     def test_who_reads_again_in_time_is_kept(self) -> None:
         self.pause(self.followed)
-        self.fake.clock.advance(BEAT_SECONDS + GRAIN)
+        self.fake.clock.advance(BEAT_SECONDS + TIMER_RESOLUTION)
         self.resume(self.followed)
         self.pause(self.followed)
-        self.fake.clock.advance(BEAT_SECONDS + GRAIN)
+        self.fake.clock.advance(BEAT_SECONDS + TIMER_RESOLUTION)
         self.resume(self.followed)
-        self.fake.clock.pump([BEAT_SECONDS + GRAIN] * 3)
+        self.fake.clock.pump([BEAT_SECONDS + TIMER_RESOLUTION] * 3)
         self.report(self.job, result="completed")
         self.assertEqual((self.followed.versions(), self.followed.comments), ([2], 3))
 
     def test_who_takes_nothing_for_too_long_is_cut_off(self) -> None:
         self.pause(self.followed)
-        self.fake.clock.advance(BEAT_SECONDS + GRAIN)
+        self.fake.clock.advance(BEAT_SECONDS + TIMER_RESOLUTION)
         self.assertTrue(self.followed.connection.open)
-        self.fake.clock.advance(BEAT_SECONDS + GRAIN)
+        self.fake.clock.advance(BEAT_SECONDS + TIMER_RESOLUTION)
         self.assertTrue(self.followed.connection.aborted)
         self.assertEqual(self.followed.comments, 0)
         self.assert_nobody_follows()
@@ -134,10 +134,10 @@ class ManyJobsTests(SlowTestCase):
     def test_who_is_behind_with_too_many_jobs_is_cut_off(self) -> None:
         followed = self.follow("/events")
         self.pause(followed)
-        self.announce(BEHIND_LIMIT)
+        self.announce(TO_READ_LIMIT)
         self.fake.clock.advance(0)
         self.assertTrue(followed.connection.open)
-        self.announce(BEHIND_LIMIT + 1)
+        self.announce(TO_READ_LIMIT + 1)
         self.fake.clock.advance(0)
         self.assertTrue(followed.connection.aborted)
         self.assert_nobody_follows()
@@ -160,14 +160,14 @@ class ManyJobsTests(SlowTestCase):
     def test_what_is_too_much_for_its_next_turn_is_read_again_instead_of_kept(self) -> None:
         followed = self.follow("/events")
         followed.events()
-        self.announce(FRESH_LIMIT)
+        self.announce(NEW_STATES_LIMIT)
         self.fake.clock.advance(0)
-        self.assertEqual(len(followed.events()), FRESH_LIMIT)
+        self.assertEqual(len(followed.events()), NEW_STATES_LIMIT)
         known = self.new_job()
         self.fake.clock.advance(0)
         followed.events()
         self.fake.server.lifecycle.report(known, Report(progress=0.5))
-        self.announce(FRESH_LIMIT)
+        self.announce(NEW_STATES_LIMIT)
         self.fake.clock.advance(0)
         # Only what is in the store can be read again.
         self.assertEqual(self.told(followed), [(known, 2)])

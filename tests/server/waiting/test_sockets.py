@@ -12,8 +12,8 @@ from twisted.internet.task import deferLater
 
 from statusjob.contract.jobs import Report
 from statusjob.jobs import Status
-from statusjob.server.waiting.event_stream import Stream
-from statusjob.server.waiting.held_request import Wait
+from statusjob.server.waiting.event_stream import EventStream
+from statusjob.server.waiting.held_request import LongPoll
 from tests.helpers.server_sockets import Client, ServerSocketTestCase
 from tests.helpers.sockets import reactor
 
@@ -131,7 +131,7 @@ class AbandonedTests(ServerSocketTestCase):
 
     def alive(self) -> tuple[int, ...]:
         """How much there is of what watchers need."""
-        kinds: tuple[type, ...] = (Wait, Stream, self.server.site.requestFactory)
+        kinds: tuple[type, ...] = (LongPoll, EventStream, self.server.site.requestFactory)
         objects = gc.get_objects()
         return (
             len(self.server.site.channels),

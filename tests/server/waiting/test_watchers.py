@@ -7,8 +7,8 @@ from statusjob.server.errors import TooManyWatchers
 from statusjob.server.waiting.watchers import (
     ALL,
     DEMO,
-    GRAIN,
-    TURNS,
+    TIMER_RESOLUTION,
+    TURNS_PER_ITERATION,
     job_topic,
     kind_topic,
 )
@@ -73,7 +73,7 @@ class TurnTests(WatchersTestCase):
         self.assertEqual(watcher.turns, 0)
 
     def test_only_a_few_in_each_turn_of_the_reactor(self) -> None:
-        crowd = [self.enter(ALL) for _ in range(2 * TURNS + 1)]
+        crowd = [self.enter(ALL) for _ in range(2 * TURNS_PER_ITERATION + 1)]
         counts = []
 
         def count() -> None:
@@ -84,7 +84,9 @@ class TurnTests(WatchersTestCase):
         self.announce(state(2))
         self.clock.callLater(0, count)
         self.clock.advance(0)
-        self.assertEqual(counts, [TURNS, 2 * TURNS, 2 * TURNS + 1])
+        self.assertEqual(
+            counts, [TURNS_PER_ITERATION, 2 * TURNS_PER_ITERATION, 2 * TURNS_PER_ITERATION + 1]
+        )
         self.assertEqual({watcher.turns for watcher in crowd}, {1})
 
     def test_one_that_fails_is_logged_and_harms_no_other(self) -> None:
@@ -101,7 +103,7 @@ class TurnTests(WatchersTestCase):
         def once() -> None:
             if first.turns == 1:
                 self.watchers.leave(second)
-                self.watchers.want_turn(first)
+                self.watchers.schedule_turn(first)
 
         first.then = once
         self.announce(state(2))
@@ -143,10 +145,10 @@ class TimeTests(WatchersTestCase):
 
     def test_it_rings_when_its_time_has_come_and_has_a_turn(self) -> None:
         watcher = self.enter(ALL)
-        self.watchers.remind(watcher, 2.0)
+        self.watchers.set_timer(watcher, 2.0)
         self.clock.advance(1.99)
         self.assertEqual((watcher.rung, watcher.turns), (0, 0))
-        self.clock.advance(0.01 + GRAIN)
+        self.clock.advance(0.01 + TIMER_RESOLUTION)
         self.assertEqual((watcher.rung, watcher.turns), (1, 1))
         self.clock.advance(100)
         self.assertEqual(watcher.rung, 1)
@@ -155,11 +157,11 @@ class TimeTests(WatchersTestCase):
         times = (5.0, 0.0, 3.3, 0.05, 50.0, 3.31)
         watchers = [self.enter(ALL) for _ in times]
         for watcher, seconds in zip(watchers, times, strict=True):
-            self.watchers.remind(watcher, seconds)
+            self.watchers.set_timer(watcher, seconds)
         for _ in range(520):
             now = self.clock.seconds() - EPOCH
             for watcher, seconds in zip(watchers, times, strict=True):
-                early, late = now < seconds, now > seconds + GRAIN
+                early, late = now < seconds, now > seconds + TIMER_RESOLUTION
                 self.assertEqual(watcher.rung, 0 if early else 1 if late else watcher.rung)
             self.clock.advance(0.1)
         self.assertEqual([watcher.rung for watcher in watchers], [1] * 6)
@@ -167,7 +169,7 @@ class TimeTests(WatchersTestCase):
     def test_many_share_one_delayed_call(self) -> None:
         crowd = [self.enter(ALL) for _ in range(300)]
         for number, watcher in enumerate(crowd):
-            self.watchers.remind(watcher, 1 + number / 100)
+            self.watchers.set_timer(watcher, 1 + number / 100)
             self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         self.clock.advance(2.5)
         self.assertTrue(140 <= sum(watcher.rung for watcher in crowd) <= 151)
@@ -178,8 +180,8 @@ class TimeTests(WatchersTestCase):
 
     def test_a_later_reminder_takes_the_place_of_an_earlier_one(self) -> None:
         watcher = self.enter(ALL)
-        self.watchers.remind(watcher, 1)
-        self.watchers.remind(watcher, 5)
+        self.watchers.set_timer(watcher, 1)
+        self.watchers.set_timer(watcher, 5)
         self.clock.advance(4)
         self.assertEqual(watcher.rung, 0)
         self.clock.advance(2)
@@ -187,8 +189,8 @@ class TimeTests(WatchersTestCase):
 
     def test_who_leaves_leaves_nothing_on_the_clock(self) -> None:
         watcher, other = self.enter(ALL), self.enter(ALL)
-        self.watchers.remind(watcher, 1)
-        self.watchers.remind(other, 2)
+        self.watchers.set_timer(watcher, 1)
+        self.watchers.set_timer(other, 2)
         self.watchers.leave(watcher)
         self.watchers.leave(other)
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -207,7 +209,7 @@ class StopTests(WatchersTestCase):
 
     def test_closing_leaves_nothing_on_the_clock_whoever_is_still_there(self) -> None:
         watcher = self.enter(ALL)
-        self.watchers.remind(watcher, 1)
+        self.watchers.set_timer(watcher, 1)
         self.announce(state(2))
         self.watchers.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])

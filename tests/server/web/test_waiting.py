@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from statusjob.jobs import new_job_id
-from statusjob.server.waiting.watchers import GRAIN
+from statusjob.server.waiting.watchers import TIMER_RESOLUTION
 from tests.helpers.long_polls import WaitTestCase
 from tests.helpers.servers import EPOCH
 
@@ -67,7 +67,7 @@ class JobWaitTests(WaitTestCase):
         held = self.hold(If_None_Match='"1"')
         self.fake.clock.advance(9.9)
         held.assert_held()
-        self.fake.clock.advance(0.1 + GRAIN)
+        self.fake.clock.advance(0.1 + TIMER_RESOLUTION)
         reply = held.reply()
         self.assert_applied(reply, 304)
         self.assertEqual((reply.body, reply.header("ETag")), (b"", '"1"'))
@@ -76,7 +76,7 @@ class JobWaitTests(WaitTestCase):
     def test_when_time_is_up_who_named_no_version_is_sent_the_present_one(self) -> None:
         held = self.hold()
         self.report(progress=0.5)
-        self.fake.clock.advance(10 + GRAIN)
+        self.fake.clock.advance(10 + TIMER_RESOLUTION)
         reply = held.reply()
         self.assert_applied(reply, 200)
         self.assertEqual(reply.json["progress"], 0.5)
@@ -97,7 +97,7 @@ class JobWaitTests(WaitTestCase):
         self.assert_applied(held.reply(), 200)
         self.assert_applied(in_vain.reply(), 200)
         held = self.hold(If_None_Match="*")
-        self.fake.clock.advance(10 + GRAIN)
+        self.fake.clock.advance(10 + TIMER_RESOLUTION)
         self.assert_applied(held.reply(), 304)
 
     def test_a_tag_that_names_no_version_is_known_to_be_another(self) -> None:
@@ -111,7 +111,7 @@ class JobWaitTests(WaitTestCase):
         self.report(progress=0.2)
         self.assertEqual(held.reply().header("ETag"), '"3"')
         held = self.hold(If_None_Match='"99"')
-        self.fake.clock.advance(10 + GRAIN)
+        self.fake.clock.advance(10 + TIMER_RESOLUTION)
         reply = held.reply()
         self.assert_applied(reply, 200)
         self.assertEqual(reply.header("ETag"), '"3"')
@@ -120,7 +120,7 @@ class JobWaitTests(WaitTestCase):
         held = self.hold(Prefer="wait=3600")
         self.fake.clock.advance(49.9)
         held.assert_held()
-        self.fake.clock.advance(0.1 + GRAIN)
+        self.fake.clock.advance(0.1 + TIMER_RESOLUTION)
         self.assert_applied(held.reply(), 200, 50)
 
     def test_no_seconds_are_answered_at_once(self) -> None:
@@ -176,7 +176,7 @@ class OperationWaitTests(WaitTestCase):
         self.assert_applied(reply, 200)
         self.assertEqual(reply.json["percentComplete"], 50)
         held = self.hold(If_None_Match=reply.header("ETag") or "")
-        self.fake.clock.advance(10 + GRAIN)
+        self.fake.clock.advance(10 + TIMER_RESOLUTION)
         self.assert_applied(held.reply(), 304)
 
     def test_without_a_version_the_end_ends_it(self) -> None:

@@ -8,7 +8,7 @@ from twisted.internet.defer import fail
 
 from statusjob.contract.jobs import NewJob, Report
 from statusjob.server.store.interface import StoreBusy
-from statusjob.server.waiting.watchers import GRAIN
+from statusjob.server.waiting.watchers import TIMER_RESOLUTION
 from tests.helpers.long_polls import Held, WaitTestCase
 from tests.helpers.servers import HeldServerTestCase, ServerTestCase
 
@@ -51,7 +51,7 @@ class DeletionTests(WaitTestCase):
             lambda tx: tx.execute("DELETE FROM jobs WHERE id = :id", id=self.job)
         )
         held.assert_held()
-        self.fake.clock.advance(10 + GRAIN)
+        self.fake.clock.advance(10 + TIMER_RESOLUTION)
         self.assert_problem(held.reply(), 404, "unknown-job")
         self.assert_nobody_waits()
 
@@ -100,7 +100,7 @@ class BusyTests(WaitTestCase):
     def test_a_store_that_cannot_answer_is_a_problem(self) -> None:
         held = self.hold()
         self.patch(self.fake.server.store, "read", lambda _: fail(StoreBusy("too much")))
-        self.fake.clock.advance(10 + GRAIN)
+        self.fake.clock.advance(10 + TIMER_RESOLUTION)
         for reply in (self.at_once(), held.reply()):
             self.assert_problem(reply, 503, "unavailable", "too much")
             self.assertEqual(reply.header("Retry-After"), "1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statusjob.jobs import new_job_id
 from statusjob.server.jobs.creation import Simulator
 from statusjob.server.jobs.due import begin_demo
-from statusjob.server.waiting.watchers import GRAIN
+from statusjob.server.waiting.watchers import TIMER_RESOLUTION
 from tests.helpers.long_polls import Held, WaitTestCase
 from tests.helpers.servers import EPOCH, ServerTestCase
 
@@ -39,7 +39,7 @@ class StatusWaitTests(WaitTestCase):
     def test_when_time_is_up_there_is_nothing_new(self) -> None:
         held = self.hold(If_None_Match=f'W/"{self.job}.pending"')
         other = self.hold(If_None_Match="*")
-        self.fake.clock.advance(10 + GRAIN)
+        self.fake.clock.advance(10 + TIMER_RESOLUTION)
         self.assert_applied(held.reply(), 304)
         self.assert_applied(other.reply(), 304)
 
