@@ -35,7 +35,7 @@ from statusjob.server.settings import Settings
 from statusjob.server.site.channels import BoundedSite
 from statusjob.server.site.ports import CannotListen, Ports, describe
 from statusjob.server.store.interface import StoreUnusable, Tx
-from statusjob.server.store.sqlite import SQLiteStore
+from statusjob.server.store.sqlite import Connect, SQLiteStore, connect
 from statusjob.server.waiting.watchers import Watchers
 from statusjob.server.web.access import Access
 from statusjob.server.web.root import Api, Root
@@ -99,11 +99,13 @@ class Server(Service):
         now: Callable[[], float] | None = None,
         lanes: Callable[[str], Lane] | None = None,
         look_up: LookUp | None = None,
+        connect: Connect = connect,
     ) -> None:
         """
         @param now: the present, in seconds since the epoch; by the reactor if not given.
         @param lanes: makes a lane, given its name; threads if not given.
         @param look_up: how the names of webhooks' hosts are looked up; by the system if not given.
+        @param connect: opens the database.
         """
         self._reactor = reactor
         self.settings = settings
@@ -117,6 +119,7 @@ class Server(Service):
             lanes=lanes,
             committed=self.feed.committed,
             render=partial(webhook_payload, prefix=settings.prefix),
+            connect=connect,
         )
         lookups = LookupThreads(reactor)
         guard = Guard(reactor, Resolver(look_up or lookups.look_up), settings.webhook_networks)

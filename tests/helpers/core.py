@@ -24,6 +24,7 @@ from statusjob.server.store.interface import Row, Tx, Update
 from statusjob.server.store.outbox_claim import Claim
 from statusjob.server.store.sqlite import MEMORY, SQLiteStore
 from statusjob.server.webhooks.registry import Registrations
+from tests.helpers.databases import connect_migrated
 from tests.helpers.lanes import InlineLane
 from tests.helpers.servers import EPOCH
 
@@ -77,6 +78,7 @@ class Core:
             lanes=lambda name: InlineLane() if lane is None else lane,
             committed=self.feed.committed,
             render=webhook_payload,
+            connect=connect_migrated,
         )
         self.simulator = Simulator(random=random)
         self.lifecycle = Lifecycle(self.store, check_address=anywhere, simulator=self.simulator)

@@ -13,6 +13,7 @@ from typing import Any
 
 from treq.testing import StubTreq
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -20,6 +21,7 @@ from statusjob.server.lanes import Lane
 from statusjob.server.service import FORECAST_LANE, Server
 from statusjob.server.settings import resolve
 from statusjob.server.web.root import Root
+from tests.helpers.databases import connect_migrated
 from tests.helpers.lanes import HeldLane, InlineLane
 
 #: When tests begin: 2024-11-23T18:00:00Z.
@@ -33,6 +35,19 @@ def directory(case: SynchronousTestCase) -> Path:
     path = Path(tempfile.mkdtemp(prefix="statusjob-"))
     case.addCleanup(shutil.rmtree, path)
     return path
+
+
+class LoopbackReactor(MemoryReactorClock):
+    """
+    Listens on C{::1}, wherever it is asked to listen: of any IPv4 address, its base says that it
+    was C{0.0.0.0}, which is open to the network.
+    """
+
+    def listenTCP(
+        self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = ""
+    ) -> IListeningPort:
+        listening: IListeningPort = super().listenTCP(port, factory, backlog, "::1")
+        return listening
 
 
 class InMemoryServer:
@@ -53,13 +68,11 @@ class InMemoryServer:
         @param start: when it is started, in seconds since the epoch.
         @param variables: settings, as in the environment.
         """
-        self.clock = MemoryReactorClock()
+        self.clock = LoopbackReactor()
         self.clock.rightNow = start
         self.names: dict[str, Sequence[str] | None] = {}
         environment = {
             "STATUSJOB_DATABASE": ":memory:",
-            # The one address that a MemoryReactor does not replace by 0.0.0.0.
-            "STATUSJOB_ENDPOINT": r"tcp6:8080:interface=\:\:1",
             **variables,
         }
         self.server = Server(
@@ -67,6 +80,7 @@ class InMemoryServer:
             resolve({}, environment, {}),
             lanes=lambda name: InlineLane() if lane is None or name == FORECAST_LANE else lane,
             look_up=self._look_up,
+            connect=connect_migrated,
         )
         self.server.startService()
         self.treq: Any = StubTreq(Root(self.server.api))

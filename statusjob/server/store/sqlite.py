@@ -37,6 +37,9 @@ from statusjob.server.store.single_process import move_waits, release_leases
 
 T = TypeVar("T")
 
+#: Opens the database at a path.
+Connect = Callable[[str], sqlite3.Connection]
+
 MEMORY = ":memory:"
 
 #: The writer's page cache in KiB, and the pages that the write-ahead log may hold before they are
@@ -93,6 +96,23 @@ class _Transaction:
         self.updates.append(update)
 
 
+def connect(path: str) -> sqlite3.Connection:
+    """
+    Open a database.
+
+    @param path: of the file, or C{:memory:}.
+    """
+    connection = sqlite3.connect(
+        path,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=5,
+        cached_statements=256,
+    )
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
 class SQLiteStore:
     """
     A L{statusjob.server.store.interface.Store} in one SQLite file.
@@ -111,6 +131,7 @@ class SQLiteStore:
         lanes: Callable[[str], Lane],
         committed: Callable[[Sequence[Update]], None],
         render: Callable[[Job], bytes],
+        connect: Connect = connect,
     ) -> None:
         """
         Opens nothing yet.
@@ -120,8 +141,10 @@ class SQLiteStore:
         @param monotonic: gives the seconds of a clock that nobody sets; called in lanes.
         @param lanes: makes a lane, given a name for it.
         @param render: makes the body that brings a job's state to webhooks; called in lanes.
+        @param connect: opens the database at C{path}.
         """
         self._path = path
+        self._connect = connect
         self._seconds = seconds
         self._monotonic = monotonic
         self._make_lane = lanes
@@ -141,7 +164,7 @@ class SQLiteStore:
             raise StoreUnusable(f"SQLite {sqlite3.sqlite_version} is too old: 3.39 is needed")
         try:
             self._take_lock()
-            self._writer = self._connect()
+            self._writer = self._connect(self._path)
             # Before anything is set that would stay in somebody else's file.
             self._check_ours()
             # STRICT tables and WAL apart, these hold for a connection, not for the file.
@@ -158,7 +181,7 @@ class SQLiteStore:
             self._writer.execute("COMMIT")
             self._reader = self._writer
             if self._path != MEMORY:
-                self._reader = self._connect()
+                self._reader = self._connect(self._path)
                 self._reader.execute("PRAGMA query_only = ON")
         except (OSError, sqlite3.Error, StoreUnusable) as error:
             self._release()
@@ -222,17 +245,6 @@ class SQLiteStore:
             os.fchmod(file, 0o600)
         finally:
             os.close(file)
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._path,
-            isolation_level=None,
-            check_same_thread=False,
-            timeout=5,
-            cached_statements=256,
-        )
-        connection.row_factory = sqlite3.Row
-        return connection
 
     def _check_ours(self) -> None:
         names = {row["name"] for row in self._writer.execute("SELECT name FROM sqlite_master")}
