@@ -14,7 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import Agent
 from twisted.web.http_headers import Headers
 
-from statusjob.client.http.exchange import Answer, BoundedPool, BytesProducer, exchange
+from statusjob.client.http.bounded import BoundedEndpoints, HostEndpoints
+from statusjob.client.http.exchange import Answer, BytesProducer, exchange
 from statusjob.testing import modes
 from statusjob.testing.__main__ import main
 from tests.helpers.processes import ServerProcess
@@ -70,7 +71,8 @@ class RunningTests(SocketTestCase):
 
     def post(self, url: str) -> Deferred[Answer]:
         """Ask it."""
-        agent = Agent(reactor, pool=BoundedPool(reactor, persistent=False, limit=10_000))
+        endpoints = BoundedEndpoints(reactor, HostEndpoints(reactor), limit=10_000)
+        agent = Agent.usingEndpointFactory(reactor, endpoints)
         return exchange(
             reactor,
             lambda: agent.request(b"POST", url.encode(), Headers(), BytesProducer(b"hello")),

@@ -1,9 +1,8 @@
 """
-Connections that are kept while anybody uses them, and closed for certain after that.
+HTTP connections that are kept while any client uses them, and closed for certain after that.
 
-All clients of one reactor share them, and how many there may be, so that a
-process can watch a thousand jobs. A TLS peer is asked to agree to the end of a
-connection, and has a second to do so.
+All clients of a reactor share these connections and a limited number of connection slots, so that
+one process can watch thousands of jobs.
 """
 
 from __future__ import annotations
@@ -14,118 +13,138 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary
 
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
-from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
-from twisted.web.client import Agent, HTTPConnectionPool
-from zope.interface import implementer
+from twisted.web.client import Agent
+from twisted.web.iweb import IPolicyForHTTPS
 
-from statusjob.client.http.exchange import BoundedPool, BytesProducer
+from statusjob.client.http.bounded import BoundedEndpoints, HostEndpoints
+from statusjob.client.http.exchange import BytesProducer
+from statusjob.client.http.twisted_private import CleanPool
 
-#: Most bytes of one answer: the longest job, and headers.
+#: Most bytes of the headers of one answer, and of its body on the wire: more than the longest job.
 WIRE_LIMIT = 3 * 1024 * 1024
-#: Most connections on which answers are waited for that a server holds, and most on which one
-#: server is asked anything else at the same time.
+#: Most long polls and streams of one reactor at the same time, to all servers together.
 LONG_POLL_SLOTS = 64
+#: Most other requests to one server at the same time.
 REQUEST_SLOTS = 32
-#: Seconds for which a connection is kept on which an answer was held: it is asked again at once.
+#: Seconds for which the connection of a long poll is kept idle: the next one follows at once.
 LONG_POLL_KEPT = 5
 
 
-def http_client(reactor: Any, pool: HTTPConnectionPool | None) -> HTTPClient:
-    """A treq client over C{pool} that keeps no cookies and needs no global reactor."""
-    # treq takes cookies over from answer to request; allowed for no domain, there are none.
-    jar = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[]))
-    return HTTPClient(Agent(reactor, pool=pool), jar, BytesProducer)
+class KeptConnections:
+    """
+    Connections that are kept open for further requests.
 
+    @ivar client: sends requests; it stores no cookies.
+    """
 
-class KeptConnections(BoundedPool):
-    """A pool that closes all its connections for certain, and says when that is done."""
+    def __init__(
+        self, reactor: Any, *, long_polls: bool = False, policy: IPolicyForHTTPS | None = None
+    ) -> None:
+        """
+        @param long_polls: whether the requests are long polls. When their server dies, they are
+            not sent again at once, as Twisted does with requests on a connection that was used
+            before; and many more connections are kept, for a shorter time.
+        @param policy: decides which certificates are trusted; by default those that the platform
+            trusts.
+        """
+        self._endpoints = BoundedEndpoints(
+            reactor, HostEndpoints(reactor, policy), limit=WIRE_LIMIT
+        )
+        self._pool = CleanPool(reactor)
+        if long_polls:
+            self._pool.retryAutomatically = False
+            self._pool.maxPersistentPerHost = LONG_POLL_SLOTS
+            self._pool.cachedConnectionTimeout = LONG_POLL_KEPT
+        # treq copies cookies from answers to requests; none is allowed for any domain.
+        jar = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[]))
+        agent = Agent.usingEndpointFactory(reactor, self._endpoints, self._pool)
+        self.client = HTTPClient(agent, jar, BytesProducer)
 
-    def __init__(self, reactor: Any) -> None:
-        super().__init__(reactor, persistent=True, limit=WIRE_LIMIT)
-        self._opened: WeakSet[Any] = WeakSet()
-
-    def getConnection(self, key: Any, endpoint: IStreamClientEndpoint) -> Deferred[Any]:
-        """Look up or open a connection, and remember it."""
-        return super().getConnection(key, _Remembering(endpoint, self._opened))
+    @property
+    def open(self) -> int:
+        """The number of connections that are open."""
+        return len(self._endpoints.connections)
 
     async def close(self) -> None:
-        """Close what is kept: politely, as every L{BoundedPool} does; abort what remains."""
-        opened = list(self._opened)
+        """
+        Close all connections, and wait until the idle ones are closed.
+
+        That takes no longer than L{CLOSE_GRACE<statusjob.client.http.bounded.CLOSE_GRACE>}.
+        Connections that are not idle are aborted after that.
+        """
+        opened = tuple(self._endpoints.connections)
         try:
-            await self.closeCachedConnections()
+            await self._pool.closeCachedConnections()
         finally:
-            for each in opened:
-                if each.state != "CONNECTION_LOST":
-                    each.transport.abortConnection()
-
-
-class LongPollConnections(KeptConnections):
-    """
-    A pool for requests that are held.
-
-    When a server dies, they are not all sent once more that very moment, as Twisted does with
-    what was asked on a connection that had been used before.
-    """
-
-    retryAutomatically = False
-    maxPersistentPerHost = LONG_POLL_SLOTS
-    cachedConnectionTimeout = LONG_POLL_KEPT
+            for connection in opened:
+                if connection.connected:
+                    connection.abortConnection()
 
 
 class Connections:
-    """What the clients of one reactor share. While none is in use, nothing is kept."""
+    """
+    The connections and connection slots that all clients of one reactor share.
+
+    @ivar free_slots: how many more long polls and streams may begin now.
+    """
 
     def __init__(self) -> None:
-        self._users = 0
         self.free_slots = LONG_POLL_SLOTS
-        self._pools: tuple[KeptConnections, ...] = ()
-        self._clients: tuple[HTTPClient, ...] = ()
+        self._users = 0
+        self._kept: tuple[KeptConnections, ...] = ()
         self._request_slots = defaultdict[str, DeferredSemaphore](
             partial(DeferredSemaphore, REQUEST_SLOTS)
         )
 
     @asynccontextmanager
     async def in_use(self, reactor: Any) -> AsyncIterator[None]:
-        """Connections are kept inside; when the last one leaves they are closed."""
+        """Keep connections inside the context; close them when the last user leaves its own."""
         if not self._users:
-            self._pools = (KeptConnections(reactor), LongPollConnections(reactor))
-            self._clients = tuple(http_client(reactor, pool) for pool in self._pools)
+            self._kept = (KeptConnections(reactor), KeptConnections(reactor, long_polls=True))
         self._users += 1
         try:
             yield
         finally:
             self._users -= 1
             if not self._users:
-                pools, self._pools, self._clients = self._pools, (), ()
+                all_kept, self._kept = self._kept, ()
                 self._request_slots.clear()
-                await gatherResults([Deferred.fromCoroutine(pool.close()) for pool in pools])
+                await gatherResults([Deferred.fromCoroutine(kept.close()) for kept in all_kept])
 
     @property
     def idle(self) -> bool:
-        """Whether nobody uses the connections, so that none is open."""
+        """Whether no client uses the connections, so that none is kept."""
         return not self._users
 
     def client(self, *, long_poll: bool) -> HTTPClient:
-        """What sends requests, those that are to be held or others; while this is in use."""
-        return self._clients[long_poll]
+        """
+        Return the treq client that sends requests; to be called inside L{in_use}.
+
+        @param long_poll: whether the request is a long poll or asks for a stream.
+        """
+        return self._kept[long_poll].client
 
     def request_slot(self, origin: str) -> DeferredSemaphore:
-        """To be held while a server is asked something that it answers at once."""
+        """Return the semaphore to hold during a request to C{origin} that is no long poll."""
         return self._request_slots[origin]
 
     @property
     def has_free_slot(self) -> bool:
-        """Whether there is a place for a request that is to be held."""
+        """Whether one more long poll or stream may begin now."""
         return self.free_slots > 0
 
     @contextmanager
     def take_slot(self) -> Iterator[bool]:
-        """Take a place, if there is one: whether there was. It is free again afterwards."""
+        """
+        Take a slot for a long poll or a stream, and release it at the end of the context.
+
+        The value is whether a slot was free; if not, none is taken.
+        """
         taken = self.has_free_slot
         self.free_slots -= taken
         try:
@@ -138,24 +157,5 @@ _shared = WeakKeyDictionary[Any, Connections]()
 
 
 def shared_connections(reactor: object) -> Connections:
-    """What all clients of a reactor share; a test has its own clock, and shares with no other."""
+    """Return what all clients of C{reactor} share; a test with its own clock shares nothing."""
     return _shared.setdefault(reactor, Connections())
-
-
-@implementer(IStreamClientEndpoint)
-class _Remembering:
-    """An endpoint that notes down the connections it makes."""
-
-    def __init__(self, endpoint: IStreamClientEndpoint, opened: WeakSet[Any]) -> None:
-        self._endpoint = endpoint
-        self._opened = opened
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
-        """Connect as the endpoint inside does."""
-
-        def connected(protocol: Any) -> Any:
-            # What bounds the connection is around the protocol that knows its state.
-            self._opened.add(protocol.wrappedProtocol)
-            return protocol
-
-        return self._endpoint.connect(protocolFactory).addCallback(connected)

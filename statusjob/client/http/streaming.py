@@ -1,26 +1,21 @@
 """
-One HTTP exchange whose answer goes on for as long as there is something to tell.
+One HTTP exchange whose answer is a stream that may go on for hours.
 
-As L{statusjob.client.http.exchange}, but what comes is handed on in pieces. A stream that
-falls silent is given up: whoever sends one says something every few seconds,
-if only that it is there. What the pieces mean is for others to say.
+As L{statusjob.client.http.exchange}, but the body is handed on in pieces. A stream that falls
+silent is given up: a server sends at least a comment every few seconds. This module does not
+interpret the pieces.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import NoReturn
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.python.failure import Failure
-from twisted.web.client import ResponseDone
-from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import IResponse
 
-from statusjob.client.http.exchange import Answer, Body, abort, let_come
-from statusjob.failures import ExchangeFailed, classify
+from statusjob.client.http.exchange import Answer, BodyReader, read_answer, run_in_time
 
 #: The media type of server-sent events.
 EVENT_STREAM = "text/event-stream"
@@ -36,99 +31,38 @@ def stream(
     limit: int,
 ) -> Deferred[Answer | None]:
     """
-    Make one request and hand on what its answer streams.
+    Make one request and hand on the pieces of the stream that answers it.
 
     @param start: sends the request; called once, now.
     @param take: is given each piece; if it raises, that ends the stream.
-    @param deadline: seconds until the answer has begun; or, if it is no stream, is complete.
+    @param deadline: seconds until the headers of a stream, or until the end of another answer.
     @param silence: longest time in seconds between two pieces.
-    @param limit: most bytes of body that are taken of an answer that is no stream.
-    @return: fires with C{None} when the stream has ended, or with the answer if it is none. Fails
-        with L{ExchangeFailed}, or with what C{take} raised. May be cancelled.
+    @param limit: most bytes that the body of an answer may have that is no stream.
+    @return: fires with C{None} when the stream has ended, or with the answer if it is no stream.
+        Fails with L{ExchangeFailed}, or with what C{take} raised. May be cancelled.
     """
-    allowed = deadline
-    expired = False
 
-    def expire() -> None:
-        nonlocal expired
-        expired = True
-        work.cancel()
-
-    def came() -> None:
-        nonlocal allowed
-        allowed = silence
-        timer.reset(silence)
-
-    async def run() -> Answer | None:
+    async def run(restart_timer: Callable[[float], None]) -> Answer | None:
         response = await start()
-        if response.code == 200 and _is_stream(response):
-            came()
-            await _Pieces(take, came).read(response)
-            return None
-        content = await Body(limit).read(response)
-        return Answer(response.code, response.headers, content)
+        if response.code != 200 or not _is_stream(response):
+            return await read_answer(response, limit)
 
-    def failed(failure: Failure) -> NoReturn:
-        if expired:
-            raise ExchangeFailed("timeout", f"nothing came for {allowed:g} s")
-        assert failure.value is not None
-        raise classify(failure.value)
+        def took(piece: bytes) -> None:
+            restart_timer(silence)
+            # A stream may have any number of bytes in all: let the connection count anew.
+            transport: Any = reader.transport
+            transport.resumeProducing()
+            take(piece)
 
-    def finished(result: Answer | Failure | None) -> Answer | Failure | None:
-        if timer.active():
-            timer.cancel()
-        return result
+        restart_timer(silence)
+        reader = BodyReader(took)
+        await reader.read(response)
+        return None
 
-    timer = reactor.callLater(deadline, expire)
-    work: Deferred[Answer | None] = Deferred.fromCoroutine(run())
-    work.addBoth(finished)
-    return work.addErrback(failed)
+    return run_in_time(reactor, run, deadline)
 
 
 def _is_stream(response: IResponse) -> bool:
     values = response.headers.getRawHeaders(b"Content-Type", [b""])
-    kind: str = values[0].decode("latin-1").partition(";")[0]
-    return kind.strip().lower() == EVENT_STREAM
-
-
-class _Pieces(Protocol):
-    """Reads a body that goes on."""
-
-    def __init__(self, take: Callable[[bytes], object], came: Callable[[], object]) -> None:
-        self._take = take
-        self._came = came
-        self._reading = True
-        self._done: Deferred[None] = Deferred(lambda _: self._cut())
-
-    def read(self, response: IResponse) -> Deferred[None]:
-        """Read the body of C{response}, to its end."""
-        response.deliverBody(self)
-        return self._done
-
-    def dataReceived(self, data: bytes) -> None:
-        """Hand on a piece."""
-        if not self._reading:
-            return
-        try:
-            self._take(data)
-        except Exception:
-            self._cut()
-            self._done.errback()
-            return
-        if self._reading:
-            let_come(self.transport)
-            self._came()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The body is over."""
-        if not self._reading:
-            return
-        self._reading = False
-        if reason.check(ResponseDone, PotentialDataLoss):
-            self._done.callback(None)
-        else:
-            self._done.errback(reason)
-
-    def _cut(self) -> None:
-        self._reading = False
-        abort(self.transport)
+    media_type: str = values[0].decode("latin-1").partition(";")[0]
+    return media_type.strip().lower() == EVENT_STREAM
