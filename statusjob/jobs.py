@@ -1,10 +1,10 @@
 """
-What a job is: frozen values and the few rules that concern nothing but them.
+What a job is: frozen values, and the few rules that concern only them.
 
-Pure: no I/O, no clock, no randomness; the present and random numbers are
-arguments. Who may change a job, and how that is made durable, is decided by
-L{statusjob.server.jobs.lifecycle} and the store. Times are seconds since the epoch
-(UTC, a float, whole milliseconds), durations are seconds.
+Pure: no I/O, no clock, no randomness; times and random numbers are arguments.
+L{statusjob.server.jobs.lifecycle} decides who may change a job, and the store makes changes
+durable. Times are seconds since the epoch (UTC, a float, whole milliseconds), durations are
+seconds.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 
 from msgspec import Struct
 
-#: The kind of a job that names none, and the kind of the simulated job behind C{/status}.
+#: The kind of a job that was created without one, and of the simulated job behind C{/status}.
 DEFAULT_KIND = "default"
 DEMO_KIND = "demo"
 
-#: Error codes that the server itself gives; a worker may report any code of its own.
+#: The error codes that the server itself sets; a worker may report any code of its own.
 FAILED = "failed"
 CANCELLED = "cancelled"
 DEADLINE_EXCEEDED = "deadline-exceeded"
@@ -28,7 +28,7 @@ SIMULATED = "simulated"
 
 
 class Status(StrEnum):
-    """The result of a job. C{COMPLETED} and C{ERROR} are terminal: final for ever."""
+    """The result of a job. C{COMPLETED} and C{ERROR} are terminal: they never change."""
 
     PENDING = "pending"
     COMPLETED = "completed"
@@ -36,24 +36,24 @@ class Status(StrEnum):
 
     @property
     def terminal(self) -> bool:
-        """Whether no later result can follow."""
+        """Whether the result is final."""
         return self is not Status.PENDING
 
 
 class EventType(StrEnum):
-    """What an update tells: the types that webhooks subscribe to."""
+    """The type of an update, to which webhooks subscribe."""
 
     PROGRESS = "job.progress"
     COMPLETED = "job.completed"
     ERROR = "job.error"
 
 
-#: The type of a message that only tests a webhook: no update, and nothing one subscribes to.
+#: The type of a message that only tests a webhook. It is no update; nobody subscribes to it.
 TEST_EVENT = "webhook.test"
 
-#: What a webhook that names no events is told.
+#: The events of a webhook that was registered without any.
 TERMINAL_EVENTS = (EventType.COMPLETED, EventType.ERROR)
-#: The event that tells of each result.
+#: The type of an update to each result.
 EVENT_BY_RESULT = {
     Status.PENDING: EventType.PROGRESS,
     Status.COMPLETED: EventType.COMPLETED,
@@ -62,7 +62,12 @@ EVENT_BY_RESULT = {
 
 
 class JobError(Struct, frozen=True):
-    """Why a job is C{error}: a short machine-readable code, and words for people."""
+    """
+    Why a job ended as C{error}.
+
+    @ivar code: a short code for programs.
+    @ivar message: an explanation for people, or C{None}.
+    """
 
     code: str = FAILED
     message: str | None = None
@@ -72,15 +77,23 @@ class Job(Struct, frozen=True, kw_only=True):
     """
     The full state of a job at one version.
 
-    @ivar id: UUIDv7 in its canonical text form.
-    @ivar version: 1 at creation, one more with every accepted change.
-    @ivar progress: 0 to 1, or C{None} if never reported.
-    @ivar eta_at: when the worker expects to be done.
-    @ivar output: any JSON value; only ever set on a completed job.
-    @ivar deadline: seconds from creation after which the job ends as C{error}.
-    @ivar heartbeat: longest silence in seconds between two reports, counted from the first.
+    @ivar id: a UUIDv7 in its canonical text form.
+    @ivar kind: groups jobs of the same sort, 1 to 64 of C{A-Z a-z 0-9 . _ -}.
+    @ivar result: pending, completed or error.
+    @ivar version: 1 at creation, increased by 1 with every accepted change.
+    @ivar progress: from 0 to 1, or C{None} if it was never reported.
+    @ivar message: the worker's latest message on its progress, or C{None}.
+    @ivar eta_at: the time at which the worker expects to be done, or C{None}.
+    @ivar output: any JSON value; set on completed jobs only.
+    @ivar error: why the job failed; set on jobs with the result C{error} only.
+    @ivar metadata: a JSON object that was given at creation, or C{None}.
+    @ivar deadline: seconds from creation after which the job ends as C{error}, or C{None}.
+    @ivar heartbeat: the longest time in seconds between two reports, counted from the first one,
+        after which the job ends as C{error}; or C{None}.
     @ivar simulated: whether the server itself plays the worker.
-    @ivar updated_at: when this version came to be.
+    @ivar created_at: the time of creation.
+    @ivar updated_at: the time at which this version was made.
+    @ivar finished_at: the time at which the result became terminal, or C{None}.
     """
 
     id: str
@@ -102,45 +115,48 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def duration(self) -> float | None:
-        """Its age in seconds when it became terminal, or C{None} while pending."""
+        """The age of the job in seconds when it became terminal, or C{None} while pending."""
         if self.finished_at is None:
             return None
-        # The clock may have been set back meanwhile.
+        # The clock may have been set back since creation.
         return max(0.0, round(self.finished_at - self.created_at, 3))
 
     @property
     def event_type(self) -> EventType:
-        """What an update to this state tells."""
+        """The type of an update to this state."""
         return EVENT_BY_RESULT[self.result]
 
 
 def new_job_id(now: float, entropy: int) -> str:
     """
-    A UUIDv7 (RFC 9562 5.7): ids sort by the millisecond of their making.
+    Make the id of a new job, a UUIDv7 (RFC 9562 5.7). Ids sort by their millisecond.
 
-    @param now: seconds since the epoch.
-    @param entropy: 74 random bits; they are what makes an id unguessable.
+    @param now: the time of creation in seconds since the epoch.
+    @param entropy: 74 random bits, which make the id impossible to guess.
+    @return: the id in its canonical text form.
     """
     milliseconds = round(now * 1000) & (1 << 48) - 1
     high, low = entropy >> 62 & 0xFFF, entropy & (1 << 62) - 1
     return str(uuid.UUID(int=milliseconds << 80 | 0x7 << 76 | high << 64 | 0b10 << 62 | low))
 
 
-#: A simulated job shows at most this many steps of progress, no two closer than this (seconds).
+#: The most steps of progress that a simulated job makes, and the shortest time between two steps
+#: in seconds.
 SIMULATED_STEPS = 10
 SIMULATED_STEP_SECONDS = 0.5
 
 
 def simulated_progress(age: float, delay: float) -> tuple[float, float]:
     """
-    Where a simulated job stands.
+    Compute the progress of a simulated job.
 
-    @param age: its age in seconds.
-    @param delay: the age in seconds at which it ends.
-    @return: its progress, 0 to 1 (1: it is over), and the age at its next step.
+    @param age: the age of the job in seconds.
+    @param delay: the age in seconds at which the job ends.
+    @return: the progress from 0 to 1, where 1 means that the job has ended; and the age in
+        seconds at the next step.
     """
     steps = max(1, min(SIMULATED_STEPS, int(delay / SIMULATED_STEP_SECONDS)))
-    # The allowance of a microsecond keeps rounding from repeating a step for ever.
+    # Without this microsecond, rounding could repeat a step for ever.
     age += 1e-6
     done = steps if age >= delay else int(min(steps - 1, age * steps / delay))
     return done / steps, delay * min(steps, done + 1) / steps

@@ -1,4 +1,4 @@
-"""What a job is: its id, its result, and how a simulated one moves."""
+"""Jobs: their ids, their results, and the progress of simulated ones."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class JobIdTests(SynchronousTestCase):
         self.assertEqual((parsed.version, parsed.variant), (7, uuid.RFC_4122))
         self.assertTrue(is_job_id(text))
 
-    def test_it_is_that_of_the_standards_example(self) -> None:
+    def test_the_example_of_the_standard_comes_out(self) -> None:
         # RFC 9562, appendix A.6: rand_a 0xCC3, rand_b 0x18C4DC0C0C07398F.
         bits = 0xCC3 << 62 | 0x18C4DC0C0C07398F
         self.assertEqual(new_job_id(1645557742.000, bits), "017f22e2-79b0-7cc3-98c4-dc0c0c07398f")
 
     @given(moments, moments, entropy, entropy)
-    def test_ids_sort_by_the_millisecond_of_their_making(
+    def test_ids_sort_by_their_millisecond(
         self, early: float, late: float, one: int, other: int
     ) -> None:
         if early > late:
@@ -43,32 +43,32 @@ class JobIdTests(SynchronousTestCase):
             self.assertLess(new_job_id(early, one), new_job_id(late, other))
 
     @given(entropy, entropy)
-    def test_all_random_bits_count(self, one: int, other: int) -> None:
+    def test_every_random_bit_changes_the_id(self, one: int, other: int) -> None:
         self.assertEqual(new_job_id(1.0, one) == new_job_id(1.0, other), one == other)
 
 
 class JobTests(SynchronousTestCase):
-    """What follows from a job's state."""
+    """What follows from the state of a job."""
 
     job = Job(id="j", created_at=100.125, updated_at=100.125)
 
-    def test_only_pending_is_not_terminal(self) -> None:
+    def test_every_result_but_pending_is_terminal(self) -> None:
         self.assertEqual([each for each in Status if not each.terminal], [Status.PENDING])
 
-    def test_duration_is_its_age_at_its_end(self) -> None:
+    def test_the_duration_is_the_age_at_the_end(self) -> None:
         self.assertIsNone(self.job.duration)
         self.assertEqual(replace(self.job, finished_at=103.5).duration, 3.375)
 
-    def test_an_update_tells_the_event_of_its_result(self) -> None:
-        told = [replace(self.job, result=each).event_type for each in Status]
-        self.assertEqual(told, [EventType.PROGRESS, EventType.COMPLETED, EventType.ERROR])
+    def test_the_event_of_an_update_follows_from_the_result(self) -> None:
+        types = [replace(self.job, result=each).event_type for each in Status]
+        self.assertEqual(types, [EventType.PROGRESS, EventType.COMPLETED, EventType.ERROR])
 
 
 class SimulatedProgressTests(SynchronousTestCase):
-    """Where a simulated job stands at an age."""
+    """The progress of a simulated job at an age."""
 
     @given(delays, st.floats(0, 2e9))
-    def test_it_is_over_from_its_delay_on_and_not_before(self, delay: float, age: float) -> None:
+    def test_it_ends_at_its_delay_and_not_before(self, delay: float, age: float) -> None:
         progress, _ = simulated_progress(age, delay)
         if age >= delay:
             self.assertEqual(progress, 1)
@@ -76,14 +76,14 @@ class SimulatedProgressTests(SynchronousTestCase):
             self.assertTrue(0 <= progress < 1, progress)
 
     @given(delays, delays, delays)
-    def test_it_never_goes_back(self, delay: float, one: float, other: float) -> None:
+    def test_progress_never_goes_back(self, delay: float, one: float, other: float) -> None:
         early, late = sorted((one, other))
         self.assertLessEqual(
             simulated_progress(early, delay)[0], simulated_progress(late, delay)[0]
         )
 
     @given(st.floats(0, 1e6, allow_subnormal=True))
-    def test_from_step_to_step_it_ends_after_at_most_ten(self, delay: float) -> None:
+    def test_there_are_at_most_ten_steps(self, delay: float) -> None:
         progress, age = simulated_progress(0, delay)
         steps = 0
         while progress < 1:
@@ -95,7 +95,7 @@ class SimulatedProgressTests(SynchronousTestCase):
         self.assertAlmostEqual(age, delay, delta=1e-9)
 
     @given(st.floats(0, 1e5), st.integers(0, 4_000_000_000_000))
-    def test_a_step_that_is_due_is_taken_whatever_is_lost_by_rounding(
+    def test_a_step_that_is_due_is_taken_in_spite_of_rounding(
         self, delay: float, milliseconds: int
     ) -> None:
         created_at = milliseconds / 1000

@@ -1,10 +1,9 @@
 """
-JSON in, JSON out: the shapes of the HTTP contract and what they accept.
+Strict decoding of JSON bodies, and compact encoding.
 
-Pure. What comes in is decoded strictly into small values (wrong types, unknown
-members, NUL, absurd nesting and out-of-range numbers are L{BadInput}); what
-goes out is compact JSON. How a server's answers are read is in
-L{statusjob.client.http.answers}.
+Pure. A body with a wrong type, an unknown member, NUL, too deep nesting or a number out of range
+is L{BadInput}. The shapes to decode into are in L{statusjob.contract.jobs} and
+L{statusjob.contract.webhooks}. How a client reads answers is in L{statusjob.client.http.answers}.
 """
 
 from __future__ import annotations
@@ -24,26 +23,26 @@ from msgspec import (
 
 T = TypeVar("T")
 
-#: Longest body, in bytes.
+#: The longest body of a request, in bytes.
 BODY_LIMIT = 1024 * 1024
-#: Deepest nesting of JSON that is taken in.
+#: The deepest nesting of JSON that is accepted.
 DEPTH_LIMIT = 32
 
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Kind = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._-]{1,64}\Z")]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 
-#: The escape of NUL in JSON: its backslash is not itself escaped.
+#: NUL, escaped in JSON. A backslash that is escaped itself does not count.
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _JOB_ID = re.compile(r"\A[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 
 class BadInput(ValueError):
-    """What was sent cannot be accepted; the message says what and where, for its sender."""
+    """What was sent is not acceptable. The message tells its sender what is wrong, and where."""
 
 
 class Confidential(Struct, frozen=True):
-    """What is not shown where it is merely mentioned, such as a traceback: it holds secrets."""
+    """A value that holds secrets: its C{repr} shows the name of its type only."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
@@ -51,10 +50,12 @@ class Confidential(Struct, frozen=True):
 
 def decode(body: bytes, shape: type[T]) -> T:
     """
-    Strictly read what a client sent.
+    Decode the body of a request strictly.
 
-    @param body: JSON; nothing at all stands for C{{}}.
-    @raise BadInput: with words fit for the sender.
+    @param body: JSON; an empty body stands for an empty object.
+    @param shape: the type to decode into.
+    @return: a value of that type.
+    @raise BadInput: if the body does not fit; the message is meant for the sender.
     """
     try:
         value = json.decode(body or b"{}", type=shape)
@@ -69,24 +70,29 @@ def decode(body: bytes, shape: type[T]) -> T:
     except OverflowError:
         raise BadInput("a number is out of range") from None
     if _ESCAPED_NUL.search(body):
-        # Not every database can store it.
+        # Not every database can store NUL.
         raise BadInput("text must not contain NUL")
     return value
 
 
 def canonical_hash(body: bytes) -> str:
-    """SHA-256 (hex) of a JSON body that does not depend on the order of members or on space."""
+    """
+    Hash a JSON body, so that neither the order of members nor white space matters.
+
+    @param body: valid JSON; an empty body stands for an empty object.
+    @return: the SHA-256 of the canonical form, in hexadecimal.
+    """
     canonical = json.encode(json.decode(body or b"{}"), order="sorted")
     return hashlib.sha256(canonical).hexdigest()
 
 
 def is_job_id(text: str) -> bool:
-    """Whether C{text} has the form of a job's id, so that looking it up is worth it."""
+    """Whether a text has the form of a job's id, so that it is worth looking up."""
     return _JOB_ID.match(text) is not None
 
 
-def too_deep(value: object) -> bool:
-    """Whether free JSON is nested deeper than L{DEPTH_LIMIT}."""
+def is_too_deep(value: object) -> bool:
+    """Whether a JSON value is nested deeper than L{DEPTH_LIMIT}."""
     level: list[Any] = [[value]]
     for _ in range(DEPTH_LIMIT + 1):
         level = [
@@ -101,11 +107,15 @@ def too_deep(value: object) -> bool:
 
 
 def rfc3339(seconds: float) -> str:
-    """A time as JSON shows it: UTC with milliseconds, such as C{2024-11-23T18:00:00.123Z}."""
+    """
+    Format a time for JSON: UTC with milliseconds, such as C{2024-11-23T18:00:00.123Z}.
+
+    @param seconds: since the epoch.
+    """
     moment = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
     return moment.isoformat(timespec="milliseconds") + "Z"
 
 
 def encode(value: object) -> bytes:
-    """Compact JSON."""
+    """Encode a value as compact JSON."""
     return json.encode(value)

@@ -1,5 +1,5 @@
 """
-C{Retry-After} and dates in HTTP headers. Pure.
+Reads C{Retry-After} and dates in HTTP headers. Pure.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ def read_retry_after(text: str, now: float) -> float | None:
     """
     Read a C{Retry-After} header: seconds or an HTTP date (RFC 9110 10.2.3).
 
-    @param now: seconds since the epoch by the clock that set the date: best the answer's own
-        C{Date}, see L{read_date}.
-    @return: seconds, 0 for what is past, C{None} for what is neither.
+    @param text: the value of the header.
+    @param now: the time in seconds since the epoch, by the clock of the host that sent the
+        header. The answer's own C{Date} tells it best, see L{read_date}.
+    @return: seconds to wait, 0 for a date in the past; C{None} if the text is neither.
     """
     text = text.strip()
     if text.isascii() and text.isdigit():
@@ -28,11 +29,12 @@ def read_date(text: str) -> float | None:
     """
     Read an HTTP date in any of its three forms (RFC 9110 5.6.7).
 
-    @return: seconds since the epoch, or C{None} if it is none.
+    @param text: the value of the header.
+    @return: seconds since the epoch, or C{None} if the text is not a date.
     """
     try:
         moment = parsedate_to_datetime(text)
-        # The obsolete form of asctime names no zone, and means UTC.
+        # The obsolete form, that of asctime, names no time zone and means UTC.
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

@@ -1,7 +1,7 @@
 """
-Jobs in JSON: what may be asked and reported of them, and how they are shown.
+Jobs in JSON: the bodies of requests about jobs, and how jobs are shown.
 
-Pure, as L{statusjob.contract.codec} is, whose strictness holds here, too.
+Pure. Decode the shapes by L{statusjob.contract.codec.decode}, which is strict.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from msgspec import (
     json,
 )
 
-from statusjob.contract.codec import DEPTH_LIMIT, Fraction, Kind, rfc3339, too_deep
+from statusjob.contract.codec import DEPTH_LIMIT, Fraction, Kind, is_too_deep, rfc3339
 from statusjob.contract.webhooks import NewWebhook
 from statusjob.jobs import CANCELLED, DEFAULT_KIND, DEMO_KIND, FAILED, Job, Status
 
-#: Longest members, in bytes of UTF-8 (of compact JSON for the last two).
+#: The longest members, in bytes: of UTF-8 for a message, of compact JSON for the others.
 MESSAGE_LIMIT = 1024
 METADATA_LIMIT = 16 * 1024
 OUTPUT_LIMIT = 256 * 1024
@@ -32,7 +32,7 @@ Code = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._-]{1,64}\Z")]
 
 
 class ErrorReport(Struct, frozen=True, forbid_unknown_fields=True):
-    """The C{error} of a report."""
+    """The C{error} of a report: a code for programs, and a message for people."""
 
     code: Code = FAILED
     message: str | None = None
@@ -40,11 +40,17 @@ class ErrorReport(Struct, frozen=True, forbid_unknown_fields=True):
 
 class Report(Struct, frozen=True, forbid_unknown_fields=True):
     """
-    What a worker says of its job (C{PATCH /jobs/{id}}).
+    A worker's report on its job (C{PATCH /jobs/ID}).
 
-    A member left out (C{UNSET}) stays as it is, C{None} clears it.
+    A member that is left out (C{UNSET}) keeps its value, and C{None} clears it.
 
+    @ivar progress: from 0 to 1.
+    @ivar message: about the progress, for people; at most L{MESSAGE_LIMIT} bytes.
     @ivar eta: seconds from now until the worker expects to be done.
+    @ivar result: the result; a terminal one ends the job.
+    @ivar output: any JSON value of at most L{OUTPUT_LIMIT} bytes; with the result C{completed}
+        only.
+    @ivar error: why the job failed; with the result C{error} only.
     """
 
     progress: Fraction | UnsetType | None = UNSET
@@ -58,21 +64,22 @@ class Report(Struct, frozen=True, forbid_unknown_fields=True):
         if self.output is not UNSET and self.output is not None:
             if self.result is not Status.COMPLETED:
                 raise ValueError("`output` goes only with the result `completed`")
-            _contained("output", self.output, OUTPUT_LIMIT)
+            _check_size_and_depth("output", self.output, OUTPUT_LIMIT)
         if isinstance(self.error, ErrorReport):
             if self.result is not Status.ERROR:
                 raise ValueError("`error` goes only with the result `error`")
-            _fits("error.message", (self.error.message or "").encode(), MESSAGE_LIMIT)
+            _check_size("error.message", (self.error.message or "").encode(), MESSAGE_LIMIT)
         if isinstance(self.message, str):
-            _fits("message", self.message.encode(), MESSAGE_LIMIT)
+            _check_size("message", self.message.encode(), MESSAGE_LIMIT)
 
 
 class Simulation(Struct, frozen=True, forbid_unknown_fields=True):
     """
     How a simulated job is to go.
 
-    @ivar delay: seconds until it ends; C{None} for the server's setting.
-    @ivar error_rate: probability, 0 to 1, that it ends as C{error}; C{None} likewise.
+    @ivar delay: seconds until the job ends; C{None} for the server's setting.
+    @ivar error_rate: the probability, from 0 to 1, that the job ends as C{error}; C{None} for the
+        server's setting.
     """
 
     delay: Seconds | None = None
@@ -80,7 +87,16 @@ class Simulation(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NewJob(Struct, frozen=True, forbid_unknown_fields=True):
-    """A job to create (C{POST /jobs}); every member may be left out."""
+    """
+    A job to create (C{POST /jobs}). Every member may be left out.
+
+    @ivar kind: groups jobs of the same sort.
+    @ivar metadata: any JSON object of at most L{METADATA_LIMIT} bytes.
+    @ivar deadline: seconds from creation after which the job ends as C{error}.
+    @ivar heartbeat: the longest time in seconds between two reports, counted from the first one.
+    @ivar webhook: a webhook to register for the job.
+    @ivar simulate: lets the server play the worker.
+    """
 
     kind: Kind = DEFAULT_KIND
     metadata: dict[str, Any] | None = None
@@ -93,32 +109,33 @@ class NewJob(Struct, frozen=True, forbid_unknown_fields=True):
         if self.kind == DEMO_KIND:
             raise ValueError(f"the kind `{DEMO_KIND}` is the server's own")
         if self.metadata is not None:
-            _contained("metadata", self.metadata, METADATA_LIMIT)
+            _check_size_and_depth("metadata", self.metadata, METADATA_LIMIT)
 
 
-def _fits(name: str, encoded: bytes, limit: int) -> None:
+def _check_size(name: str, encoded: bytes, limit: int) -> None:
     if len(encoded) > limit:
         raise ValueError(f"`{name}` is longer than {limit} bytes")
 
 
-def _contained(name: str, value: object, limit: int) -> None:
-    """Whether free JSON is small and shallow enough for whoever reads it later."""
-    _fits(name, json.encode(value), limit)
-    if too_deep(value):
+def _check_size_and_depth(name: str, value: object, limit: int) -> None:
+    """Refuse a JSON value that is too long, or nested too deep for its readers."""
+    _check_size(name, json.encode(value), limit)
+    if is_too_deep(value):
         raise ValueError(f"`{name}` is nested deeper than {DEPTH_LIMIT} levels")
 
 
 def status_body(result: Status) -> bytes:
-    """The original contract's answer, to the byte."""
+    """The body of C{GET /status}, as the original contract has it to the byte."""
     return b'{"result":"%b"}' % result.encode()
 
 
 def job_to_json(job: Job, prefix: str = "") -> dict[str, Any]:
     """
-    A job as the API shows it: what is not known is C{None}, never left out.
+    Show a job as the API does. An unknown member is C{None}, and never left out.
 
-    @param prefix: path under which the server is reached (from its public URL), without a
-        slash at its end.
+    @param job: the job.
+    @param prefix: the path of the server's public URL, without a slash at its end.
+    @return: an object to encode as JSON.
     """
     path = f"{prefix}/jobs/{job.id}"
 
@@ -156,10 +173,12 @@ def job_to_json(job: Job, prefix: str = "") -> dict[str, Any]:
 
 def operation_to_json(job: Job, location: str | None = None) -> dict[str, Any]:
     """
-    A job in the shape of Azure's asynchronous operations.
+    Show a job in the shape of Azure's asynchronous operations.
 
-    @param location: the job's absolute URL, if it is known: when all is done, clients look there
-        (and cannot make use of a path).
+    @param job: the job.
+    @param location: the absolute URL of the job, if it is known. Clients look there when the
+        operation has ended; they cannot use a path.
+    @return: an object to encode as JSON.
     """
     if job.error is None:
         status = "Running" if job.result is Status.PENDING else "Succeeded"
@@ -176,7 +195,14 @@ def operation_to_json(job: Job, location: str | None = None) -> dict[str, Any]:
 
 
 def webhook_payload(job: Job, prefix: str = "") -> bytes:
-    """The body that brings an update to webhooks; C{timestamp} is milliseconds."""
+    """
+    Make the body of a delivery that tells of an update.
+
+    @param job: the job after the update. Its C{updated_at} becomes the C{timestamp}, in
+        milliseconds.
+    @param prefix: the path of the server's public URL, without a slash at its end.
+    @return: JSON.
+    """
     return json.encode(
         {
             "result": job.result,

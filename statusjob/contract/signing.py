@@ -1,10 +1,9 @@
 """
-Signatures of webhooks, as Standard Webhooks has them: C{v1}, HMAC-SHA256.
+Signatures of webhooks by Standard Webhooks: version C{v1}, HMAC-SHA256.
 
-Pure: entropy and the present are arguments. The one who delivers calls
-L{headers}; the one who receives keeps a L{Verifier}. While a secret is rotated
-both may hold several: every delivery is signed by all, and one match is enough.
-Interoperable with the libraries of
+Pure: random bytes and times are arguments. A sender calls L{headers}, a receiver keeps a
+L{Verifier}. While a secret is being rotated, both may have several secrets: the sender signs with
+all of them, and one match is enough. The signatures work with the libraries for
 U{https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md}.
 """
 
@@ -18,16 +17,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-#: How many bytes a secret has: those that we make, and the bounds for those brought along.
+#: The bytes of a secret: the recommended number, and the limits of Standard Webhooks.
 SECRET_BYTES = 32
 MIN_SECRET_BYTES = 24
 MAX_SECRET_BYTES = 64
-#: How many seconds a timestamp may be off, either way.
+#: The seconds by which a timestamp may be too early or too late.
 TOLERANCE = 300.0
 
 _PREFIX = "whsec_"
 _VERSION = b"v1"
-#: Signatures looked at in one header; a rotation needs two.
+#: More signatures in one header are ignored; a rotation needs two.
 _MAX_SIGNATURES = 16
 _ID = re.compile(rb"\A[A-Za-z0-9_-]{1,128}\Z")
 _TIMESTAMP = re.compile(rb"\A[0-9]{1,12}\Z")
@@ -38,18 +37,21 @@ GetHeaders = Callable[[bytes], Sequence[bytes] | None]
 
 
 class BadSecret(ValueError):
-    """A text is not a secret of a webhook; the message says why and never shows it."""
+    """A text is not the secret of a webhook. The message says why, and never shows the text."""
 
 
 class VerificationFailed(Exception):
     """
     A message is forged, stale or malformed.
 
-    @ivar reason: why; safe to tell the sender, for only one who knows the secret is ever told
-        how far off its clock is.
+    @ivar reason: the reason. It is safe to show it to the sender: only a sender that knows the
+        secret learns how wrong its clock is.
     """
 
     def __init__(self, reason: str) -> None:
+        """
+        @param reason: the reason, safe to show to the sender.
+        """
         super().__init__(reason)
         self.reason = reason
 
@@ -57,10 +59,10 @@ class VerificationFailed(Exception):
 @dataclass(frozen=True, slots=True)
 class Message:
     """
-    What a verified message says of itself.
+    The signed headers of a verified message.
 
-    @ivar id: the same over all attempts to deliver it.
-    @ivar timestamp: when this attempt was made, in seconds since the epoch.
+    @ivar id: the id of the delivery, the same in all attempts.
+    @ivar timestamp: the time of this attempt, in seconds since the epoch.
     """
 
     id: str
@@ -69,10 +71,12 @@ class Message:
 
 def new_secret(entropy: bytes) -> str:
     """
-    A secret from random bytes.
+    Make a secret from random bytes.
 
-    @param entropy: 24 to 64 bytes; L{SECRET_BYTES} of them are recommended.
-    @raise BadSecret: if there are fewer or more.
+    @param entropy: L{MIN_SECRET_BYTES} to L{MAX_SECRET_BYTES} random bytes; L{SECRET_BYTES} are
+        recommended.
+    @return: C{whsec_} and the base64 of these bytes.
+    @raise BadSecret: if there are fewer or more bytes.
     """
     secret = _PREFIX + b64encode(entropy).decode("ascii")
     check_secret(secret)
@@ -81,19 +85,24 @@ def new_secret(entropy: bytes) -> str:
 
 def check_secret(text: str) -> None:
     """
-    Refuse what cannot be a secret: C{whsec_} and the base64 of 24 to 64 bytes.
+    Check that a text has the form of a secret: C{whsec_} and the base64 of 24 to 64 bytes.
 
-    @raise BadSecret: if it is not that.
+    @param text: the text.
+    @raise BadSecret: if it has not.
     """
     _key(text)
 
 
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
     """
-    The signature of one attempt, such as C{v1,g0hM9SsE...}.
+    Sign one attempt.
 
-    @param timestamp: of the attempt, in seconds since the epoch.
-    @raise BadSecret: if C{secret} is none.
+    @param secret: the secret.
+    @param message_id: the id of the delivery, in ASCII.
+    @param timestamp: the time of the attempt, in seconds since the epoch.
+    @param body: the body to send.
+    @return: the signature, such as C{v1,g0hM9SsE...}.
+    @raise BadSecret: if C{secret} is malformed.
     """
     signed = _signed(message_id.encode("ascii"), b"%d" % timestamp, body)
     return "v1," + b64encode(_mac(_key(secret), signed)).decode("ascii")
@@ -103,11 +112,14 @@ def headers(
     secrets: Sequence[str], message_id: str, timestamp: int, body: bytes
 ) -> dict[bytes, bytes]:
     """
-    The three headers of one attempt.
+    Make the three headers of one attempt.
 
-    @param secrets: those that hold now: one, or during a rotation several, the newest first.
-    @param timestamp: of the attempt, in seconds since the epoch.
-    @raise BadSecret: if one of C{secrets} is none.
+    @param secrets: the valid secrets, the newest first: one, or several during a rotation.
+    @param message_id: the id of the delivery, in ASCII.
+    @param timestamp: the time of the attempt, in seconds since the epoch.
+    @param body: the body to send.
+    @return: the values of the headers, by their lower-case names.
+    @raise BadSecret: if one of C{secrets} is malformed.
     """
     signatures = " ".join(sign(each, message_id, timestamp, body) for each in secrets)
     values = (message_id.encode("ascii"), b"%d" % timestamp, signatures.encode("ascii"))
@@ -118,15 +130,15 @@ class Verifier:
     """
     Tells genuine messages from forged ones.
 
-    Strict: each of the three headers must be there exactly once; the signature is judged
+    It is strict: each of the three headers must be there exactly once. The signature is checked
     before the timestamp.
     """
 
     def __init__(self, *secrets: str, tolerance: float = TOLERANCE) -> None:
         """
-        @param secrets: those of the webhook; a message signed by any of them is genuine.
-        @param tolerance: how many seconds a timestamp may be off, either way.
-        @raise BadSecret: if there is none, or one is malformed.
+        @param secrets: the secrets of the webhook. A message signed with any of them is genuine.
+        @param tolerance: the seconds by which a timestamp may be too early or too late.
+        @raise BadSecret: if no secret is given, or one is malformed.
         """
         if not secrets:
             raise BadSecret("a verifier needs at least one secret")
@@ -138,27 +150,29 @@ class Verifier:
 
     def verify(self, body: bytes, get_headers: GetHeaders, now: float) -> Message:
         """
-        Judge one message.
+        Verify one message.
 
-        @param body: the raw body, as it came.
-        @param now: seconds since the epoch.
-        @raise VerificationFailed: if it is forged, stale or malformed; nothing else is raised,
-            whatever was sent.
+        @param body: the body exactly as it was received.
+        @param get_headers: returns all values of a header, or C{None}.
+        @param now: the time in seconds since the epoch.
+        @return: the signed headers.
+        @raise VerificationFailed: if the message is forged, stale or malformed. No other
+            exception is raised, whatever was sent.
         """
-        message_id, timestamp, signatures = (_only(name, get_headers) for name in _HEADERS)
+        message_id, timestamp, signatures = (_single_value(name, get_headers) for name in _HEADERS)
         if not _ID.match(message_id):
             raise VerificationFailed("webhook-id is malformed")
         if not _TIMESTAMP.match(timestamp):
             raise VerificationFailed("webhook-timestamp is malformed")
-        if not self._genuine(_signed(message_id, timestamp, body), signatures):
+        if not self._has_match(_signed(message_id, timestamp, body), signatures):
             raise VerificationFailed("no signature matches")
         skew = int(timestamp) - now
         if not abs(skew) <= self._tolerance:
             raise VerificationFailed(f"webhook-timestamp is {skew:+.0f} s off")
         return Message(message_id.decode("ascii"), int(timestamp))
 
-    def _genuine(self, signed: bytes, signatures: bytes) -> bool:
-        """Compare all with all, so that the time taken tells nothing about which one matched."""
+    def _has_match(self, signed: bytes, signatures: bytes) -> bool:
+        """Whether a signature matches. All are compared, so that the time does not tell which."""
         expected = [_mac(key, signed) for key in self._keys]
         genuine = False
         for each in signatures.split()[:_MAX_SIGNATURES]:
@@ -174,7 +188,7 @@ class Verifier:
         return genuine
 
 
-def _only(name: bytes, get_headers: GetHeaders) -> bytes:
+def _single_value(name: bytes, get_headers: GetHeaders) -> bytes:
     values = get_headers(name) or ()
     if len(values) != 1:
         problem = "repeated" if values else "missing"
@@ -189,7 +203,7 @@ def _key(secret: str) -> bytes:
     try:
         key = b64decode(secret[len(_PREFIX) :], validate=True)
     except ValueError:
-        # Also what is not ASCII. The original would show the secret in a traceback.
+        # Also raised if it is not ASCII. The original exception would show the secret.
         raise BadSecret(f"a webhook secret must be base64 after {_PREFIX}") from None
     if not MIN_SECRET_BYTES <= len(key) <= MAX_SECRET_BYTES:
         raise BadSecret(

@@ -170,6 +170,3 @@ def webhook_test_payload(webhook_id: str, name: str | None, now: float) -> bytes
 
 def _moment(seconds: float | None) -> str | None:
     return None if seconds is None else rfc3339(seconds)
-
-
-#: Longest URL of a webhook, in characters.

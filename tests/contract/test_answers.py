@@ -1,4 +1,4 @@
-"""What goes out, and what a client makes of it."""
+"""Jobs as the server writes them, and as the client reads them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ JOB = Job(id="01935a2e-3d00-74f3-94e4-ded560858827", created_at=EPOCH, updated_a
 
 
 class TimeTests(SynchronousTestCase):
-    """RFC 3339, UTC, milliseconds."""
+    """Times in JSON: RFC 3339, UTC, milliseconds."""
 
     def test_milliseconds_are_always_shown(self) -> None:
         self.assertEqual(rfc3339(EPOCH), "2024-11-23T18:00:00.000Z")
@@ -60,19 +60,19 @@ class TimeTests(SynchronousTestCase):
 
 
 class JobTests(SynchronousTestCase):
-    """A job, there and back."""
+    """A job, written and read back."""
 
     @given(jobs)
-    def test_what_is_written_is_read_back(self, job: Job) -> None:
+    def test_a_job_is_read_as_it_was_written(self, job: Job) -> None:
         self.assertEqual(read_job(encode(job_to_json(job))), job)
 
     @given(jobs)
-    def test_a_webhook_brings_the_whole_job(self, job: Job) -> None:
+    def test_a_delivery_carries_the_whole_job(self, job: Job) -> None:
         event = read_webhook(webhook_payload(job))
         self.assertEqual((event.job, event.result, event.type), (job, job.result, job.event_type))
         self.assertEqual(event.timestamp, job.updated_at)
 
-    def test_what_is_not_known_is_null_and_never_left_out(self) -> None:
+    def test_unknown_members_are_null_and_never_left_out(self) -> None:
         shown = json.decode(encode(job_to_json(JOB)))
         self.assertEqual(
             " ".join(shown),
@@ -107,7 +107,7 @@ class JobTests(SynchronousTestCase):
         for status in Status:
             self.assertIs(read_status(status_body(status)), status)
 
-    def test_an_operation_has_the_words_of_azure(self) -> None:
+    def test_an_operation_has_the_states_of_azure(self) -> None:
         for job, status in (
             (JOB, "Running"),
             (replace(JOB, result=Status.COMPLETED), "Succeeded"),
@@ -124,7 +124,7 @@ class JobTests(SynchronousTestCase):
 
 
 class ReadTests(SynchronousTestCase):
-    """A client believes only what is an answer, and heeds no more than it must."""
+    """A client accepts only valid answers, and ignores members that it does not need."""
 
     READERS = (read_status, read_job, read_webhook)
 
@@ -140,7 +140,7 @@ class ReadTests(SynchronousTestCase):
         self.assertEqual((event.result, event.timestamp), (Status.COMPLETED, 1732387200.123))
         self.assertEqual((event.type, event.job), (None, None))
 
-    def test_what_is_no_answer_is_refused(self) -> None:
+    def test_an_invalid_answer_is_refused(self) -> None:
         for body in (
             b"",
             b"<html>",
@@ -163,7 +163,7 @@ class ReadTests(SynchronousTestCase):
             body = b'{"result":"pending","timestamp":%b}' % timestamp
             self.assertRaises(BadInput, read_webhook, body)
 
-    def test_what_cannot_be_of_a_job_is_refused(self) -> None:
+    def test_an_impossible_member_of_a_job_is_refused(self) -> None:
         for members in (
             {"version": 0},
             {"version": 2**53 + 1},
@@ -178,12 +178,12 @@ class ReadTests(SynchronousTestCase):
         deepest = json.decode(nested(DEPTH_LIMIT))
         self.assertEqual(read_job(self.answer(output=deepest)).output, deepest)
 
-    def test_a_webhook_that_contradicts_itself_is_refused(self) -> None:
+    def test_a_delivery_that_contradicts_itself_is_refused(self) -> None:
         payload = json.decode(webhook_payload(JOB))
         for members in ({"type": "job.error"}, {"result": "error", "type": "job.error"}):
             self.assertRaises(BadInput, read_webhook, encode(payload | members))
 
-    def test_the_type_of_an_event_is_read_also_of_those_to_come(self) -> None:
+    def test_the_type_of_an_event_is_read_even_if_it_is_not_known_yet(self) -> None:
         self.assertEqual(read_event_type(webhook_payload(JOB)), EventType.PROGRESS)
         self.assertEqual(read_event_type(b'{"type":"job.paused","job":5}'), "job.paused")
         self.assertIsNone(read_event_type(b'{"result":"error","timestamp":1}'))
@@ -191,7 +191,7 @@ class ReadTests(SynchronousTestCase):
             self.assertRaises(BadInput, read_event_type, body)
 
     @given(st.binary(max_size=60))
-    def test_whatever_comes_nothing_else_is_raised(self, body: bytes) -> None:
+    def test_no_body_raises_another_exception(self, body: bytes) -> None:
         for read in (*self.READERS, read_event_type):
             try:
                 read(body)
@@ -199,7 +199,7 @@ class ReadTests(SynchronousTestCase):
                 continue
 
     @given(json_values, st.sampled_from(sorted(job_to_json(JOB))))
-    def test_whatever_a_member_holds_nothing_else_is_raised(self, value: Any, name: str) -> None:
+    def test_no_value_of_a_member_raises_another_exception(self, value: Any, name: str) -> None:
         payload = json.decode(webhook_payload(JOB))
         for read, body in (
             (read_job, self.answer(**{name: value})),

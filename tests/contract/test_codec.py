@@ -1,4 +1,4 @@
-"""What comes in: decoded strictly, refused with words for its sender."""
+"""Bodies of requests: decoded strictly, or refused with a message for the sender."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ SHAPES: tuple[type[Any], ...] = (Report, NewJob, Registration)
 
 
 class DecodeTestCase(SynchronousTestCase):
-    """Asserts what is refused."""
+    """Asserts that bodies are refused."""
 
     def refused(self, shape: type[Any], body: bytes, *words: str) -> None:
-        """It is refused, with these words in the reason, and the reason is one short line."""
+        """The body is refused with one short line that has these words in it."""
         error = self.assertRaises(BadInput, decode, body, shape)
         for word in words:
             self.assertIn(word, str(error))
@@ -46,13 +46,13 @@ class DecodeTestCase(SynchronousTestCase):
 
 
 class AnyBodyTests(DecodeTestCase):
-    """What no shape accepts."""
+    """What holds for all shapes."""
 
-    def test_nothing_at_all_stands_for_an_empty_object(self) -> None:
+    def test_an_empty_body_stands_for_an_empty_object(self) -> None:
         self.assertEqual(decode(b"", NewJob), NewJob())
         self.assertEqual(decode(b"", Report), Report())
 
-    def test_what_is_not_json_is_refused(self) -> None:
+    def test_invalid_json_is_refused(self) -> None:
         for shape in SHAPES:
             for body in (
                 b"{",
@@ -66,7 +66,7 @@ class AnyBodyTests(DecodeTestCase):
         for text in (b"\\ud800", b"\x00", b"line\nbreak", b"\\x41"):
             self.refused(Report, b'{"message":"%b"}' % text, "not valid JSON")
 
-    def test_what_is_no_object_is_refused(self) -> None:
+    def test_json_other_than_an_object_is_refused(self) -> None:
         for shape in SHAPES:
             for body in (b"[]", b"1", b"null", b'"x"', b"true"):
                 self.refused(shape, body, "Expected `object`")
@@ -89,10 +89,10 @@ class AnyBodyTests(DecodeTestCase):
         ):
             self.refused(shape, body, "NUL")
 
-    def test_the_text_of_an_escaped_nul_is_not_one(self) -> None:
+    def test_an_escaped_backslash_before_u0000_is_not_nul(self) -> None:
         self.assertEqual(decode(b'{"message":"\\\\u0000"}', Report).message, "\\u0000")
 
-    def test_absurd_nesting_is_refused_whatever_the_member(self) -> None:
+    def test_too_deep_nesting_is_refused_in_every_member(self) -> None:
         deep = nested(200_000)
         for shape, body in (
             (Report, b'{"result":"completed","output":%b}'),
@@ -103,7 +103,7 @@ class AnyBodyTests(DecodeTestCase):
             self.refused(shape, body % deep, "nested deeper than 32 levels")
 
     @given(st.binary(max_size=60))
-    def test_whatever_comes_nothing_else_is_raised(self, body: bytes) -> None:
+    def test_no_body_raises_another_exception(self, body: bytes) -> None:
         for shape in SHAPES:
             try:
                 decode(body, shape)
@@ -111,7 +111,7 @@ class AnyBodyTests(DecodeTestCase):
                 continue
 
     @given(json_values)
-    def test_whatever_json_comes_nothing_else_is_raised(self, value: object) -> None:
+    def test_no_json_raises_another_exception(self, value: object) -> None:
         for members in ({"output": value, "result": "completed"}, {"metadata": value}, value):
             for shape in SHAPES:
                 try:
@@ -121,15 +121,15 @@ class AnyBodyTests(DecodeTestCase):
 
 
 class ReportTests(DecodeTestCase):
-    """What a worker says."""
+    """The report of a worker."""
 
-    def test_what_is_left_out_is_not_what_is_null(self) -> None:
+    def test_a_member_left_out_is_not_null(self) -> None:
         report = decode(b'{"progress":null}', Report)
         self.assertIsNone(report.progress)
         for member in ("message", "eta", "result", "output", "error"):
             self.assertIs(getattr(report, member), UNSET)
 
-    def test_a_whole_report(self) -> None:
+    def test_a_report_with_all_members(self) -> None:
         body = b'{"progress":1,"message":"m","eta":0,"result":"completed","output":{"a":[]}}'
         expected = Report(
             progress=1.0, message="m", eta=0.0, result=Status.COMPLETED, output={"a": []}
@@ -142,7 +142,7 @@ class ReportTests(DecodeTestCase):
         for number in (b"-0.1", b"1.0000001", b"2", b"100", b"1e400", b"1" * 400):
             self.refused(Report, b'{"progress":%b}' % number, "$.progress")
 
-    def test_nan_and_infinity_are_no_numbers(self) -> None:
+    def test_nan_and_infinity_are_refused(self) -> None:
         for number in (b"NaN", b"Infinity", b"-Infinity", b"nan"):
             self.refused(Report, b'{"progress":%b}' % number, "not valid JSON")
 
@@ -151,7 +151,7 @@ class ReportTests(DecodeTestCase):
             self.refused(Report, b'{"progress":%b}' % value, "Expected `float | null`")
             self.refused(Report, b'{"eta":%b}' % value, "Expected `float | null`")
 
-    def test_an_eta_is_neither_negative_nor_past_a_century(self) -> None:
+    def test_an_eta_is_from_0_to_a_century(self) -> None:
         for number in (b"-1", b"1e11", b"9" * 400):
             self.refused(Report, b'{"eta":%b}' % number, "$.eta")
 
@@ -159,7 +159,7 @@ class ReportTests(DecodeTestCase):
         self.refused(Report, b'{"progess":0.5}', "`progess`")
         self.refused(Report, b'{"result":"error","error":{"kode":"x"}}', "`kode`", "$.error")
 
-    def test_results_are_the_three_of_the_contract(self) -> None:
+    def test_there_are_three_results(self) -> None:
         for value in (b'"done"', b'"Completed"', b"null", b"1", b'""'):
             self.refused(Report, b'{"result":%b}' % value)
 
@@ -174,7 +174,7 @@ class ReportTests(DecodeTestCase):
             self.refused(Report, body, "`error` goes only with the result `error`")
         decode(b'{"output":null,"error":null}', Report)
 
-    def test_an_error_has_a_code_that_machines_can_read(self) -> None:
+    def test_the_code_of_an_error_is_a_short_name(self) -> None:
         error = decode(b'{"result":"error","error":{}}', Report).error
         self.assertEqual(error, ErrorReport("failed", None))
         for code in (b"", b"two words", b"x" * 65, b"new\\nline", b"\xc3\xbc"):
@@ -202,9 +202,9 @@ class ReportTests(DecodeTestCase):
 
 
 class NewJobTests(DecodeTestCase):
-    """What a client wants done."""
+    """The creation of a job."""
 
-    def test_a_whole_job(self) -> None:
+    def test_a_job_with_all_members(self) -> None:
         body = (
             b'{"kind":"video-translation","metadata":{"a":1},"deadline":60,"heartbeat":5.5,'
             b'"webhook":{"url":"http://a","events":["job.error"],"secret":"s","name":"n"},'
@@ -220,7 +220,7 @@ class NewJobTests(DecodeTestCase):
         )
         self.assertEqual(decode(body, NewJob), expected)
 
-    def test_a_kind_is_a_short_name_and_not_that_of_the_demo_job(self) -> None:
+    def test_a_kind_is_a_short_name_other_than_that_of_the_demo_job(self) -> None:
         for kind in (b"", b"a b", b"x" * 65, b"new\\nline", b"kind\\n", b"/", b"\xc3\xbc"):
             self.refused(NewJob, b'{"kind":"%b"}' % kind, "$.kind")
         self.refused(NewJob, b'{"kind":"demo"}', "`demo` is the server's own")
@@ -241,7 +241,7 @@ class NewJobTests(DecodeTestCase):
         self.refused(NewJob, just.replace(b'"a"', b'"ab"'), "`metadata` is longer")
         self.refused(NewJob, b'{"metadata":{"a":%b}}' % nested(DEPTH_LIMIT), "nested deeper")
 
-    def test_a_webhook_needs_a_url_and_knows_three_events(self) -> None:
+    def test_a_webhook_needs_a_url_and_accepts_three_events(self) -> None:
         for body in (
             b"{}",
             b'{"url":""}',
@@ -255,27 +255,29 @@ class NewJobTests(DecodeTestCase):
         ):
             self.refused(NewJob, b'{"webhook":%b}' % body, "$.webhook")
 
-    def test_events_are_those_of_an_end_unless_named_and_have_one_order(self) -> None:
+    def test_without_events_a_webhook_gets_the_terminal_ones_and_their_order_is_fixed(
+        self,
+    ) -> None:
         self.assertEqual(NewWebhook("u").event_types, TERMINAL_EVENTS)
         named = [EventType.ERROR, EventType.PROGRESS, EventType.ERROR]
         expected = (EventType.PROGRESS, EventType.ERROR)
         self.assertEqual(NewWebhook("u", named).event_types, expected)
 
-    def test_old_clients_may_send_more_when_they_register(self) -> None:
+    def test_unknown_members_of_a_registration_are_ignored(self) -> None:
         self.assertEqual(decode(b'{"url":"u","id":7}', Registration), Registration("u"))
 
 
 class SameTests(SynchronousTestCase):
-    """When two bodies ask for the same, and what can be an id."""
+    """When two bodies are equal, and which texts can be ids."""
 
-    def test_neither_space_nor_order_makes_another_body(self) -> None:
+    def test_neither_white_space_nor_the_order_of_members_changes_the_hash(self) -> None:
         one = b'{"kind":"k","metadata":{"a":1,"b":[1,2]}}'
         other = b'{ "metadata": {"b":[1, 2], "a":1},\n "kind":"\\u006b" }'
         self.assertEqual(canonical_hash(one), canonical_hash(other))
         self.assertEqual(canonical_hash(b""), canonical_hash(b"{}"))
 
     @given(json_values, json_values)
-    def test_other_values_do(self, one: object, other: object) -> None:
+    def test_other_values_change_the_hash(self, one: object, other: object) -> None:
         same = canonical_hash(encode(one)) == canonical_hash(encode(other))
         if same:
             self.assertEqual(one, other)

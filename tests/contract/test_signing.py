@@ -1,4 +1,4 @@
-"""Signatures: the published vector, another implementation, and all that must be refused."""
+"""Signatures: the published test vector, another implementation, and messages to refuse."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ header_values = st.lists(st.binary(max_size=60), max_size=3)
 
 
 def given_headers(**values: bytes | list[bytes] | None) -> GetHeaders:
-    """The vector's headers, some replaced (or with C{None}, left out)."""
+    """The headers of the test vector, some of them replaced, or left out by C{None}."""
     all_values: dict[str, bytes | list[bytes] | None] = {
         "webhook_id": ID.encode(),
         "webhook_timestamp": b"%d" % TIMESTAMP,
@@ -51,10 +51,10 @@ def given_headers(**values: bytes | list[bytes] | None) -> GetHeaders:
 
 
 class SecretTests(SynchronousTestCase):
-    """What may be a secret."""
+    """Which texts are secrets."""
 
     @given(st.binary(min_size=24, max_size=64))
-    def test_a_secret_that_is_made_is_accepted(self, entropy: bytes) -> None:
+    def test_a_new_secret_is_accepted(self, entropy: bytes) -> None:
         secret = new_secret(entropy)
         check_secret(secret)
         self.assertTrue(secret.startswith("whsec_"))
@@ -63,7 +63,7 @@ class SecretTests(SynchronousTestCase):
         for size in (0, 23, 65):
             self.assertRaises(BadSecret, new_secret, bytes(size))
 
-    def test_what_is_no_secret_is_refused_and_never_shown(self) -> None:
+    def test_a_malformed_secret_is_refused_and_never_shown(self) -> None:
         long_enough = "A" * 44
         for text in (
             "",
@@ -82,14 +82,14 @@ class SecretTests(SynchronousTestCase):
             self.assertIsNone(error.__cause__)
 
     @given(st.text())
-    def test_any_other_text_is_a_named_error(self, text: str) -> None:
+    def test_any_other_text_is_a_bad_secret(self, text: str) -> None:
         self.assertRaises(BadSecret, check_secret, text)
 
 
 class SigningTests(SynchronousTestCase):
-    """What the sender does."""
+    """The headers of a sender."""
 
-    def test_the_published_vector_comes_out(self) -> None:
+    def test_the_signature_of_the_published_vector_is_made(self) -> None:
         self.assertEqual(sign(SECRET, ID, TIMESTAMP, BODY), SIGNATURE)
 
     def test_the_three_headers_are_made(self) -> None:
@@ -107,12 +107,14 @@ class SigningTests(SynchronousTestCase):
         self.assertEqual(signatures.decode(), f"{sign(OTHER, ID, TIMESTAMP, BODY)} {SIGNATURE}")
 
     @given(st.binary(min_size=24, max_size=64), st.text(st.characters(codec="utf-8")))
-    def test_the_common_library_signs_alike(self, entropy: bytes, body: str) -> None:
+    def test_the_standard_library_makes_the_same_signature(
+        self, entropy: bytes, body: str
+    ) -> None:
         secret = new_secret(entropy)
         theirs = Webhook(secret).sign(ID, datetime.fromtimestamp(TIMESTAMP, UTC), body)
         self.assertEqual(sign(secret, ID, TIMESTAMP, body.encode()), theirs)
 
-    def test_the_common_library_accepts_what_we_send(self) -> None:
+    def test_the_standard_library_accepts_our_headers(self) -> None:
         now = int(datetime.now(UTC).timestamp())
         made = headers([OTHER, SECRET], ID, now, BODY)
         carried = {name.decode(): value.decode() for name, value in made.items()}
@@ -120,7 +122,7 @@ class SigningTests(SynchronousTestCase):
 
 
 class VerifierTests(SynchronousTestCase):
-    """What the receiver does."""
+    """The decisions of a receiver."""
 
     def refuse(
         self,
@@ -130,7 +132,7 @@ class VerifierTests(SynchronousTestCase):
         now: float = TIMESTAMP,
         secret: str = SECRET,
     ) -> str:
-        """Expect a refusal; say why it was one."""
+        """Expect a refusal, and return its reason."""
         verify = Verifier(secret).verify
         error: VerificationFailed
         error = self.assertRaises(VerificationFailed, verify, body, get_headers, now)
@@ -154,7 +156,7 @@ class VerifierTests(SynchronousTestCase):
         message = Verifier(secret).verify(body, lambda name: [carried[name]], timestamp)
         self.assertEqual(message, Message(message_id, timestamp))
 
-    def test_any_of_several_secrets_will_do(self) -> None:
+    def test_any_of_several_secrets_is_enough(self) -> None:
         Verifier(OTHER, SECRET).verify(BODY, given_headers(), TIMESTAMP)
 
     def test_a_match_is_found_among_other_signatures(self) -> None:
@@ -162,7 +164,7 @@ class VerifierTests(SynchronousTestCase):
         carried = given_headers(webhook_signature=noise + SIGNATURE.encode() + noise)
         Verifier(SECRET).verify(BODY, carried, TIMESTAMP)
 
-    def test_a_signature_of_another_version_is_none(self) -> None:
+    def test_a_signature_of_another_version_is_ignored(self) -> None:
         carried = given_headers(webhook_signature=SIGNATURE.replace("v1", "v2").encode())
         self.assertEqual(self.refuse(carried), "no signature matches")
 
@@ -210,7 +212,7 @@ class VerifierTests(SynchronousTestCase):
         )
 
     @given(st.binary(), header_values, header_values, header_values)
-    def test_nothing_that_is_sent_raises_anything_else(
+    def test_no_message_raises_another_exception(
         self, body: bytes, ids: list[bytes], times: list[bytes], signatures: list[bytes]
     ) -> None:
         carried = {
@@ -221,7 +223,7 @@ class VerifierTests(SynchronousTestCase):
         self.assertRaises(VerificationFailed, Verifier(SECRET).verify, body, carried.get, 0.0)
 
     @given(st.binary())
-    def test_no_signature_header_raises_anything_else(self, signatures: bytes) -> None:
+    def test_no_signature_header_raises_another_exception(self, signatures: bytes) -> None:
         carried = {
             b"webhook-id": [ID.encode()],
             b"webhook-timestamp": [b"%d" % TIMESTAMP],

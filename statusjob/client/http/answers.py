@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 from msgspec import DecodeError, Meta, Struct, json
 
-from statusjob.contract.codec import DEPTH_LIMIT, BadInput, Fraction, too_deep
+from statusjob.contract.codec import DEPTH_LIMIT, BadInput, Fraction, is_too_deep
 from statusjob.jobs import EVENT_BY_RESULT, FAILED, EventType, Job, JobError, Status
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ class _JobAnswer(Struct):
     finished_at: Moment | None = None
 
     def __post_init__(self) -> None:
-        if too_deep(self.output) or too_deep(self.metadata):
+        if is_too_deep(self.output) or is_too_deep(self.metadata):
             raise ValueError(f"free JSON is nested deeper than {DEPTH_LIMIT} levels")
 
     def job(self) -> Job:

@@ -188,7 +188,7 @@ class KnownSenderTests(ReceiverTestCase):
         self.assertTrue(1 <= job.version <= 2**53)
         self.assertTrue(job.progress is None or 0 <= job.progress <= 1)
         self.assertTrue(all(map(math.isfinite, (job.created_at, job.updated_at))))
-        self.assertFalse(codec.too_deep(job.output) or codec.too_deep(job.metadata))
+        self.assertFalse(codec.is_too_deep(job.output) or codec.is_too_deep(job.metadata))
         # It can be shown and stored.
         self.assertIn(job.id, repr(event))
         json.encode(job)
