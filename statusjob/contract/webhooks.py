@@ -1,15 +1,15 @@
 """
-Webhooks in JSON: what may be asked of them, how they and their deliveries are shown, and what is
-brought to them.
+Webhooks and their deliveries: their values, and how they are read and shown as JSON.
 
-Pure, as L{statusjob.contract.codec} is, whose strictness holds here, too.
+Pure, and as strict as L{statusjob.contract.codec}.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime
-from typing import Annotated, Any, Protocol
+from enum import StrEnum
+from typing import Annotated, Any
 
 from msgspec import (
     UNSET,
@@ -28,12 +28,18 @@ Url = Annotated[str, Meta(min_length=1, max_length=URL_LIMIT)]
 
 
 def event_types(asked: Collection[EventType]) -> tuple[EventType, ...]:
-    """Event types without repetition, in one order whatever order they came in."""
+    """Event types without repetitions, always in the same order."""
     return tuple(each for each in EventType if each in asked)
 
 
 class NewWebhook(Confidential, frozen=True, forbid_unknown_fields=True):
-    """A webhook to register; C{secret} C{None} asks the server to make one."""
+    """
+    A webhook to register.
+
+    @ivar events: the event types that it is told; C{None} for the two terminal ones.
+    @ivar secret: signs what it is sent; C{None} asks the server to make one.
+    @ivar name: a name for people; C{None} for none.
+    """
 
     url: Url
     events: list[EventType] | None = None
@@ -46,25 +52,28 @@ class NewWebhook(Confidential, frozen=True, forbid_unknown_fields=True):
 
     @property
     def event_types(self) -> tuple[EventType, ...]:
-        """The types it is told."""
+        """The event types that the webhook is told."""
         return event_types(TERMINAL_EVENTS if self.events is None else self.events)
 
 
 class Registration(Confidential, frozen=True):
-    """C{webhooks/register} and C{webhooks/unregister}; old clients may send more, unheeded."""
+    """
+    The body of C{webhooks/register} and C{webhooks/unregister}.
+
+    Old clients may send other members, which are ignored.
+    """
 
     url: str | None = None
     secret: str | None = None
 
 
-class Record(Protocol):
-    """What is known of something, by name."""
-
-    def __getitem__(self, name: str, /) -> Any: ...
-
-
 class NewScopedWebhook(NewWebhook, frozen=True, forbid_unknown_fields=True):
-    """A webhook to register (C{POST /webhooks}) for one job, one kind or, with neither, all."""
+    """
+    A webhook to register for a scope (C{POST /webhooks}).
+
+    @ivar job: the id of the only job that it is for.
+    @ivar kind: the kind of the jobs that it is for. With neither, it is for all jobs.
+    """
 
     job: str | None = None
     kind: Kind | None = None
@@ -79,7 +88,7 @@ class NewScopedWebhook(NewWebhook, frozen=True, forbid_unknown_fields=True):
 
 class WebhookChange(Struct, frozen=True, forbid_unknown_fields=True):
     """
-    What is to be changed of a webhook (C{PATCH /webhooks/{id}}).
+    A change of a webhook (C{PATCH /webhooks/{id}}).
 
     A member left out (C{UNSET}) stays as it is.
     """
@@ -94,18 +103,27 @@ class WebhookChange(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def event_types(self) -> tuple[EventType, ...]:
-        """The types it is to be told."""
+        """The event types that the webhook is told from now on; none if they stay as they are."""
         return () if self.events is UNSET else event_types(self.events)
 
 
 class Rotation(Confidential, frozen=True, forbid_unknown_fields=True):
-    """A secret to sign with from now on; C{None} asks the server to make one."""
+    """
+    A rotation of a webhook's secret (C{POST /webhooks/{id}/rotate}).
+
+    @ivar secret: the new secret; C{None} asks the server to make one.
+    """
 
     secret: str | None = None
 
 
 class Redelivery(Struct, frozen=True, forbid_unknown_fields=True):
-    """What to deliver once more: one delivery, or all that failed since a time."""
+    """
+    Deliveries to repeat (C{POST /webhooks/{id}/redeliver}): exactly one of both members is given.
+
+    @ivar delivery: the id of one delivery.
+    @ivar failed_since: all deliveries that were given up since this time.
+    """
 
     delivery: str | None = None
     failed_since: Annotated[datetime, Meta(tz=True)] | None = None
@@ -115,44 +133,133 @@ class Redelivery(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("give either `delivery` or `failed_since`")
 
 
-def webhook_to_json(row: Record) -> dict[str, Any]:
-    """A webhook as the API shows it: never its path, query or secret."""
+class Webhook(Struct, frozen=True, kw_only=True):
+    """
+    A registered webhook, as far as it may be shown: neither its URL nor its secrets.
+
+    @ivar origin: scheme, host and port of its URL.
+    @ivar job_id: the job that it is for; C{None} if it is for a kind or for all jobs.
+    @ivar kind: the kind of jobs that it is for; C{None} if it is for one job or for all jobs.
+    @ivar events: the event types that it is told.
+    @ivar reason: why it is disabled; C{None} if it is enabled.
+    @ivar failing_since: the end of the first of the failures that no success has followed yet, in
+        seconds since the epoch; C{None} if there are none.
+    @ivar created_at: when it was registered, in seconds since the epoch.
+    """
+
+    id: str
+    name: str | None
+    origin: str
+    job_id: str | None
+    kind: str | None
+    events: tuple[EventType, ...]
+    enabled: bool
+    reason: str | None
+    failing_since: float | None
+    created_at: float
+
+
+class DeliveryState(StrEnum):
+    """
+    The state of a delivery.
+
+    C{PENDING}: it waits for an attempt. C{SENDING}: an attempt is under way. C{DELIVERED}: an
+    attempt succeeded. C{SUPERSEDED}: a newer update took its place. C{DEAD}: it was given up.
+    """
+
+    PENDING = "pending"
+    SENDING = "sending"
+    DELIVERED = "delivered"
+    SUPERSEDED = "superseded"
+    DEAD = "dead"
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """
+    One attempt of a delivery that is over.
+
+    @ivar number: counts from 1, anew after each redelivery.
+    @ivar kind: how it ended: C{ok}, C{http} (an answer that is no success), or the kind of
+        failure.
+    @ivar status: the status code of the answer; C{None} if there was no answer.
+    @ivar detail: a few words about a failure.
+    @ivar started_at: in seconds since the epoch.
+    @ivar ended_at: in seconds since the epoch.
+    """
+
+    number: int
+    kind: str
+    status: int | None
+    detail: str | None
+    started_at: float
+    ended_at: float
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """
+    A delivery with its latest attempts.
+
+    @ivar type: an event type, or C{webhook.test}.
+    @ivar job_id: the job that it tells of; C{None} for a test.
+    @ivar version: the version of the job that it tells of; C{None} for a test.
+    @ivar reason: why it is dead; C{None} in any other state.
+    @ivar created_at: when it was written, in seconds since the epoch.
+    @ivar finished_at: when it reached a final state, in seconds since the epoch; C{None} before.
+    @ivar next_attempt_at: the earliest time of the next attempt, in seconds since the epoch;
+        C{None} unless it is pending.
+    @ivar attempts: the latest attempts, the oldest first.
+    """
+
+    id: str
+    type: str
+    job_id: str | None
+    version: int | None
+    state: DeliveryState
+    reason: str | None
+    created_at: float
+    finished_at: float | None
+    next_attempt_at: float | None
+    attempts: tuple[Attempt, ...]
+
+
+def webhook_to_json(webhook: Webhook) -> dict[str, Any]:
+    """A webhook as the API shows it."""
     return {
-        "id": row["id"],
-        "name": row["name"],
-        "origin": row["origin"],
-        "job": row["job_id"],
-        "kind": row["kind"],
-        "events": row["events"].split(),
-        "enabled": bool(row["enabled"]),
-        "reason": row["reason"],
-        "failing_since": _moment(row["failing_since"]),
-        "created_at": rfc3339(row["created_at"]),
+        "id": webhook.id,
+        "name": webhook.name,
+        "origin": webhook.origin,
+        "job": webhook.job_id,
+        "kind": webhook.kind,
+        "events": webhook.events,
+        "enabled": webhook.enabled,
+        "reason": webhook.reason,
+        "failing_since": _moment(webhook.failing_since),
+        "created_at": rfc3339(webhook.created_at),
     }
 
 
-def delivery_to_json(row: Record, attempts: Sequence[Record]) -> dict[str, Any]:
-    """A delivery as the API shows it, with its latest attempts."""
+def delivery_to_json(delivery: Delivery) -> dict[str, Any]:
+    """A delivery as the API shows it."""
     return {
-        "id": row["id"],
-        "type": row["type"],
-        "job": row["job_id"],
-        "version": row["version"],
-        "state": row["state"],
-        "reason": row["reason"],
-        "next_attempt_at": _moment(row["next_at"]),
-        "created_at": rfc3339(row["created_at"]),
-        "finished_at": _moment(row["finished_at"]),
+        "id": delivery.id,
+        "type": delivery.type,
+        "job": delivery.job_id,
+        "version": delivery.version,
+        "state": delivery.state,
+        "reason": delivery.reason,
+        "next_attempt_at": _moment(delivery.next_attempt_at),
+        "created_at": rfc3339(delivery.created_at),
+        "finished_at": _moment(delivery.finished_at),
         "attempts": [
             {
-                "attempt": each["attempt"],
-                "class": each["class"],
-                "status": each["status"],
-                "detail": each["detail"],
-                "started_at": rfc3339(each["started_at"]),
-                "ended_at": rfc3339(each["ended_at"]),
+                "attempt": attempt.number,
+                "class": attempt.kind,
+                "status": attempt.status,
+                "detail": attempt.detail,
+                "started_at": rfc3339(attempt.started_at),
+                "ended_at": rfc3339(attempt.ended_at),
             }
-            for each in attempts
+            for attempt in delivery.attempts
         ],
     }
 

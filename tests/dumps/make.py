@@ -77,9 +77,9 @@ def populate(core: Core) -> None:
     fired(core.lifecycle.create(new_job(b'{"kind":"keyed"}'), key="key", key_hash="hash"))
     wide = NewScopedWebhook(url=URL, kind="delivered", name="kind", secret=SECRET)
     rotated, _ = fired(core.registrations.add(wide))
-    fired(core.registrations.rotate(rotated["id"], None))
+    fired(core.registrations.rotate(rotated.id, None))
     gone, _ = fired(core.registrations.add(NewScopedWebhook(url=URL, name="gone", secret=SECRET)))
-    fired(core.registrations.change(gone["id"], WebhookChange(enabled=False)))
+    fired(core.registrations.change(gone.id, WebhookChange(enabled=False)))
     # As a crash leaves it: claimed, and nothing settled.
     report(create(told % (b"sending", URL.encode(), SECRET.encode())), b'{"result":"completed"}')
     fired(core.store.write(lambda tx: outbox_claim.claim(tx, NODE, 10, 10)))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from msgspec import json
 
-from statusjob.contract.webhooks import NewScopedWebhook, WebhookChange
+from statusjob.contract.webhooks import NewScopedWebhook, Webhook, WebhookChange
 from statusjob.jobs import EventType, Job
 from statusjob.server.store import outbox_claim, outbox_settle, webhooks
 from statusjob.server.store.outbox_claim import Claim
@@ -104,15 +104,13 @@ class OutcomeTestCase(OutboxTestCase):
         rows = self.rows(self.box, "SELECT state, reason FROM deliveries ORDER BY rowid")
         return [(row["state"], row["reason"]) for row in rows]
 
-    def webhook(self, webhook_id: str) -> Any:
-        row = self.write(self.box, lambda tx: webhooks.get(tx, webhook_id))
-        assert row is not None
-        return row
+    def webhook(self, webhook_id: str) -> Webhook:
+        return self.write(self.box, lambda tx: webhooks.get(tx, webhook_id))
 
     def register_for_all(self) -> str:
         """A webhook that is told of the end of every job."""
-        row, _ = self.successResultOf(self.box.registrations.add(NewScopedWebhook(url=URL)))
-        return str(row["id"])
+        webhook, _ = self.successResultOf(self.box.registrations.add(NewScopedWebhook(url=URL)))
+        return webhook.id
 
     def one(self) -> Claim:
         (claim,) = self.claim()

@@ -136,7 +136,7 @@ class RequestTests(ConfidentialTestCase):
     def test_mistakes_of_ours(self) -> None:
         hook = self.register(201, secret=SECRET).json["id"]
         for owner, name in (
-            (webhooks, "find"),
+            (webhooks, "find_by_url"),
             (registry, "_check_secret"),
             (urls, "parse_url"),
             (self.fake.server.api.registrations, "add"),

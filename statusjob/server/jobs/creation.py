@@ -123,6 +123,7 @@ def find_created(tx: Tx, new: NewJob, key: str, key_hash: str | None) -> Created
     webhook = None
     if new.webhook is not None:
         # The first answer may never have arrived: a replay shows the secret again.
-        row = webhooks.find(tx, new.webhook.url, job_id=job.id)
-        webhook = None if row is None else Registered(row["id"], row["secret"])
+        known = webhooks.find_by_url(tx, new.webhook.url, job_id=job.id)
+        if known is not None:
+            webhook = Registered(known.id, webhooks.valid_secrets(tx, known.id)[0])
     return Created(job, webhook, replayed=True)

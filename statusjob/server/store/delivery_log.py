@@ -4,24 +4,13 @@ Deliveries in SQL, for people: what became of them, and how to send them once mo
 
 from __future__ import annotations
 
-from enum import StrEnum
-
+from statusjob.contract.webhooks import Attempt, Delivery, DeliveryState
 from statusjob.jobs import TEST_EVENT
-from statusjob.server.store.interface import Row, Tx
+from statusjob.server.store.interface import Tx
 from statusjob.server.store.outbox_write import new_delivery_id
 
 #: Attempts of one delivery that are shown: the latest.
 ATTEMPTS_SHOWN = 20
-
-
-class DeliveryState(StrEnum):
-    """What a delivery is at."""
-
-    PENDING = "pending"
-    SENDING = "sending"
-    DELIVERED = "delivered"
-    SUPERSEDED = "superseded"
-    DEAD = "dead"
 
 
 def page(
@@ -31,12 +20,13 @@ def page(
     limit: int,
     before: tuple[float, str] | None,
     state: DeliveryState | None,
-) -> list[Row]:
+) -> tuple[list[Delivery], bool]:
     """
-    Deliveries to a webhook, the newest first; C{next_at} is when the next attempt of a pending
-    one will be made at the earliest.
+    A page of the deliveries to a webhook, the newest first.
 
-    @param before: when the last one of the page before was made, and its id.
+    @param before: go on after this delivery: its C{created_at} and id.
+    @param state: only deliveries in this state.
+    @return: at most C{limit} deliveries, and whether there are older ones.
     """
     moment, delivery_id = before or (None, None)
     made = "d.created_at"
@@ -48,7 +38,7 @@ def page(
         made = "+d.created_at"
     if before is not None:
         conditions.append(f"({made}, d.id) < (:moment, :id)")
-    return tx.all(
+    rows = tx.all(
         "SELECT d.id, d.type, d.job_id, d.version, d.state, d.reason, d.created_at,"
         " d.finished_at, CASE WHEN d.state = 'pending' THEN CASE WHEN o.paused_until > d.due_at"
         " THEN o.paused_until ELSE d.due_at END END AS next_at"
@@ -57,29 +47,55 @@ def page(
         webhook_id=webhook_id,
         moment=moment,
         id=delivery_id,
-        limit=limit,
+        limit=limit + 1,
     )
+    deliveries = [
+        Delivery(
+            id=row["id"],
+            type=row["type"],
+            job_id=row["job_id"],
+            version=row["version"],
+            state=DeliveryState(row["state"]),
+            reason=row["reason"],
+            created_at=row["created_at"],
+            finished_at=row["finished_at"],
+            next_attempt_at=row["next_at"],
+            attempts=attempts(tx, row["id"]),
+        )
+        for row in rows[:limit]
+    ]
+    return deliveries, len(rows) > limit
 
 
-def attempts(tx: Tx, delivery_id: str) -> list[Row]:
-    """The latest attempts of a delivery, in the order in which they were made."""
+def attempts(tx: Tx, delivery_id: str) -> tuple[Attempt, ...]:
+    """The latest attempts of a delivery, at most L{ATTEMPTS_SHOWN}, the oldest first."""
     rows = tx.all(
         "SELECT attempt, started_at, ended_at, class, status, detail FROM attempts"
         " WHERE delivery_id = :id ORDER BY id DESC LIMIT :limit",
         id=delivery_id,
         limit=ATTEMPTS_SHOWN,
     )
-    return rows[::-1]
+    return tuple(
+        Attempt(
+            number=row["attempt"],
+            kind=row["class"],
+            status=row["status"],
+            detail=row["detail"],
+            started_at=row["started_at"],
+            ended_at=row["ended_at"],
+        )
+        for row in reversed(rows)
+    )
 
 
-def state_of(tx: Tx, webhook_id: str, delivery_id: str) -> str | None:
-    """The state of a delivery, if there is such a one to this webhook."""
+def state_of(tx: Tx, webhook_id: str, delivery_id: str) -> DeliveryState | None:
+    """The state of a delivery; C{None} if this webhook has no such delivery."""
     row = tx.one(
         "SELECT state FROM deliveries WHERE id = :id AND webhook_id = :webhook_id",
         id=delivery_id,
         webhook_id=webhook_id,
     )
-    return None if row is None else row["state"]
+    return None if row is None else DeliveryState(row["state"])
 
 
 def redeliver(tx: Tx, delivery_id: str) -> bool:
@@ -131,7 +147,7 @@ _FREE = (
 )
 
 
-def add_test(tx: Tx, webhook_id: str, origin_id: int, body: bytes) -> tuple[str, bool]:
+def add_test(tx: Tx, webhook_id: str, body: bytes) -> tuple[str, bool]:
     """
     Write a delivery that only tests a webhook, unless one is under way already.
 
@@ -154,10 +170,10 @@ def add_test(tx: Tx, webhook_id: str, origin_id: int, body: bytes) -> tuple[str,
     tx.execute(
         "INSERT INTO deliveries (id, webhook_id, origin_id, type, body_id, state, due_at,"
         " created_at)"
-        " VALUES (:id, :webhook_id, :origin_id, :type, :body_id, 'pending', :now, :now)",
+        " SELECT :id, id, origin_id, :type, :body_id, 'pending', :now, :now"
+        " FROM webhooks WHERE id = :webhook_id",
         id=delivery_id,
         webhook_id=webhook_id,
-        origin_id=origin_id,
         type=TEST_EVENT,
         body_id=row["id"],
         now=tx.now,

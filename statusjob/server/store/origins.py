@@ -9,7 +9,9 @@ its receivers ask for by C{Retry-After} pauses it as well.
 
 from __future__ import annotations
 
-from statusjob.server.store.interface import Row, Tx
+from typing import NamedTuple
+
+from statusjob.server.store.interface import Tx
 
 #: Attempts under way to one origin at the same time, at most.
 CONCURRENCY = 16
@@ -33,14 +35,29 @@ _WAITING = (
 )
 
 
-def ready(tx: Tx, node: str) -> list[Row]:
+class ReadyOrigin(NamedTuple):
     """
-    Origins for which something is due and that C{node} may serve, the longest unserved first:
-    C{id}, C{slots}, C{busy} (attempts under way), C{round}.
+    An origin that may be served now.
+
+    @ivar slots: how many attempts it may have under way.
+    @ivar busy: how many attempts it has under way.
+    @ivar round: see L{failed}.
     """
-    return tx.all(
-        f"{_WAITING} SELECT o.id, o.slots, o.round, (SELECT COUNT(*) FROM deliveries"
-        " WHERE origin_id = o.id AND state = 'sending') AS busy"
+
+    id: int
+    slots: int
+    busy: int
+    round: int
+
+
+def ready(tx: Tx, node: str) -> list[ReadyOrigin]:
+    """
+    Origins to which something is due and that C{node} may serve. Those that were not served for
+    longest come first.
+    """
+    rows = tx.all(
+        f"{_WAITING} SELECT o.id, o.slots, (SELECT COUNT(*) FROM deliveries"
+        " WHERE origin_id = o.id AND state = 'sending') AS busy, o.round"
         " FROM waiting JOIN origins o ON o.id = waiting.id"
         " WHERE o.paused_until <= :now AND (o.leased_until <= :now OR o.lease = :node)"
         " AND EXISTS (SELECT 1 FROM deliveries d WHERE d.origin_id = o.id"
@@ -48,6 +65,7 @@ def ready(tx: Tx, node: str) -> list[Row]:
         now=tx.now,
         node=node,
     )
+    return [ReadyOrigin(*row) for row in rows]
 
 
 def lapsed(tx: Tx, node: str) -> list[int]:

@@ -59,12 +59,12 @@ def claim(tx: Tx, node: str, room: int, shared: int) -> list[Claim]:
     for origin in origins.ready(tx, node):
         if len(taken) == room:
             break
-        free = min(origin["slots"], origins.CONCURRENCY) - origin["busy"]
-        first = 0 if origin["busy"] else 1
+        free = min(origin.slots, origins.CONCURRENCY) - origin.busy
+        first = 0 if origin.busy else 1
         limit = min(free, room - len(taken), first + shared)
-        if limit <= 0 or not origins.lease(tx, origin["id"], node, LEASE):
+        if limit <= 0 or not origins.lease(tx, origin.id, node, LEASE):
             continue
-        claims = _claim_at(tx, origin["id"], origin["round"], limit)
+        claims = _claim_at(tx, origin.id, origin.round, limit)
         shared -= max(0, len(claims) - first)
         taken += claims
     return taken

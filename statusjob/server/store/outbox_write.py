@@ -31,8 +31,8 @@ def write_deliveries(tx: Tx, job: Job, *, webhook_id: str | None = None) -> int:
     """
     if job.result.terminal:
         webhooks.finish(tx, job.id)
-    concerned = [row for row in webhooks.concerned(tx, job) if webhook_id in (None, row["id"])]
-    if not concerned:
+    subscribers = [each for each in webhooks.subscribers(tx, job) if webhook_id in (None, each.id)]
+    if not subscribers:
         return 0
     body = tx.one(
         "INSERT INTO bodies (job_id, version, body) VALUES (:job_id, :version, :body)"
@@ -49,13 +49,13 @@ def write_deliveries(tx: Tx, job: Job, *, webhook_id: str | None = None) -> int:
             id=job.id,
         )
     }
-    for row in concerned:
+    for webhook in subscribers:
         due_at = tx.now
         if not job.result.terminal:
-            due_at = _next_progress(tx, row["id"], job.id)
-        elif row["id"] in pending:
+            due_at = _next_progress(tx, webhook.id, job.id)
+        elif webhook.id in pending:
             # What was attempted before was another delivery: this one starts afresh.
-            tx.execute("DELETE FROM attempts WHERE delivery_id = :id", id=pending[row["id"]])
+            tx.execute("DELETE FROM attempts WHERE delivery_id = :id", id=pending[webhook.id])
         tx.execute(
             "INSERT INTO deliveries (id, webhook_id, origin_id, job_id, version, type, body_id,"
             " state, due_at, created_at)"
@@ -68,8 +68,8 @@ def write_deliveries(tx: Tx, job: Job, *, webhook_id: str | None = None) -> int:
             " due_at = CASE WHEN excluded.type = :progress THEN deliveries.due_at"
             " ELSE excluded.due_at END",
             id=new_delivery_id(),
-            webhook_id=row["id"],
-            origin_id=row["origin_id"],
+            webhook_id=webhook.id,
+            origin_id=webhook.origin_id,
             job_id=job.id,
             version=job.version,
             type=job.event_type.value,
@@ -80,7 +80,7 @@ def write_deliveries(tx: Tx, job: Job, *, webhook_id: str | None = None) -> int:
         )
     if pending:
         delete_unused_bodies(tx, job.id)
-    return len(concerned)
+    return len(subscribers)
 
 
 def new_delivery_id() -> str:

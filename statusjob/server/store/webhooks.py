@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
+from statusjob.contract.webhooks import Webhook
 from statusjob.jobs import DEMO_KIND, EventType, Job
+from statusjob.server.errors import UnknownWebhook
 from statusjob.server.store.interface import Row, Tx
 
 #: Seconds for which the old secret of a rotation still signs.
@@ -19,14 +22,13 @@ FAILING_LIMIT = 5 * 86_400.0
 #: Why a delivery is dead whose webhook was disabled; that one's own reason follows.
 WAS_DISABLED = "the webhook was disabled: "
 
-_SHOWN = (
-    "webhooks.id, origin_id, name, origin, job_id, kind, events, enabled, reason, failing_since,"
-    " created_at"
+_WEBHOOKS = (
+    "SELECT webhooks.id, name, origin, job_id, kind, events, enabled, reason, failing_since,"
+    " created_at FROM webhooks JOIN origins ON origins.id = origin_id"
 )
-_LISTED = f"SELECT {_SHOWN} FROM webhooks JOIN origins ON origins.id = origin_id"
 
-#: Webhooks that an update may concern: of its job, of its kind, of all.
-_CONCERNED = " UNION ALL ".join(
+#: Webhooks whose scope includes a job: those for it alone, for its kind, for all jobs.
+_SUBSCRIBERS = " UNION ALL ".join(
     "SELECT id, origin_id, events FROM webhooks"
     f" WHERE enabled = 1 AND removed_at IS NULL AND {scope}"
     for scope in (
@@ -37,38 +39,65 @@ _CONCERNED = " UNION ALL ".join(
 )
 
 
-def find(tx: Tx, url: str, *, job_id: str | None = None, kind: str | None = None) -> Row | None:
-    """The registration of a URL for a scope: C{id}, C{secret}, C{events}."""
-    return tx.one(
-        "SELECT id, secret, events FROM webhooks WHERE url = :url"
+def _webhook(row: Row) -> Webhook:
+    return Webhook(
+        id=row["id"],
+        name=row["name"],
+        origin=row["origin"],
+        job_id=row["job_id"],
+        kind=row["kind"],
+        events=tuple(map(EventType, row["events"].split())),
+        enabled=bool(row["enabled"]),
+        reason=row["reason"],
+        failing_since=row["failing_since"],
+        created_at=row["created_at"],
+    )
+
+
+def get(tx: Tx, webhook_id: str) -> Webhook:
+    """
+    A webhook by its id.
+
+    @raise UnknownWebhook: if there is none.
+    """
+    row = tx.one(f"{_WEBHOOKS} WHERE webhooks.id = :id AND removed_at IS NULL", id=webhook_id)
+    if row is None:
+        raise UnknownWebhook
+    return _webhook(row)
+
+
+def find_by_url(
+    tx: Tx, url: str, *, job_id: str | None = None, kind: str | None = None
+) -> Webhook | None:
+    """The webhook of a URL that is registered for one job, one kind or (with neither) all jobs."""
+    row = tx.one(
+        f"{_WEBHOOKS} WHERE url = :url"
         " AND COALESCE(job_id, '') = :job_id AND COALESCE(kind, '') = :kind"
         " AND removed_at IS NULL",
         url=url,
         job_id=job_id or "",
         kind=kind or "",
     )
+    return None if row is None else _webhook(row)
 
 
-def get(tx: Tx, webhook_id: str) -> Row | None:
-    """A registration, as L{page} shows it."""
-    return tx.one(f"{_LISTED} WHERE webhooks.id = :id AND removed_at IS NULL", id=webhook_id)
-
-
-def page(tx: Tx, *, limit: int, before: tuple[float, str] | None) -> list[Row]:
+def page(tx: Tx, *, limit: int, before: tuple[float, str] | None) -> tuple[list[Webhook], bool]:
     """
-    Registrations, the newest first: what may be shown of them, so neither URL nor secret.
+    A page of all webhooks, the newest first.
 
-    @param before: when the last one of the page before was made, and its id.
+    @param before: go on after this webhook: its C{created_at} and id.
+    @return: at most C{limit} webhooks, and whether there are older ones.
     """
     moment, webhook_id = before or (None, None)
     later = "" if before is None else " AND (created_at, webhooks.id) < (:moment, :id)"
-    return tx.all(
-        f"{_LISTED} WHERE removed_at IS NULL{later}"
+    rows = tx.all(
+        f"{_WEBHOOKS} WHERE removed_at IS NULL{later}"
         " ORDER BY created_at DESC, webhooks.id DESC LIMIT :limit",
         moment=moment,
         id=webhook_id,
-        limit=limit,
+        limit=limit + 1,
     )
+    return [_webhook(row) for row in rows[:limit]], len(rows) > limit
 
 
 def count(tx: Tx, *, job_id: str | None, origin: str) -> tuple[int, int, int]:
@@ -125,15 +154,22 @@ def add(
     return webhook_id
 
 
-def concerned(tx: Tx, job: Job) -> list[Row]:
-    """The webhooks that an update to this state concerns: C{id}, C{origin_id}."""
+class Subscriber(NamedTuple):
+    """A webhook that is to be told of an update, and the store's id of its origin."""
+
+    id: str
+    origin_id: int
+
+
+def subscribers(tx: Tx, job: Job) -> list[Subscriber]:
+    """The enabled webhooks that are to be told of this state of a job."""
     # Event types are matched here: LIKE on a parameter makes SQLite compile the statement anew.
     return [
-        row
-        for row in tx.all(
-            _CONCERNED, job_id=job.id, kind=job.kind, wide=int(job.kind != DEMO_KIND)
+        Subscriber(webhook_id, origin_id)
+        for webhook_id, origin_id, events in tx.all(
+            _SUBSCRIBERS, job_id=job.id, kind=job.kind, wide=int(job.kind != DEMO_KIND)
         )
-        if job.event_type in row["events"].split()
+        if job.event_type in events.split()
     ]
 
 

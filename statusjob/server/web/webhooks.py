@@ -11,8 +11,7 @@ from msgspec import Meta, Struct
 from twisted.web.http import Request
 
 from statusjob.contract import webhooks
-from statusjob.contract.webhooks import NewWebhook, Registration
-from statusjob.server.store.delivery_log import DeliveryState
+from statusjob.contract.webhooks import DeliveryState, NewWebhook, Registration
 from statusjob.server.web.problems import Problem
 from statusjob.server.web.reading import json_body, path_job, read_cursor, read_query
 from statusjob.server.web.routing import Routes, app
@@ -75,8 +74,8 @@ class WebhookRoutes(Routes):
         _, asked = json_body(request, webhooks.NewScopedWebhook)
         if asked.job is not None:
             path_job(asked.job)
-        row, secret = await self.registrations.add(asked)
-        answer = webhooks.webhook_to_json(row)
+        webhook, secret = await self.registrations.add(asked)
+        answer = webhooks.webhook_to_json(webhook)
         if secret is not None:
             request.setResponseCode(201)
             answer["secret"] = secret
@@ -88,14 +87,14 @@ class WebhookRoutes(Routes):
         """List webhooks, a page at a time, the newest first."""
         self.access.require_write(request)
         query = read_query(request, _WebhooksQuery)
-        rows, more = await self.registrations.list(
+        page, more = await self.registrations.list(
             limit=query.limit, before=read_cursor(query.cursor)
         )
         return _listing(
             request,
             {
-                "webhooks": [webhooks.webhook_to_json(row) for row in rows],
-                "next": cursor(rows[-1]["created_at"], rows[-1]["id"]) if more else None,
+                "webhooks": [webhooks.webhook_to_json(each) for each in page],
+                "next": cursor(page[-1].created_at, page[-1].id) if more else None,
             },
         )
 
@@ -103,16 +102,16 @@ class WebhookRoutes(Routes):
     async def get_webhook(self, request: Request, webhook_id: str) -> bytes:
         """Show a webhook."""
         self.access.require_write(request)
-        row = await self.registrations.get(webhook_id)
-        return _listing(request, webhooks.webhook_to_json(row))
+        webhook = await self.registrations.get(webhook_id)
+        return _listing(request, webhooks.webhook_to_json(webhook))
 
     @app.route(_WEBHOOK, methods=["PATCH"])
     async def change_webhook(self, request: Request, webhook_id: str) -> bytes:
         """Change a webhook's name or events, disable or enable it."""
         self.access.require_write(request)
         _, change = json_body(request, webhooks.WebhookChange)
-        row = await self.registrations.change(webhook_id, change)
-        return json_answer(request, webhooks.webhook_to_json(row))
+        webhook = await self.registrations.change(webhook_id, change)
+        return json_answer(request, webhooks.webhook_to_json(webhook))
 
     @app.route(_WEBHOOK, methods=["DELETE"])
     async def remove_webhook(self, request: Request, webhook_id: str) -> bytes:
@@ -143,18 +142,17 @@ class WebhookRoutes(Routes):
         """List a webhook's deliveries with their attempts, a page at a time, the newest first."""
         self.access.require_write(request)
         query = read_query(request, _DeliveriesQuery)
-        page = await self.deliveries.list(
+        page, more = await self.deliveries.list(
             webhook_id,
             limit=query.limit,
             before=read_cursor(query.cursor),
             state=query.state,
         )
-        last = page.items[-1][0] if page.more else None
         return _listing(
             request,
             {
-                "deliveries": [webhooks.delivery_to_json(*each) for each in page.items],
-                "next": None if last is None else cursor(last["created_at"], last["id"]),
+                "deliveries": [webhooks.delivery_to_json(each) for each in page],
+                "next": cursor(page[-1].created_at, page[-1].id) if more else None,
             },
         )
 

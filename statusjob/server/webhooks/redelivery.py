@@ -7,31 +7,15 @@ it hears of by the feed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from twisted.internet.defer import Deferred
 
-from statusjob.contract.webhooks import webhook_test_payload
+from statusjob.contract.webhooks import Delivery, DeliveryState, webhook_test_payload
 from statusjob.server.errors import UnknownDelivery, WebhookConflict
-from statusjob.server.store import delivery_log
-from statusjob.server.store.delivery_log import DeliveryState
-from statusjob.server.store.interface import Row, Store, Tx, Update
-from statusjob.server.webhooks.registry import known
+from statusjob.server.store import delivery_log, webhooks
+from statusjob.server.store.interface import Store, Tx, Update
 
 #: Deliveries that are made due again in one transaction.
 REDELIVERY_BATCH = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """
-    Deliveries with their attempts, the newest first.
-
-    @ivar more: whether there are older ones.
-    """
-
-    items: list[tuple[Row, list[Row]]]
-    more: bool
 
 
 class Deliveries:
@@ -47,14 +31,20 @@ class Deliveries:
         limit: int,
         before: tuple[float, str] | None,
         state: DeliveryState | None,
-    ) -> Deferred[Page]:
-        """A page of a webhook's deliveries; fails with L{UnknownWebhook}."""
+    ) -> Deferred[tuple[list[Delivery], bool]]:
+        """
+        List a webhook's deliveries with their attempts, the newest first.
 
-        def work(tx: Tx) -> Page:
-            known(tx, webhook_id)
-            rows = delivery_log.page(tx, webhook_id, limit=limit + 1, before=before, state=state)
-            items = [(row, delivery_log.attempts(tx, row["id"])) for row in rows[:limit]]
-            return Page(items, len(rows) > limit)
+        The Deferred fails with L{UnknownWebhook}.
+
+        @param before: go on after this delivery: its C{created_at} and id.
+        @param state: only deliveries in this state.
+        @return: fires with at most C{limit} deliveries, and whether there are older ones.
+        """
+
+        def work(tx: Tx) -> tuple[list[Delivery], bool]:
+            webhooks.get(tx, webhook_id)
+            return delivery_log.page(tx, webhook_id, limit=limit, before=before, state=state)
 
         return self._store.read(work)
 
@@ -67,9 +57,9 @@ class Deliveries:
         """
 
         def work(tx: Tx) -> str:
-            row = known(tx, webhook_id)
-            body = webhook_test_payload(row["id"], row["name"], tx.now)
-            delivery_id, new = delivery_log.add_test(tx, webhook_id, row["origin_id"], body)
+            webhook = webhooks.get(tx, webhook_id)
+            body = webhook_test_payload(webhook.id, webhook.name, tx.now)
+            delivery_id, new = delivery_log.add_test(tx, webhook_id, body)
             tx.announce(Update(deliveries=int(new)))
             return delivery_id
 
@@ -92,7 +82,7 @@ class Deliveries:
             if not delivery_log.redeliver(tx, delivery_id):
                 raise WebhookConflict(
                     "this delivery is being sent"
-                    if state == "sending"
+                    if state is DeliveryState.SENDING
                     else "another update of its job is on its way"
                 )
             tx.announce(Update(deliveries=1))
@@ -133,5 +123,5 @@ def _enabled(tx: Tx, webhook_id: str) -> None:
     @raise UnknownWebhook: if there is none.
     @raise WebhookConflict: if it is disabled.
     """
-    if not known(tx, webhook_id)["enabled"]:
+    if not webhooks.get(tx, webhook_id).enabled:
         raise WebhookConflict("this webhook is disabled: enable it first")

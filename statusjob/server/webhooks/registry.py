@@ -18,11 +18,11 @@ from twisted.internet.defer import Deferred
 
 from statusjob.contract import signing
 from statusjob.contract.codec import BadInput
-from statusjob.contract.webhooks import NewScopedWebhook, NewWebhook, WebhookChange
+from statusjob.contract.webhooks import NewScopedWebhook, NewWebhook, Webhook, WebhookChange
 from statusjob.jobs import Job
-from statusjob.server.errors import UnknownWebhook, WebhookConflict
+from statusjob.server.errors import WebhookConflict
 from statusjob.server.store import jobs, webhooks
-from statusjob.server.store.interface import Row, Store, Tx, Update
+from statusjob.server.store.interface import Store, Tx, Update
 from statusjob.server.store.outbox_write import write_deliveries
 from statusjob.server.webhooks.urls import origin_of
 
@@ -70,15 +70,15 @@ def register(
     @raise WebhookConflict: if it is registered with another secret or other events, or if
         there are too many.
     """
-    found = webhooks.find(tx, webhook.url, job_id=job_id, kind=kind)
+    found = webhooks.find_by_url(tx, webhook.url, job_id=job_id, kind=kind)
     events = webhook.event_types
     if found is not None:
         # After a rotation the old secret is as good as the new one, for as long as it signs.
-        if webhook.secret not in (None, *webhooks.valid_secrets(tx, found["id"])):
+        if webhook.secret not in (None, *webhooks.valid_secrets(tx, found.id)):
             raise WebhookConflict("this URL is registered with another secret")
-        if webhook.events is not None and found["events"] != " ".join(events):
+        if webhook.events is not None and found.events != events:
             raise WebhookConflict("this URL is registered with other events")
-        return Registered(found["id"])
+        return Registered(found.id)
     origin = origin_of(webhook.url)
     of_job, of_origin, total = webhooks.count(tx, job_id=job_id, origin=origin)
     for count, limit, where in (
@@ -136,7 +136,7 @@ class Registrations:
             lambda tx: webhooks.remove(tx, url, job_id=jobs.get(tx, job_id).id)
         )
 
-    def add(self, webhook: NewScopedWebhook) -> Deferred[tuple[Row, str | None]]:
+    def add(self, webhook: NewScopedWebhook) -> Deferred[tuple[Webhook, str | None]]:
         """
         Register a webhook for its scope. Fails as L{register} does.
 
@@ -144,31 +144,31 @@ class Registrations:
         @raise BadInput: from L{check}.
         """
 
-        def work(tx: Tx) -> tuple[Row, str | None]:
+        def work(tx: Tx) -> tuple[Webhook, str | None]:
             if webhook.job is not None:
                 registered = self._for_job(tx, jobs.get(tx, webhook.job), webhook)
             else:
                 registered = register(tx, webhook, kind=webhook.kind)
-            return known(tx, registered.id), registered.secret
+            return webhooks.get(tx, registered.id), registered.secret
 
         return self._checked(webhook, work)
 
-    def get(self, webhook_id: str) -> Deferred[Row]:
+    def get(self, webhook_id: str) -> Deferred[Webhook]:
         """A registration; fails with L{UnknownWebhook}."""
-        return self._store.read(lambda tx: known(tx, webhook_id))
+        return self._store.read(lambda tx: webhooks.get(tx, webhook_id))
 
     def list(
         self, *, limit: int, before: tuple[float, str] | None
-    ) -> Deferred[tuple[list[Row], bool]]:
-        """Registrations, the newest first, and whether there are more."""
+    ) -> Deferred[tuple[list[Webhook], bool]]:
+        """
+        List webhooks, the newest first.
 
-        def work(tx: Tx) -> tuple[list[Row], bool]:
-            rows = webhooks.page(tx, limit=limit + 1, before=before)
-            return rows[:limit], len(rows) > limit
+        @param before: go on after this webhook: its C{created_at} and id.
+        @return: fires with at most C{limit} webhooks, and whether there are older ones.
+        """
+        return self._store.read(lambda tx: webhooks.page(tx, limit=limit, before=before))
 
-        return self._store.read(work)
-
-    def change(self, webhook_id: str, change: WebhookChange) -> Deferred[Row]:
+    def change(self, webhook_id: str, change: WebhookChange) -> Deferred[Webhook]:
         """
         Change a registration: as it is then. Disabled, it is told nothing, and what waits for it
         is dead.
@@ -176,8 +176,8 @@ class Registrations:
         The Deferred fails with L{UnknownWebhook}.
         """
 
-        def work(tx: Tx) -> Row:
-            known(tx, webhook_id)
+        def work(tx: Tx) -> Webhook:
+            webhooks.get(tx, webhook_id)
             members: dict[str, object] = {}
             if change.name is not UNSET:
                 members["name"] = change.name
@@ -188,7 +188,7 @@ class Registrations:
                 webhooks.enable(tx, webhook_id)
             elif change.enabled is False:
                 webhooks.disable(tx, webhook_id, "by request")
-            return known(tx, webhook_id)
+            return webhooks.get(tx, webhook_id)
 
         return self._store.write(work)
 
@@ -200,7 +200,7 @@ class Registrations:
         """
 
         def work(tx: Tx) -> None:
-            known(tx, webhook_id)
+            webhooks.get(tx, webhook_id)
             webhooks.purge(tx, webhook_id)
 
         return self._store.write(work)
@@ -217,7 +217,7 @@ class Registrations:
         _check_secret(secret)
 
         def work(tx: Tx) -> Registered:
-            known(tx, webhook_id)
+            webhooks.get(tx, webhook_id)
             valid = webhooks.valid_secrets(tx, webhook_id)
             if secret != valid[0]:
                 if secret not in valid and len(valid) >= SECRETS_LIMIT:
@@ -242,18 +242,6 @@ class Registrations:
             written = write_deliveries(tx, job, webhook_id=registered.id)
             tx.announce(Update(job=job, deliveries=written))
         return registered
-
-
-def known(tx: Tx, webhook_id: str) -> Row:
-    """
-    A registration by its id.
-
-    @raise UnknownWebhook: if there is none.
-    """
-    row = webhooks.get(tx, webhook_id)
-    if row is None:
-        raise UnknownWebhook
-    return row
 
 
 def _new_secret() -> str:

@@ -13,8 +13,8 @@ class AttemptTests(OutcomeTestCase):
     """Attempts, as they are shown."""
 
     def attempts(self, delivery_id: str) -> list[tuple[Any, ...]]:
-        rows = self.write(self.box, lambda tx: attempts(tx, delivery_id))
-        return [(row["attempt"], row["class"], row["status"], row["detail"]) for row in rows]
+        made = self.write(self.box, lambda tx: attempts(tx, delivery_id))
+        return [(each.number, each.kind, each.status, each.detail) for each in made]
 
     def test_they_are_kept_in_order_with_class_status_and_detail(self) -> None:
         self.register()

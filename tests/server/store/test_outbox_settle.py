@@ -33,8 +33,8 @@ class GoneTests(OutcomeTestCase):
                 ("dead", "the webhook was disabled: it answered 410 Gone"),
             ],
         )
-        row = self.webhook(wide)
-        self.assertEqual((row["enabled"], row["reason"]), (0, "it answered 410 Gone"))
+        webhook = self.webhook(wide)
+        self.assertEqual((webhook.enabled, webhook.reason), (False, "it answered 410 Gone"))
         self.assertEqual(self.claim(), [])
 
     def test_it_is_told_nothing_from_then_on_and_others_still_are(self) -> None:
@@ -50,7 +50,7 @@ class GoneTests(OutcomeTestCase):
     def test_a_test_that_is_answered_so_disables_it_too(self) -> None:
         self.send_test(self.webhook_id)
         self.assertEqual(self.settle(self.one(), 410), "dead")
-        self.assertEqual(self.webhook(self.webhook_id)["enabled"], 0)
+        self.assertFalse(self.webhook(self.webhook_id).enabled)
 
     def test_progress_that_is_answered_so_takes_what_waits_behind_it_along(self) -> None:
         self.progress(0.5)
@@ -74,7 +74,7 @@ class FailingTests(OutcomeTestCase):
         self.webhook_id = self.register_for_all()
 
     def failing_since(self) -> float | None:
-        since = self.webhook(self.webhook_id)["failing_since"]
+        since = self.webhook(self.webhook_id).failing_since
         return None if since is None else since - self.began
 
     def attempt(self, outcome: str | int, wait: float | None = None) -> str | None:
@@ -102,11 +102,13 @@ class FailingTests(OutcomeTestCase):
         self.attempt(404)
         self.box.clock.advance(FAILING_LIMIT - 1)
         self.attempt(404)
-        self.assertEqual(self.webhook(self.webhook_id)["enabled"], 1)
+        self.assertTrue(self.webhook(self.webhook_id).enabled)
         self.box.clock.advance(1)
         self.assertEqual(self.attempt(404, wait=5), "dead")
-        row = self.webhook(self.webhook_id)
-        self.assertEqual((row["enabled"], row["reason"]), (0, "every delivery failed for 5 days"))
+        webhook = self.webhook(self.webhook_id)
+        self.assertEqual(
+            (webhook.enabled, webhook.reason), (False, "every delivery failed for 5 days")
+        )
         self.assertEqual(
             self.fates()[-1],
             ("dead", "the webhook was disabled: every delivery failed for 5 days"),
@@ -119,17 +121,17 @@ class FailingTests(OutcomeTestCase):
             self.box.clock.advance(FAILING_LIMIT - 1)
             self.attempt("ok")
             self.box.clock.advance(1)
-        self.assertEqual(self.webhook(self.webhook_id)["enabled"], 1)
+        self.assertTrue(self.webhook(self.webhook_id).enabled)
 
     def test_enabled_again_it_is_judged_anew(self) -> None:
         self.attempt(404)
         self.box.clock.advance(FAILING_LIMIT)
         self.attempt(404)
         self.enable(self.webhook_id, True)
-        row = self.webhook(self.webhook_id)
-        self.assertEqual((row["reason"], row["failing_since"]), (None, None))
+        webhook = self.webhook(self.webhook_id)
+        self.assertEqual((webhook.reason, webhook.failing_since), (None, None))
         self.attempt(404)
-        self.assertEqual(self.webhook(self.webhook_id)["enabled"], 1)
+        self.assertTrue(self.webhook(self.webhook_id).enabled)
 
     def test_tests_count_neither_as_failure_nor_as_success(self) -> None:
         self.send_test(self.webhook_id)
@@ -142,7 +144,7 @@ class FailingTests(OutcomeTestCase):
         self.box.clock.advance(FAILING_LIMIT + 1)
         self.send_test(self.webhook_id)
         self.settle(self.one(), 500)
-        self.assertEqual(self.webhook(self.webhook_id)["enabled"], 1)
+        self.assertTrue(self.webhook(self.webhook_id).enabled)
 
 
 class DisabledMeanwhileTests(OutcomeTestCase):

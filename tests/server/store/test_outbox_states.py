@@ -29,7 +29,7 @@ from statusjob.server.store.interface import Row, Tx
 from statusjob.server.store.outbox_claim import LEASE, Claim
 from statusjob.server.store.outbox_settle import Outcome, Retry
 from statusjob.server.store.retention import delete_removed_webhooks, delete_unused_origins
-from statusjob.server.store.webhooks import concerned
+from statusjob.server.store.webhooks import subscribers
 from statusjob.server.webhooks.redelivery import Deliveries
 from tests.helpers.core import Core, hook, new_job, said
 from tests.helpers.outbox import ALL
@@ -90,8 +90,8 @@ class OutboxMachine(RuleBasedStateMachine):
     @initialize(target=hooks)
     def register_for_all(self) -> Webhook:
         webhook = NewScopedWebhook(url="http://a.example/", events=ALL)
-        row, _ = fired(self.core.registrations.add(webhook))
-        return str(row["id"])
+        registered, _ = fired(self.core.registrations.add(webhook))
+        return registered.id
 
     @initialize(target=jobs)
     def begin(self) -> Any:
@@ -122,7 +122,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def end(self, job: Job, result: bytes) -> None:
         if self.job(job)["result"] == "pending":
             now = fired(self.core.lifecycle.report(job, said(b'{"result":"%b"}' % result)))
-            self.owe(job, [row["id"] for row in self.write(lambda tx: concerned(tx, now))])
+            self.owe(job, [each.id for each in self.write(lambda tx: subscribers(tx, now))])
 
     def owe(self, job: Job, told: Sequence[Webhook]) -> None:
         """Note that these are to be told of the end of a job; that is written already."""

@@ -7,9 +7,8 @@ from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 
-from statusjob.contract.webhooks import NewScopedWebhook, WebhookChange
+from statusjob.contract.webhooks import DeliveryState, NewScopedWebhook, WebhookChange
 from statusjob.server.store import origins, outbox_claim, single_process
-from statusjob.server.store.delivery_log import DeliveryState
 from statusjob.server.store.interface import Row, Tx, Update
 from statusjob.server.webhooks.redelivery import Deliveries
 from tests.helpers.core import COMPLETED, URL
@@ -75,7 +74,7 @@ class PlanTests(OutboxTestCase):
         """All that happens to deliveries from day to day."""
         self.register(events=ALL)
         adding = self.box.registrations.add(NewScopedWebhook(url=URL, events=ALL))
-        wide = self.successResultOf(adding)[0]["id"]
+        wide = self.successResultOf(adding)[0].id
         self.progress(0.25)
         first, second = self.claim()
         self.settle(first)

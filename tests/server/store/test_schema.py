@@ -7,9 +7,10 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from statusjob.contract.webhooks import Webhook
 from statusjob.jobs import CANCELLED, DEMO_KIND, Job, JobError, Status
 from statusjob.server.store import outbox_claim, schema, webhooks
-from statusjob.server.store.interface import Row, StoreUnusable, Tx
+from statusjob.server.store.interface import StoreUnusable, Tx
 from statusjob.server.store.schema import MIGRATIONS, Migration
 from tests.helpers.core import SECRET, Core, CoreTestCase
 from tests.helpers.servers import EPOCH
@@ -55,9 +56,9 @@ class SchemaTestCase(CoreTestCase):
         return {re.sub(r"\s+", " ", sql).strip() for (sql,) in statements}
 
 
-def all_webhooks(tx: Tx) -> list[Row]:
-    """Every registration."""
-    return webhooks.page(tx, limit=100, before=None)
+def all_webhooks(tx: Tx) -> list[Webhook]:
+    """Every webhook."""
+    return webhooks.page(tx, limit=100, before=None)[0]
 
 
 class DumpContract:
@@ -141,11 +142,11 @@ class Version2Tests(DumpContract, SchemaTestCase):
 
     def test_its_webhooks_and_what_became_of_deliveries_are_all_there(self) -> None:
         core = self.open()
-        rows = {row["name"]: row for row in self.write(core, all_webhooks)}
-        self.assertEqual(rows["kind"]["kind"], "delivered")
-        self.assertEqual((rows["gone"]["enabled"], rows["gone"]["reason"]), (0, "by request"))
+        named = {each.name: each for each in self.write(core, all_webhooks)}
+        self.assertEqual(named["kind"].kind, "delivered")
+        self.assertEqual((named["gone"].enabled, named["gone"].reason), (False, "by request"))
         (rotated,) = self.column(core, "SELECT webhook_id FROM old_secrets")
-        self.assertEqual(rotated, rows["kind"]["id"])
+        self.assertEqual(rotated, named["kind"].id)
         reasons = self.column(core, "SELECT reason FROM deliveries WHERE state = 'dead'")
         self.assertEqual(reasons, ["every attempt failed"])
 
