@@ -1,4 +1,4 @@
-"""C{python -m statusjob}: C{twist statusjob}, with a log for people."""
+"""C{python -m statusjob} runs C{twist statusjob} with a log that people can read."""
 
 import runpy
 import sys

@@ -1,8 +1,8 @@
 """
-A reactor's timers by a clock that nobody sets.
+Timers that do not depend on the machine's wall clock.
 
-Twisted's timers run by the machine's wall clock: when that is set back by an hour, no timer
-fires for an hour; when it is set forward, all of them fire at once.
+Twisted's timers run by the wall clock. When that is set back by an hour, no timer fires for an
+hour. When it is set forward by an hour, all timers of the next hour fire at once.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from typing import Any
 
 def use_monotonic_clock(reactor: Any) -> None:
     """
-    Let the timers of C{reactor} run by the monotonic clock, from now on.
+    Let the timers of a reactor run by the monotonic clock from now on.
 
-    The reactor's own C{callLater} reads C{reactor.seconds}, so handing a clock to the parts of a
-    program would not be enough: the method itself is replaced, here and nowhere else. Its value
-    still begins at the present wall-clock time. Our server calls this; an application that
-    embeds the client may.
+    The server calls this. An application that uses the client may call it, too.
+
+    C{reactor.seconds} is replaced, here and nowhere else: C{callLater} reads it, so it would not
+    be enough to give another clock to the parts of a program. Its value goes on from the present
+    wall-clock time.
     """
     ahead = reactor.seconds() - time.monotonic()
     reactor.seconds = lambda: time.monotonic() + ahead

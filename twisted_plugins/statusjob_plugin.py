@@ -1,4 +1,4 @@
-"""Tells twistd and twist of statusjob, and nothing else: see L{statusjob.server.tap}."""
+"""Registers the plugin L{statusjob.server.tap} with twistd and twist, and imports nothing else."""
 
 from twisted.application.service import ServiceMaker
 

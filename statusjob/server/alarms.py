@@ -1,10 +1,10 @@
 """
-Alarms: asynchronous work that is done when it is due, with one delayed call.
+Alarms: work that is done when it is due, by one delayed call for each alarm.
 
-Deadlines, heartbeats and simulated steps, retries of deliveries, and forgetting
-old jobs all wait like this: the work says when it is wanted next, the feed may
-say that it is wanted earlier, and no sleep is long, which is how a clock that
-was set is noticed.
+The alarms of jobs (deadlines, heartbeats, simulated steps), rounds of delivery,
+the forecast and the deletion of old jobs all wait in this way. The work says when
+it is due next, and the feed may say that it is due earlier. No alarm sleeps for
+long, so that a step of the machine's clock is noticed.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from twisted.logger import Logger
 from statusjob.server.feed import Feed
 from statusjob.server.store.interface import StoreUnavailable, Update
 
-#: Longest sleep, in seconds, and the wait after the work failed.
+#: The longest sleep, in seconds.
 LONGEST_SLEEP = 30.0
+#: Seconds to sleep after the work has failed.
 RETRY_SLEEP = 1.0
-#: The store's grain in seconds: waking that much later is never just before what is due.
+#: The store rounds times to so many seconds. Who wakes that much later is never too early.
 _GRAIN = 0.001
 
 
 class Alarm:
     """
-    Does one piece of work whenever it is due, never twice at once.
+    Does one piece of work whenever it is due, and never twice at the same time.
 
-    @ivar _work: does it; gives the time at which it is wanted next, in seconds since the epoch
-        (in the past for at once, C{None} for no time known).
+    @ivar _wanted: the earliest time given to L{set} while the work was being done, or C{None}.
     """
 
     _log = Logger()
@@ -44,8 +44,10 @@ class Alarm:
         now: Callable[[], float] | None = None,
     ) -> None:
         """
-        @param name: of the work, for the log.
-        @param now: the present, in seconds since the epoch; by the reactor if not given.
+        @param name: the name of the work in the log.
+        @param work: does the work, and gives the time at which it is due again, in seconds since
+            the epoch. A time in the past means at once, and C{None} that no time is known.
+        @param now: gives the present, in seconds since the epoch; the reactor's if not given.
         """
         self._reactor = reactor
         self._now = now or reactor.seconds
@@ -58,7 +60,7 @@ class Alarm:
         self._done: Deferred[None] | None = None
 
     def start(self) -> None:
-        """Do the work now, and from now on when it is due."""
+        """Do the work now, and from now on whenever it is due."""
         self._started = True
         self._sleep(0.0)
 
@@ -67,7 +69,7 @@ class Alarm:
         if not self._started:
             return
         if self._working:
-            # What is being done may have looked too early to know of this.
+            # The work may have read the store before the change that this is about.
             self._wanted = time if self._wanted is None else min(time, self._wanted)
             return
         wait = max(0.0, time - self._now())
@@ -78,7 +80,7 @@ class Alarm:
         """
         Do the work no more. If it is being done, wait for its end.
 
-        @param seconds: not used. The work is a transaction, which ends by itself.
+        @param seconds: not used. The work is transactions, which end by themselves.
         """
         self._started = False
         if self._call is not None:
@@ -111,7 +113,7 @@ class Alarm:
         else:
             wanted = [each for each in (next_time, self._wanted) if each is not None]
             wait = min(wanted) - self._now() if wanted else LONGEST_SLEEP
-            # Never at once: the work may have seen a time rounded to just before what is due.
+            # Never at once: the work may have seen a time that was rounded down.
             wait = max(wait, _GRAIN)
         self._working = False
         if self._started:
@@ -119,7 +121,11 @@ class Alarm:
 
 
 def follow(feed: Feed, alarm: Alarm) -> None:
-    """Let C{alarm} do its work when a job's alarm is due, as the feed says."""
+    """
+    Set an alarm whenever the feed tells of a job that has something due.
+
+    @param alarm: its work looks at all jobs that have something due.
+    """
 
     def heard(updates: Sequence[Update]) -> None:
         due = [update.due_at for update in updates if update.due_at is not None]

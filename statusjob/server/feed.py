@@ -1,10 +1,10 @@
 """
-The feed: every update, in commit order, to whoever listens.
+The feed: passes every update on to all listeners, in the order of commits.
 
-Alarms, delivery, watchers and caches are listeners; nobody publishes by hand:
-updates come from the store after their commit and before their writer is
-answered. A listener is a plain callable that is told a group of updates; it
-must be quick and may be told a version again that it knows.
+Jobs' alarms, the watchers, the delivery worker and the forecast listen. The store
+calls the feed after each commit and before it answers the writers. A listener is
+a function that takes a group of updates. It must be quick, and it may be told of
+the same version of a job more than once.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Listener = Callable[[Sequence[Update]], None]
 
 
 def jobs_of(updates: Sequence[Update]) -> list[Job]:
-    """The jobs that changed, each in its new state."""
+    """Pick the jobs that changed, each in its new state."""
     return [update.job for update in updates if update.job is not None]
 
 
 class Feed:
-    """Passes updates on. One listener's failure is logged and harms no other."""
+    """Passes updates on. A listener that raises an exception is logged, and harms no other."""
 
     _log = Logger()
 
@@ -36,13 +36,13 @@ class Feed:
         """
         Tell C{listener} every update from now on.
 
-        @return: a function that ends it.
+        @return: a function that ends the subscription.
         """
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
     def committed(self, updates: Sequence[Update]) -> None:
-        """What the store calls after each commit."""
+        """Tell every listener of the updates of one commit. The store calls this."""
         for listener in tuple(self._listeners):
             try:
                 listener(updates)

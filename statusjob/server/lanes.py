@@ -1,7 +1,7 @@
 """
-Lanes: where blocking work runs, off the reactor's thread, one piece at a time.
+Lanes: a lane runs blocking work off the reactor's thread, one piece at a time.
 
-A test can give a lane that runs work at once, or one that holds it.
+Tests use lanes that run work at once, or hold it until the test lets it go on.
 """
 
 from __future__ import annotations
@@ -18,17 +18,25 @@ T = TypeVar("T")
 
 
 class Lane(Protocol):
-    """Runs pieces of work in the order given, never two at once."""
+    """Runs pieces of work in the order in which they are given, never two at the same time."""
 
     def run(self, work: Callable[[], T]) -> Deferred[T]:
-        """Run C{work}; the Deferred fires on the reactor's thread."""
+        """
+        Run C{work}.
+
+        @return: a Deferred that fires with its result, on the reactor's thread.
+        """
 
     def close(self) -> None:
-        """Release what the lane holds. Nothing may be running, and no work may follow."""
+        """End the lane. No work may be running, and none may follow."""
 
 
 class ThreadLane:
-    """One thread of its own, begun with the first work (so after a daemon has forked)."""
+    """
+    A lane with one thread of its own.
+
+    The thread begins with the first piece of work, and so after a daemon has forked.
+    """
 
     def __init__(self, reactor: IReactorFromThreads, name: str) -> None:
         self._reactor = reactor

@@ -47,9 +47,7 @@ FORECAST_LANE = "statusjob-forecast"
 
 
 class Part(Protocol):
-    """
-    One part of the server. It has one life: it is started once, and then stopped once.
-    """
+    """A part of the server. It has one life: it is started once, and then stopped once."""
 
     def start(self) -> None:
         """
@@ -87,7 +85,12 @@ class _StorePart:
 
 
 class Server(Service):
-    """Everything, from the database to the ports, in the order in which it starts and stops."""
+    """
+    All parts of one server, from the database to the ports.
+
+    @ivar parts: the parts in the order in which they start. They stop in reverse: the ports first,
+        the store last.
+    """
 
     _log = Logger()
 
@@ -102,9 +105,9 @@ class Server(Service):
         connect: Connect = connect,
     ) -> None:
         """
-        @param now: the present, in seconds since the epoch; by the reactor if not given.
-        @param lanes: makes a lane, given its name; threads if not given.
-        @param look_up: how the names of webhooks' hosts are looked up; by the system if not given.
+        @param now: gives the present, in seconds since the epoch; the reactor's if not given.
+        @param lanes: makes a lane, given its name; makes threads if not given.
+        @param look_up: looks up the names of webhooks' hosts; asks the system if not given.
         @param connect: opens the database.
         """
         self._reactor = reactor
@@ -159,8 +162,7 @@ class Server(Service):
         follow(self.feed, alarms)
         poster = Poster(reactor, GuardedEndpoints(reactor, guard).endpoint)
         expire = partial(delete_expired, seconds=settings.retention)
-        #: In the order in which they start. They stop in reverse: the ports first, the store last.
-        self._parts: Sequence[Part] = (
+        self.parts: Sequence[Part] = (
             _StorePart(self.store, partial(begin_demo, simulator=simulator)),
             Alarm(reactor, "retention", lambda: self.store.write(expire), now=now),
             alarms,
@@ -192,7 +194,7 @@ class Server(Service):
         @raise SystemExit: with one line, if a part cannot start. Those before it are stopped.
         """
         super().startService()
-        for part in self._parts:
+        for part in self.parts:
             try:
                 part.start()
             except (StoreUnusable, CannotListen) as error:
@@ -217,12 +219,17 @@ class Server(Service):
             self._log.info("stopped; every acknowledged change is on disk")
 
     async def _stop_parts(self, seconds: float) -> None:
+        """
+        Stop the parts that were started, the last one first.
+
+        @param seconds: how long all of them together may wait for other hosts.
+        """
         stop_at = self._reactor.seconds() + seconds
         while self._started:
             await self._started.pop().stop(max(0.0, stop_at - self._reactor.seconds()))
 
     def _answer_those_who_wait(self) -> None:
-        """Let nobody wait for a job any longer: the ports are closed."""
+        """Answer long polls and end streams, now that the ports are closed."""
         self.api.draining = True
         self.watchers.end_waits()
 
@@ -231,15 +238,16 @@ class Server(Service):
             self._log.info("listening on {where}", where=describe(port))
         self._log.info("the database is {database}", database=self.settings.database)
         if self.settings.token:
-            self._log.info("a token is needed to change, register and list")
+            self._log.info("clients need a token to change, register and list")
         else:
             self._log.info("not open to the network: set STATUSJOB_TOKEN to open it")
 
 
 def stop_at_once(reason: str) -> NoReturn:
     """
-    Say in one line why the server cannot start.
+    End the process before it has started.
 
-    @raise SystemExit: always.
+    @param reason: one line that says why.
+    @raise SystemExit: always, with exit code 1.
     """
     raise SystemExit(f"statusjob: {reason}")

@@ -1,9 +1,9 @@
 """
-Settings: what an operator may say, and where from.
+Settings: where a value comes from, and which values are accepted.
 
-Option, else environment, else C{.env} in the working directory, else default;
-each value is checked once, here. Pure: who parses the command line is
-L{statusjob.server.tap}.
+An option wins over an environment variable, a variable over the file C{.env} in
+the working directory, and the file over the default. Each value is checked once,
+here. This module is pure: L{statusjob.server.tap} parses the command line.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LOOPBACK = (ipaddress.IPv4Network("127.0.0.0/8"), ipaddress.IPv6Network("::1/12
 
 
 class BadSetting(ValueError):
-    """A setting cannot be used; the message is one line that says which and why."""
+    """A setting cannot be used. The message is one line that names it and says what it must be."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,13 @@ class Setting:
     """
     One setting.
 
-    @ivar option: its name on the command line, and
-    @ivar variable: in the environment and in C{.env}.
-    @ivar default: as an operator would write it; C{None} for none.
-    @ivar read: makes a value of the text, or raises C{ValueError} that says what is wanted.
-    @ivar kind: C{value}, C{flag} (given or not) or C{list} (repeatable).
+    @ivar option: the name of its option on the command line, without dashes.
+    @ivar variable: the name of its variable in the environment and in C{.env}.
+    @ivar default: the default as an operator would write it, or C{None}.
+    @ivar read: makes a value of the text. It raises C{ValueError} with words that say what the
+        text must be.
+    @ivar help: one line of the help that the command line shows.
+    @ivar kind: C{value}, C{flag} (given or not) or C{list} (may be repeated).
     """
 
     option: str
@@ -45,18 +47,24 @@ class Setting:
 
     @property
     def attribute(self) -> str:
-        """Its name in L{Settings}."""
+        """The name of its attribute in L{Settings}."""
         return self.option.replace("-", "_")
 
+    @property
+    def help_text(self) -> str:
+        """Its help, with its variable and its default."""
+        default = "" if self.kind == "flag" else f"; default: {self.default or 'none'}"
+        return f"{self.help} [{self.variable}{default}]"
 
-def _number(low: float, high: float, unit: str) -> Callable[[str], float]:
+
+def _number(low: float, high: float, meaning: str) -> Callable[[str], float]:
     def read(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
             value = math.nan
         if not low <= value <= high:
-            raise ValueError(f"wants a number of {unit} from {low:g} to {high:g}")
+            raise ValueError(f"must be {meaning} from {low:.0f} to {high:.0f}")
         return value
 
     return read
@@ -66,20 +74,20 @@ def _count(most: int, things: str) -> Callable[[str], int]:
     def read(text: str) -> int:
         # An absurd number of digits is not even converted.
         if not text.isascii() or not text.isdigit() or int(text[:9]) > most or len(text) > 9:
-            raise ValueError(f"wants a number of {things} from 0 to {most}")
+            raise ValueError(f"must be a number of {things} from 0 to {most}")
         return int(text)
 
     return read
 
 
 def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > 65535:
-        raise ValueError("wants a port from 0 to 65535")
+    if not text.isascii() or not text.isdigit() or int(text[:9]) > 65535 or len(text) > 9:
+        raise ValueError("must be a port number from 0 to 65535")
     return int(text)
 
 
 def _milliseconds(text: str) -> float:
-    return _number(0, 1e12, "milliseconds")(text) / 1000
+    return _number(0, 1e12, "a number of milliseconds")(text) / 1000
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -90,14 +98,14 @@ def _tokens(text: str) -> tuple[str, ...]:
     tokens = tuple(each.strip() for each in text.split(",") if each.strip())
     unfit = [t for t in tokens if not t.isascii() or not t.isprintable() or " " in t]
     if unfit or not tokens:
-        raise ValueError("wants tokens of printable ASCII without spaces")
+        raise ValueError("must be tokens of printable ASCII without spaces, separated by commas")
     return tokens
 
 
 def _flag(text: str) -> bool:
     value = {"1": True, "true": True, "yes": True, "on": True}.get(text.lower())
     if value is None and text.lower() not in ("", "0", "false", "no", "off"):
-        raise ValueError("wants on or off")
+        raise ValueError("must be on or off")
     return bool(value)
 
 
@@ -105,9 +113,9 @@ def _public_url(text: str) -> str:
     parts = urlsplit(text)
     absolute = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     if not absolute or " " in text or not text.isprintable():
-        raise ValueError("wants an absolute http or https URL")
+        raise ValueError("must be an absolute http or https URL")
     if parts.query or parts.fragment or parts.username is not None:
-        raise ValueError("wants a URL without user, query and fragment")
+        raise ValueError("must be a URL without user name, query and fragment")
     return text.rstrip("/")
 
 
@@ -117,40 +125,42 @@ def _networks(text: str) -> tuple[Network, ...]:
             ipaddress.ip_network(each.strip()) for each in text.split(",") if each.strip()
         )
     except ValueError as error:
-        raise ValueError(f"wants networks such as 10.0.0.0/8: {error}") from None
+        raise ValueError(
+            f"must be networks such as 10.0.0.0/8, separated by commas: {error}"
+        ) from None
 
 
 def _schedule(text: str) -> tuple[float, ...]:
-    read = _number(0, 31_536_000, "seconds")
+    read = _number(0, 31_536_000, "numbers of seconds, separated by commas, each")
     schedule = tuple(read(each) for each in text.split(","))
     if schedule[0] != 0:
-        raise ValueError("wants to begin with 0: the first attempt is made at once")
+        raise ValueError("must begin with 0, because the first attempt is made at once")
     return schedule
 
 
 def _database(text: str) -> str:
     if text.startswith(("postgres:", "postgresql:")):
-        raise ValueError("PostgreSQL is not supported yet; give the path of a file")
+        raise ValueError("must be the path of a file: PostgreSQL is not supported yet")
     if not text:
-        raise ValueError("wants a path, or :memory:")
+        raise ValueError("must be the path of a file, or :memory:")
     return text
 
 
 SETTINGS: Sequence[Setting] = (
-    Setting("port", "PORT", "8080", _port, "where to listen"),
+    Setting("port", "PORT", "8080", _port, "port to listen on; 0 for any that is free"),
     Setting(
         "status-delay",
         "STATUS_DELAY",
         "15000",
         _milliseconds,
-        "milliseconds that simulated jobs take",
+        "milliseconds until a simulated job ends",
     ),
     Setting(
         "error-rate",
         "STATUSJOB_ERROR_RATE",
         "0.2",
-        _number(0, 1, "errors a job"),
-        "probability that a simulated job fails",
+        _number(0, 1, "a probability"),
+        "probability that a simulated job fails, from 0 to 1",
     ),
     Setting(
         "endpoint",
@@ -172,25 +182,31 @@ SETTINGS: Sequence[Setting] = (
         "STATUSJOB_TOKEN",
         None,
         _tokens,
-        "tokens that open the server, comma-separated; better passed by environment or file",
+        "tokens that open the server to the network, separated by commas; other users of this"
+        " machine can read options, so use the variable or the file .env",
     ),
     Setting(
         "private",
         "STATUSJOB_PRIVATE",
         None,
         _flag,
-        "watching a job needs a token, too",
+        "require a token to watch a job, too",
         kind="flag",
     ),
     Setting(
-        "public-url", "STATUSJOB_PUBLIC_URL", None, _public_url, "how clients reach the server"
+        "public-url",
+        "STATUSJOB_PUBLIC_URL",
+        None,
+        _public_url,
+        "absolute URL at which clients reach the server",
     ),
     Setting(
         "allow-net",
         "STATUSJOB_ALLOW_NET",
         None,
         _networks,
-        "network, not public, to which webhooks may go; may be repeated",
+        "network to which webhooks may go although it is not public, such as 10.0.0.0/8; may be"
+        " repeated",
         kind="list",
     ),
     Setting(
@@ -198,35 +214,35 @@ SETTINGS: Sequence[Setting] = (
         "STATUSJOB_RETRY_SCHEDULE",
         "0,5,30,120,600,3600,21600,86400",
         _schedule,
-        "seconds before each attempt of a delivery",
+        "seconds to wait before each attempt of a delivery, separated by commas",
     ),
     Setting(
         "retention",
         "STATUSJOB_RETENTION",
         "604800",
-        _number(0, 1e10, "seconds"),
-        "seconds for which finished jobs are kept",
+        _number(0, 1e10, "a number of seconds"),
+        "seconds to keep a job after its end",
     ),
     Setting(
         "max-watchers",
         "STATUSJOB_MAX_WATCHERS",
         "20000",
         _count(20_000, "watchers"),
-        "most requests that wait and streams, at the same time",
+        "most long polls and streams at the same time",
     ),
     Setting(
         "max-job-watchers",
         "STATUSJOB_MAX_JOB_WATCHERS",
         "1000",
         _count(20_000, "watchers"),
-        "most of them for one job, or one kind, or all jobs",
+        "most long polls and streams of one job, of one kind, or of all jobs",
     ),
     Setting(
         "drain",
         "STATUSJOB_DRAIN",
         "10",
-        _number(0, 3600, "seconds"),
-        "seconds that requests in flight get when the server stops",
+        _number(0, 3600, "a number of seconds"),
+        "seconds to wait for requests and deliveries in flight when the server stops",
     ),
 )
 
@@ -234,10 +250,12 @@ SETTINGS: Sequence[Setting] = (
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """
-    What a server runs with. Durations are seconds.
+    The settings of one server, each as described in L{SETTINGS}. Durations are in seconds.
 
-    @ivar endpoint: Twisted endpoint strings; empty for the defaults on C{port}.
-    @ivar token: tokens, each of which opens everything; empty for none.
+    @ivar endpoint: descriptions of Twisted endpoints. If there are none, the server listens on
+        C{port}.
+    @ivar token: the tokens, each of which grants full access. If there are none, the server
+        serves this machine only.
     """
 
     port: int
@@ -261,13 +279,14 @@ class Settings:
     @property
     def webhook_networks(self) -> tuple[Network, ...]:
         """
-        Networks, not public, to which webhooks may go: without a token also this machine's own.
+        The networks to which webhooks may go although they are not public. Without a token they
+        include this machine.
         """
         return self.allow_net if self.token else (*_LOOPBACK, *self.allow_net)
 
     @property
     def prefix(self) -> str:
-        """The path of the public URL, without a slash at its end."""
+        """The path of the public URL, without a slash at its end; empty if there is none."""
         return "" if self.public_url is None else urlsplit(self.public_url).path
 
 
@@ -275,27 +294,28 @@ def resolve(
     options: Mapping[str, Any], environment: Mapping[str, str], dotenv: Mapping[str, str | None]
 ) -> Settings:
     """
-    Make settings of what was said.
+    Make settings of all that was given.
 
-    @param options: by option name; C{None} (or an empty list) where none was given.
-    @param environment: variables, which an option overrides.
-    @param dotenv: the content of C{.env}, which a variable overrides.
-    @raise BadSetting: if any of it cannot be used.
+    @param options: the options by name. C{None}, an empty list or no item means that an option
+        was not given.
+    @param environment: the environment variables. An option wins over them.
+    @param dotenv: the content of C{.env}. A variable wins over it.
+    @raise BadSetting: if a value cannot be used.
     """
     values: dict[str, Any] = {}
     for setting in SETTINGS:
-        given = options.get(setting.option)
+        option = options.get(setting.option)
         if setting.kind == "flag":
-            given = "on" if given else None
-        texts = [given] if isinstance(given, str) else given or []
-        said = [(f"--{setting.option}", text) for text in texts]
-        # A variable that is empty is one that is not set.
+            option = "on" if option else None
+        texts = [option] if isinstance(option, str) else option or []
+        given = [(f"--{setting.option}", text) for text in texts]
+        # An empty variable counts as not set.
         text = environment.get(setting.variable) or dotenv.get(setting.variable)
-        if not said and text:
-            said = [(setting.variable, text)]
-        if not said and setting.default is not None:
-            said = [(setting.option, setting.default)]
-        read = [_read(setting, name, text) for name, text in said]
+        if not given and text:
+            given = [(setting.variable, text)]
+        if not given and setting.default is not None:
+            given = [(setting.option, setting.default)]
+        read = [_read(setting, name, text) for name, text in given]
         if setting.kind == "list":
             values[setting.attribute] = tuple(item for each in read for item in each)
         elif read:
@@ -312,5 +332,6 @@ def _read(setting: Setting, name: str, text: str) -> Any:
     try:
         return setting.read(text)
     except ValueError as error:
+        # A token must not be shown.
         shown = "" if setting.option == "token" else f" {text!r}"
         raise BadSetting(f"{name}{shown}: {error}") from None

@@ -1,10 +1,7 @@
 """
-The plugin of twistd and twist: its options, and the service made of them.
+The plugin of twistd and twist: the options of the server, and the service made of them.
 
-Here the parts are put together, and only here (of the server) the reactor is
-imported. Nothing is opened before C{startService}, because twistd becomes a
-daemon after C{makeService}; from then on what cannot start is one line and exit
-code 1.
+Nothing is opened here, because twistd becomes a daemon after L{makeService}.
 """
 
 from __future__ import annotations
@@ -12,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import time
+from collections.abc import Callable
 from typing import ClassVar
 
 from dotenv import dotenv_values
@@ -20,29 +18,36 @@ from twisted.python import usage
 
 from statusjob.clock import use_monotonic_clock
 from statusjob.server.service import Server, stop_at_once
-from statusjob.server.settings import SETTINGS, BadSetting, Settings, resolve
+from statusjob.server.settings import SETTINGS, BadSetting, Setting, Settings, resolve
+
+
+def _repeatable(setting: Setting) -> Callable[[Options, str], None]:
+    """Make the method that takes one value of a list."""
+
+    def add(options: Options, text: str) -> None:
+        options[setting.option].append(text)
+
+    add.__doc__ = setting.help_text
+    return add
 
 
 class Options(usage.Options):
     """
-    Serve job status and webhooks.
+    The options of the server.
 
-    Every option can also be given in the environment or in a file C{.env}.
+    @ivar settings: what all options, variables and the file C{.env} amount to.
     """
 
     synopsis = "[options]"
     longdesc = (
-        "Every option may come from the environment or from a file .env in the working"
-        " directory instead; an option wins over a variable, a variable over the file."
+        "Every option can also be set by its environment variable, or by the same name in a file"
+        " .env in the working directory. An option wins over a variable, and a variable over the"
+        " file."
     )
     optParameters: ClassVar = [
-        [s.option, None, None, f"{s.help} [{s.variable}; default: {s.default or 'none'}]"]
-        for s in SETTINGS
-        if s.kind == "value"
+        [s.option, None, None, s.help_text] for s in SETTINGS if s.kind == "value"
     ]
-    optFlags: ClassVar = [
-        [s.option, None, f"{s.help} [{s.variable}]"] for s in SETTINGS if s.kind == "flag"
-    ]
+    optFlags: ClassVar = [[s.option, None, s.help_text] for s in SETTINGS if s.kind == "flag"]
 
     settings: Settings
 
@@ -52,20 +57,12 @@ class Options(usage.Options):
             if setting.kind == "list":
                 self[setting.option] = []
 
-    def opt_endpoint(self, text: str) -> None:
-        """Twisted endpoint to listen on instead of the port; may be repeated"""
-        self["endpoint"].append(text)
-
-    def opt_allow_net(self, text: str) -> None:
-        """network, not public, to which webhooks may go; may be repeated"""
-        self["allow-net"].append(text)
-
     def postOptions(self) -> None:
         """
         Make the settings.
 
-        @raise SystemExit: with one line, if they cannot be used: a C{UsageError} would bury it
-            under all options there are.
+        @raise SystemExit: with one line, if they cannot be used. A C{UsageError} would bury that
+            line under the list of all options.
         """
         try:
             self.settings = resolve(self, os.environ, dotenv_values(".env", interpolate=False))
@@ -75,14 +72,23 @@ class Options(usage.Options):
             stop_at_once(f"cannot read .env: {error}")
 
 
+for _setting in SETTINGS:
+    if _setting.kind == "list":
+        setattr(Options, f"opt_{_setting.attribute}", _repeatable(_setting))
+
+
 def makeService(options: Options) -> IService:
-    """What twistd and twist call: the service, not started."""
+    """
+    Make the service, and let the reactor's timers run by a clock that nobody sets.
+
+    @return: the service, not started.
+    """
     from twisted.internet import reactor
 
     use_monotonic_clock(reactor)
     service = Server(reactor, options.settings, now=time.time)
-    # A full garbage collection would go through all that was imported and hold the reactor up for
-    # 50 ms, again and again. None of that is ever garbage, so let it not be looked at.
+    # A full garbage collection would look at everything that was imported, and each time hold the
+    # reactor up for 50 ms. All of that is needed to the end, so it is left out of collections.
     gc.collect()
     gc.freeze()
     return service

@@ -91,7 +91,7 @@ class RefusalTests(ProcessTestCase):
         self.place("port"), self.place("token")
         await together(
             self._refuses("port", "PORT 'nonsense': ", PORT="nonsense"),
-            self._refuses("token", "STATUSJOB_TOKEN: wants", STATUSJOB_TOKEN="sword fish"),
+            self._refuses("token", "STATUSJOB_TOKEN: must", STATUSJOB_TOKEN="sword fish"),
         )
 
 

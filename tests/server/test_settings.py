@@ -257,5 +257,4 @@ class OptionsTests(SynchronousTestCase):
         text = " ".join(str(Options()).split())
         for setting in SETTINGS:
             self.assertIn(f"--{setting.option}", text)
-            if setting.kind != "list":
-                self.assertIn(setting.variable, text)
+            self.assertIn(setting.variable, text)
