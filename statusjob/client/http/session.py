@@ -1,9 +1,8 @@
 """
-What C{StatusClient} and C{WorkerClient} share: how a server is asked.
+How C{StatusClient} and C{WorkerClient} send requests to a server.
 
-A session knows the base URL and the token. Connections are shared with all
-other sessions of the reactor, and closed before the last user goes on. It reads
-from an answer what went wrong; it repeats nothing.
+A session knows the base URL and the token. It shares its connections with all other sessions of
+the reactor. It turns an answer that reports an error into an exception, and repeats no request.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from http import HTTPStatus
 from typing import Any, Protocol, TypeVar
 
-from hyperlink import URL
 from msgspec import DecodeError, Raw, Struct, json
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -22,7 +20,6 @@ from twisted.web.http_headers import Headers
 
 from statusjob.client.errors import (
     BadAnswer,
-    BadBaseURL,
     BadRequest,
     BadSetting,
     JobCancelled,
@@ -34,6 +31,7 @@ from statusjob.client.errors import (
     Unreachable,
 )
 from statusjob.client.http import answers
+from statusjob.client.http.base_url import read_base_url
 from statusjob.client.http.connections import shared_connections
 from statusjob.client.http.exchange import Answer, exchange
 from statusjob.client.http.streaming import EVENT_STREAM, stream
@@ -41,26 +39,32 @@ from statusjob.contract import codec
 from statusjob.contract.http_dates import read_date, read_retry_after
 from statusjob.failures import ExchangeFailed
 from statusjob.jobs import CANCELLED
+from statusjob.version import __version__
 
 T = TypeVar("T")
 
-#: Consecutive failures that are outlived.
+#: Consecutive failures after which a client still tries again.
 MAX_RETRIES = 10
-#: Seconds for one request, and most bytes of an answer.
+#: Seconds for one request.
 REQUEST_TIMEOUT = 10.0
+#: Most bytes in the body of an answer without a job.
 STATUS_LIMIT = 64 * 1024
-#: A job with the longest metadata and output, both escaped, stays below this.
+#: Most bytes in the body of an answer with a job: even the longest metadata and output, escaped,
+#: are shorter.
 JOB_LIMIT = 2 * 1024 * 1024
-#: Three of the comments by which a stream says every 15 seconds that it is there.
+#: Longest time in seconds between two pieces of a stream: a server sends at least a comment every
+#: 15 seconds, so three of them are missing.
 SILENCE = 45.0
+#: Most characters of a server's error message that are kept.
 _DETAIL_LIMIT = 500
+_USER_AGENT = f"statusjob/{__version__}"
 _JSON = {"Accept": "application/json"}
 _EVENTS = {"Accept": EVENT_STREAM}
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 class Requester(Protocol):
-    """What is used of a C{treq.client.HTTPClient}; C{treq.testing.StubTreq} has it, too."""
+    """Sends requests: a C{treq.client.HTTPClient}, or a C{treq.testing.StubTreq}."""
 
     def request(
         self,
@@ -77,7 +81,14 @@ class Requester(Protocol):
 
 
 class Session:
-    """How one server is asked, under one base URL."""
+    """
+    Sends requests to one server, below one base URL.
+
+    @ivar base: the base URL.
+    @ivar reactor: the reactor that measures the time.
+    @ivar timeout: the seconds for one request.
+    @ivar connections: the connections that all sessions of the reactor share.
+    """
 
     def __init__(
         self,
@@ -89,14 +100,16 @@ class Session:
         treq: Requester | None,
     ) -> None:
         """
-        @param request_timeout: seconds for one request, answer included.
-        @param reactor: C{None} for the global one.
-        @param treq: what sends the requests; C{None} for our own, over shared connections.
-        @raise BadSetting: if an argument makes no sense.
+        @param base_url: the URL of the server, or of one of its jobs.
+        @param token: sent as a bearer token; C{None} for none.
+        @param request_timeout: seconds for one request and its answer, above 0.
+        @param reactor: the reactor to use; C{None} for the global one.
+        @param treq: sends the requests; C{None} for a client over the shared connections.
+        @raise BadSetting: if an argument is out of range, or the base URL malformed.
         """
         if not request_timeout > 0:
             raise BadSetting(f"request_timeout must be above 0 s, not {request_timeout!r}")
-        self.base = _read_base(base_url)
+        self.base = read_base_url(base_url)
         self.reactor: IReactorTime = _global_reactor() if reactor is None else reactor
         self.timeout = request_timeout
         self.connections = shared_connections(self.reactor)
@@ -105,7 +118,7 @@ class Session:
         self._origin = self.base.replace(path=()).to_text()
 
     def in_use(self) -> AbstractAsyncContextManager[None]:
-        """Connections are kept inside; when the last one leaves they are closed."""
+        """Keep connections inside the context, until the last session has left its own."""
         return self.connections.in_use(self.reactor)
 
     async def ask(
@@ -118,14 +131,16 @@ class Session:
         wait: float = 0.0,
     ) -> Answer:
         """
-        Ask once; whatever the answer is, it is returned.
+        Send one request, and return the answer whatever its status is.
 
-        @param segments: of the path, below the base.
-        @param body: sent as JSON, unless C{None}.
-        @param limit: most bytes of the answer's body.
-        @param wait: for how many seconds the server may hold the answer; whoever lets it has a
-            place for that.
-        @raise Unreachable: if none came.
+        @param segments: the segments of the path below the base URL.
+        @param body: sent as JSON, unless it is C{None}.
+        @param headers: further headers to send.
+        @param limit: most bytes that the answer's body may have.
+        @param wait: for how many seconds the server may delay its answer. If that is not 0, the
+            request is a long poll, and the caller must hold a slot for it
+            (L{Connections.take_slot<statusjob.client.http.connections.Connections.take_slot>}).
+        @raise Unreachable: if no complete answer came.
         """
         start = self._request(method, segments, body, {**_JSON, **(headers or {})}, wait > 0)
         async with (
@@ -143,11 +158,14 @@ class Session:
         self, *segments: str, headers: Mapping[str, str], take: Callable[[bytes], object]
     ) -> Answer | None:
         """
-        Follow a stream of events to its end. Whoever does has a place for that.
+        Follow a stream of events to its end; the caller must hold a slot for it.
 
-        @param take: is given each piece; what it raises comes through.
-        @return: C{None} at its end; the answer, if it is no stream.
-        @raise Unreachable: if it broke off, or fell silent.
+        @param segments: the segments of the path below the base URL.
+        @param headers: further headers to send.
+        @param take: called with each piece. If it raises, the stream ends, and the error is raised
+            here.
+        @return: C{None} at the end of the stream; the answer, if it is no stream.
+        @raise Unreachable: if the stream broke off, or was silent for L{SILENCE}.
         """
         start = self._request("GET", segments, None, {**_EVENTS, **headers}, True)
         async with self.in_use():
@@ -171,8 +189,8 @@ class Session:
         headers: Mapping[str, str],
         long_poll: bool,
     ) -> Callable[[], Deferred[Any]]:
-        """What sends a request, when it is called."""
-        sent = Headers({"User-Agent": ["statusjob"]})
+        """Return a function that sends a request each time it is called."""
+        sent = Headers({"User-Agent": [_USER_AGENT]})
         if self._token is not None:
             sent.setRawHeaders("Authorization", [f"Bearer {self._token}"])
         if body is not None:
@@ -197,9 +215,9 @@ class Session:
 
     def retry_after(self, answer: Answer) -> float | None:
         """
-        How many seconds the server asks to wait.
+        Return how many seconds the server asks the client to wait, or C{None}.
 
-        A date is measured by the server's own clock where it shows it.
+        If the server gives a date, it is compared with the server's own C{Date}, if there is one.
         """
         asked = answer.header("Retry-After")
         if asked is None:
@@ -208,7 +226,7 @@ class Session:
         return read_retry_after(asked, self.reactor.seconds() if now is None else now)
 
     def refusal(self, answer: Answer) -> Refused:
-        """The error that an answer other than the hoped-for stands for."""
+        """Return the error that an unexpected answer stands for."""
         code, detail = answer.code, _detail(answer)
         if code in (401, 403):
             return NotAuthorized(code, detail)
@@ -225,31 +243,24 @@ class Session:
         return Refused(code, detail)
 
 
-class _Encoded(URL):
-    """A URL in its encoded form: treq would encode again, and fails at an IPv6 address."""
-
-    __slots__ = ()
-
-    def to_uri(self) -> _Encoded:
-        return self
-
-
 class _Problem(Struct):
-    """What is read of an error's body: problem+json, or the original contract's C{error}."""
+    """The reason in an error's body: problem+json, or the original contract's C{error}."""
 
     detail: str | None = None
     error: str | None = None
 
 
-class _Carrier(Struct):
+class _Conflict(Struct):
+    """The part of a 409 answer that shows the job as it ended."""
+
     job: Raw
 
 
 def read_members(answer: Answer, shape: type[T]) -> T:
     """
-    Read those members of a JSON answer that C{shape} names.
+    Read the members of a JSON answer that C{shape} has.
 
-    @raise BadAnswer: if they are not as it says.
+    @raise BadAnswer: if the body is not JSON, or a member is missing or of another type.
     """
     try:
         return json.decode(answer.body, type=shape)
@@ -258,50 +269,28 @@ def read_members(answer: Answer, shape: type[T]) -> T:
 
 
 def _detail(answer: Answer) -> str:
-    """The server's words, or else the usual ones for its code."""
+    """Return the reason that the server gives, or else the phrase that belongs to its code."""
     try:
         problem = read_members(answer, _Problem)
-        words = problem.detail or problem.error
+        reason = problem.detail or problem.error
     except BadAnswer:
-        words = None
-    if words:
-        return _UNPRINTABLE.sub(" ", words)[:_DETAIL_LIMIT]
-    known = answer.code in HTTPStatus._value2member_map_
-    return HTTPStatus(answer.code).phrase if known else "unknown status"
+        reason = None
+    if reason:
+        return _UNPRINTABLE.sub(" ", reason)[:_DETAIL_LIMIT]
+    try:
+        return HTTPStatus(answer.code).phrase
+    except ValueError:
+        return "unknown status"
 
 
 def _conflict(answer: Answer, detail: str) -> Refused:
-    """A report that came too late is told by the job in the answer."""
+    """Return the error for a 409: if the answer shows a job, a report came too late for it."""
     try:
-        job = answers.read_job(bytes(read_members(answer, _Carrier).job))
+        job = answers.read_job(bytes(read_members(answer, _Conflict).job))
     except (BadAnswer, codec.BadInput):
         return Refused(answer.code, detail)
     cancelled = job.error is not None and job.error.code == CANCELLED
     return (JobCancelled if cancelled else JobFinished)(answer.code, detail, job=job)
-
-
-def _read_base(base_url: str) -> _Encoded:
-    """
-    Read a base URL; a slash at its end makes no difference.
-
-    @raise BadBaseURL: if it is no absolute http(s) URL that paths can be put below.
-    """
-    try:
-        url = URL.from_text(base_url)
-        # An address in brackets is encoded already, and IDNA would choke on it.
-        url = url if ":" in url.host else url.to_uri()
-    except (ValueError, TypeError):
-        raise BadBaseURL("the base URL is malformed") from None
-    if url.scheme not in ("http", "https") or not url.host:
-        raise BadBaseURL("the base URL must begin with http:// or https:// and a host")
-    if url.userinfo or url.query or url.fragment:
-        raise BadBaseURL("the base URL must have no user, query or fragment")
-    if not 0 < (url.port or 0) < 65536:
-        raise BadBaseURL("the base URL's port is out of range")
-    path = list(url.path)
-    while path and not path[-1]:
-        path.pop()
-    return _Encoded(url.scheme, url.host, path, port=url.port)
 
 
 def _global_reactor() -> Any:

@@ -1,0 +1,46 @@
+"""Base URLs: what a user gives to a client to name a server, or one job of it."""
+
+from __future__ import annotations
+
+from hyperlink import URL
+
+from statusjob.client.errors import BadBaseURL
+
+
+class EncodedURL(URL):
+    """
+    A URL in its encoded form, which treq uses as it is.
+
+    treq would encode a plain C{URL} once more, and fails at an IPv6 address.
+    """
+
+    __slots__ = ()
+
+    def to_uri(self) -> EncodedURL:
+        """Return this URL: it is encoded already."""
+        return self
+
+
+def read_base_url(base_url: str) -> EncodedURL:
+    """
+    Read a base URL; a slash at its end makes no difference.
+
+    @raise BadBaseURL: if it is not an absolute C{http} or C{https} URL to which a path can be
+        appended.
+    """
+    try:
+        url = URL.from_text(base_url)
+        # An address in brackets is encoded already, and IDNA does not accept it.
+        url = url if ":" in url.host else url.to_uri()
+    except (ValueError, TypeError):
+        raise BadBaseURL("the base URL is malformed") from None
+    if url.scheme not in ("http", "https") or not url.host:
+        raise BadBaseURL("the base URL must begin with http:// or https:// and a host")
+    if url.userinfo or url.query or url.fragment:
+        raise BadBaseURL("the base URL must have no user, query or fragment")
+    if not 0 < (url.port or 0) < 65536:
+        raise BadBaseURL("the base URL's port is out of range")
+    path = list(url.path)
+    while path and not path[-1]:
+        path.pop()
+    return EncodedURL(url.scheme, url.host, path, port=url.port)
