@@ -1,7 +1,7 @@
 """
-For the tests of whoever sends webhooks or talks to servers: ours, and our users'.
+For tests of programs that send webhooks or talk to servers: a server that misbehaves.
 
-The public names. Importing them imports no reactor.
+These are the public names. Importing them imports no reactor.
 """
 
 from statusjob.testing import modes

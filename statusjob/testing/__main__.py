@@ -1,7 +1,7 @@
 """
-C{python -m statusjob.testing}: the hostile receiver, for the shell.
+C{python -m statusjob.testing}: the hostile receiver as a command.
 
-It listens on loopback only, until it is interrupted, and prints a line for each request.
+It listens on loopback only until it is interrupted, and prints a line for each request.
 """
 
 from __future__ import annotations
@@ -29,30 +29,31 @@ class _Parser(ArgumentParser):
 
 def parse(arguments: Sequence[str]) -> tuple[list[Mode], int]:
     """
-    The modes and the port.
+    Parse the arguments of the command.
 
-    @raise SystemExit: with code 2 and one line, if these are no such arguments.
+    @return: the modes and the port.
+    @raise SystemExit: with code 2 and a message of one line, if the arguments are wrong.
     """
     width = max(map(len, NAMED)) + 2
     listed = [f"  {name:{width}}{mode.__doc__}" for name, mode in NAMED.items()]
     listed.append(f"  {'200 ... 599':{width}}Answers with that status code.")
     parser = _Parser(
         prog="python -m statusjob.testing",
-        description="A receiver of webhooks that treats its callers badly.",
+        description="A receiver of webhooks that misbehaves.",
         epilog="modes:\n" + "\n".join(listed),
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "mode", nargs="+", help="of the first connection, the next one, ... and all that follow"
+        "mode", nargs="+", help="for the first connection, the next one, ...; the last one stays"
     )
-    parser.add_argument("--port", type=int, default=0, help="on loopback; default: a free one")
+    parser.add_argument("--port", type=int, default=0, help="on loopback (default: a free one)")
     parser.add_argument(
-        "--retry-after", metavar="X", help="a header of answers with a status code"
+        "--retry-after", metavar="X", help="a header for answers with a status code"
     )
-    parser.add_argument("--to", metavar="URL", help="likewise: where a redirection leads")
+    parser.add_argument("--to", metavar="URL", help="the target of a redirection, likewise")
     given = parser.parse_args(arguments)
     if not 0 <= given.port <= 65535:
-        parser.error(f"{given.port} is no port")
+        parser.error(f"{given.port} is not a port (0 to 65535)")
     headers = _headers(given)
     chosen = []
     for name in given.mode:
@@ -63,7 +64,7 @@ def parse(arguments: Sequence[str]) -> tuple[list[Mode], int]:
         else:
             parser.error(f"there is no mode {name!r}; --help lists them")
     if headers and all(name in NAMED for name in given.mode):
-        parser.error("--retry-after and --to go with a status code")
+        parser.error("--retry-after and --to need a status code as a mode")
     return chosen, given.port
 
 
@@ -73,12 +74,17 @@ def _headers(given: Namespace) -> dict[str, str]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Listen until interrupted."""
+    """
+    Run the command: listen until interrupted.
+
+    @param arguments: those after the command's name.
+    @raise SystemExit: if the arguments are wrong, or the port cannot be used.
+    """
     chosen, port = parse(arguments)
     number = count(1)
 
     def show(request: Request) -> None:
-        # What others send may move the cursor; escaped, it cannot.
+        # A request may contain control characters for the terminal, so it is escaped.
         line = repr(request.line)[2:-1]
         print(f"{next(number)}: {line}, {len(request.body)} bytes", flush=True)
 

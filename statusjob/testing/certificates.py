@@ -1,4 +1,4 @@
-"""Certificates that nobody should trust. They are made when asked for and kept in memory only."""
+"""Self-signed certificates for tests. They are made on demand and kept in memory only."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from twisted.internet.abstract import isIPAddress, isIPv6Address
 @cache
 def self_signed_options(host: str) -> ssl.CertificateOptions:
     """
-    A server's options, with a certificate for a name or an IP address that only itself vouches
-    for.
+    Make the TLS options of a server, with a self-signed certificate.
 
-    @return: to listen with: C{reactor.listenSSL(port, factory, self_signed_options(host))}.
-        The same for the same host: a client may be made to trust their C{certificate}.
+    @param host: a host name or an IP address.
+    @return: options for C{reactor.listenSSL(port, factory, self_signed_options(host))}. They are
+        the same at every call with the same host, so a client can be told to trust their
+        C{certificate}.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
@@ -37,10 +38,11 @@ def self_signed_options(host: str) -> ssl.CertificateOptions:
         .add_extension(alternative, critical=False)
         .sign(key, hashes.SHA256())
     )
-    # pyOpenSSL warns of its own wrappers, which is all that Twisted's signature knows.
+    # Twisted's signature asks for wrappers of pyOpenSSL, which are deprecated.
     return ssl.CertificateOptions(
         privateKey=cast(Any, key),
         certificate=cast(Any, certificate),
-        # Twisted and OpenSSL 4 together fail a handshake that offers any where we accept none.
+        # If the client offers protocols and the server accepts none, Twisted with OpenSSL 4 fails
+        # the handshake.
         acceptableProtocols=[b"http/1.1"],
     )

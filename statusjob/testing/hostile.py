@@ -1,10 +1,11 @@
 """
-A receiver of webhooks, or any other server, that treats whoever calls on it badly.
+A receiver of webhooks, or any other HTTP server, that misbehaves.
 
-It works on the transport: each connection is a L{Connection}, on which one request is read and a
-L{Mode} acts. How it acts badly is the matter of C{statusjob.testing.modes}, or of a mode of your
-own; a mode is a coroutine, begun with its connection and cancelled when that is lost, so that no
-timer and no producer outlives it. It is no web server: it reads one request a connection.
+It works on the transport: each connection is a L{Connection}, which reads one request, and a
+L{Mode} decides how it misbehaves. Use those of L{statusjob.testing.modes}, or write your own. A
+mode is a coroutine. It is started with its connection and cancelled when the connection is lost,
+so that no timer and no producer outlives it. It is no web server: it reads one request per
+connection.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
-#: Most bytes of one request, headers and all; most requests that are remembered.
+#: The most bytes of one request, headers included, and the most requests that are remembered.
 REQUEST_LIMIT = 2 * 1024 * 1024
 REMEMBERED = 100
-#: Seconds between two looks whether the other side has left, where nothing is read.
-LOOK = 0.05
+#: Seconds between two checks whether the other side has closed, where nothing is read.
+CHECK_INTERVAL = 0.05
 
 _LINE = re.compile(rb"\A[!-~]+ [!-~]+ HTTP/1\.[01]\Z")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r\n")
@@ -39,10 +40,11 @@ _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r\n")
 @dataclass(frozen=True, slots=True)
 class Request:
     """
-    What was asked.
+    A request that was received.
 
-    @ivar line: such as C{b"POST /hook HTTP/1.1"}.
-    @ivar body: all of it, without the encoding of its transfer.
+    @ivar line: the request line, such as C{b"POST /hook HTTP/1.1"}.
+    @ivar headers: the headers.
+    @ivar body: the whole body, without any transfer encoding.
     """
 
     line: bytes
@@ -50,16 +52,22 @@ class Request:
     body: bytes
 
     def header(self, name: str) -> str | None:
-        """The first value of a header, or C{None}."""
+        """
+        The first value of a header.
+
+        @param name: the name of the header, in any case.
+        @return: the value, or C{None} if there is no such header.
+        """
         values = self.headers.getRawHeaders(name.encode("ascii"))
         return values[0].decode("latin-1") if values else None
 
 
 class Connection(Protocol):
     """
-    What a mode acts on.
+    One connection, on which a mode acts.
 
-    @ivar transport: to write to, to close, to abort.
+    @ivar factory: the receiver that accepted the connection.
+    @ivar transport: the transport to write to, close or abort.
     """
 
     factory: HostileReceiver
@@ -67,6 +75,10 @@ class Connection(Protocol):
     _log = Logger()
 
     def __init__(self, reactor: Any, mode: Mode) -> None:
+        """
+        @param reactor: provides the timers of the mode.
+        @param mode: called with this connection when it is made.
+        """
         self._reactor = reactor
         self._mode = mode
         self._unread = bytearray()
@@ -74,45 +86,59 @@ class Connection(Protocol):
         self._requested: Deferred[Request] = Deferred()
 
     def spoken(self) -> Deferred[None]:
-        """Fires when the first bytes have come, whatever they are; for one waiter."""
+        """
+        Wait for the first bytes, whatever they are. Only one caller may wait.
+
+        @return: fires with C{None}.
+        """
         return self._spoken
 
     def request(self) -> Deferred[Request]:
-        """Fires when the request has come whole, never if that is not HTTP; for one waiter."""
+        """
+        Wait for the whole request. Only one caller may wait.
+
+        @return: fires with the request; never, if what was sent is not HTTP.
+        """
         return self._requested
 
     def sleep(self, seconds: float) -> Deferred[None]:
-        """Fires after so many seconds."""
+        """
+        Wait.
+
+        @param seconds: how long to wait.
+        @return: fires with C{None} after that time.
+        """
         return deferLater(self._reactor, seconds)
 
     def flood(self, pieces: Iterable[bytes]) -> Deferred[None]:
         """
-        Send all these pieces, perhaps without end, each when the one before is sent.
+        Send bytes, perhaps without end, only as fast as the other side reads them.
 
-        @return: fires when the last one is written.
+        @param pieces: the bytes; each piece is taken when the one before it has been sent.
+        @return: fires with C{None} when the last piece has been written.
         """
         flood = _Flood(self.transport, iter(pieces))
         self.transport.registerProducer(flood, False)
         return flood.done
 
     async def read_no_more(self) -> None:
-        """Read nothing from here on, nor the end of the connection, until the other side left."""
+        """Read nothing more until the other side has closed the connection, then abort it."""
         self.transport.pauseProducing()
-        # The end of a connection stands behind what is unread; only Linux shows it before.
+        # The end of a connection comes after all unread bytes. Only Linux shows it earlier.
         poll = select.poll()
         poll.register(self.transport.fileno(), getattr(select, "POLLRDHUP", select.POLLHUP))
         while not poll.poll(0):
-            await self.sleep(LOOK)
+            await self.sleep(CHECK_INTERVAL)
         self.transport.abortConnection()
 
     def connectionMade(self) -> None:
-        """Let the mode begin."""
+        """Start the mode."""
         self.factory.connections.add(self)
         self._work = Deferred.fromCoroutine(self._mode(self))
         self._work.addErrback(self._failed)
 
     def dataReceived(self, data: bytes) -> None:
-        """Read until the request is whole; nothing comes after it."""
+        """Read until the request is complete, and ignore everything after it."""
         if self._requested.called:
             return
         self._unread += data
@@ -130,7 +156,7 @@ class Connection(Protocol):
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Let the mode end."""
+        """Cancel the mode."""
         self._work.cancel()
         self.factory.forget(self)
 
@@ -140,21 +166,20 @@ class Connection(Protocol):
             self.transport.abortConnection()
 
 
-#: What is done with a connection. When it returns, the connection is left open unless it was
-#: closed.
+#: Acts on a connection. When it returns, the connection stays open unless the mode has closed it.
 Mode = Callable[[Connection], Coroutine[Any, Any, None]]
 
 
 class HostileReceiver(ServerFactory):
     """
-    Treats its first connection in one bad way, the next one in the same or another.
+    A server that misbehaves on each connection in one way, the same or another.
 
     Listen with it on loopback: C{reactor.listenTCP(0, receiver, interface="127.0.0.1")}.
 
-    @ivar requests: the last 100 that came whole, the oldest first.
-    @ivar received: how many those were in all.
-    @ivar connections: those open now.
-    @ivar accepted: how many those were in all.
+    @ivar requests: the last L{REMEMBERED} complete requests, the oldest first.
+    @ivar received: the number of all complete requests.
+    @ivar connections: the connections that are open now.
+    @ivar accepted: the number of all connections.
     """
 
     noisy = False
@@ -167,10 +192,10 @@ class HostileReceiver(ServerFactory):
         on_request: Callable[[Request], None] | None = None,
     ) -> None:
         """
-        @param reactor: for the timers of modes.
-        @param mode: for the first connection.
-        @param then: for those after it, one each; the last mode is for all that follow.
-        @param on_request: called with each request when it has come whole.
+        @param reactor: provides the timers of modes.
+        @param mode: the mode of the first connection.
+        @param then: the modes of the next connections. The last mode stays for all that follow.
+        @param on_request: called with each complete request.
         """
         modes = (mode, *then)
         self._reactor = reactor
@@ -183,7 +208,7 @@ class HostileReceiver(ServerFactory):
         self.accepted = 0
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        """One connection, with the mode whose turn it is."""
+        """Make a connection with the next mode."""
         self.accepted += 1
         connection = Connection(self._reactor, next(self._modes))
         connection.factory = self
@@ -191,29 +216,30 @@ class HostileReceiver(ServerFactory):
 
     def wait_until_closed(self, timeout: float = 3.0) -> Deferred[None]:
         """
-        Wait for the other side to close all its connections.
+        Wait until all connections are closed.
 
-        @return: fires once none is open; fails with C{TimeoutError} if that takes longer than
-            C{timeout} seconds.
+        @param timeout: the longest time to wait, in seconds.
+        @return: fires with C{None} when no connection is open; fails with C{TimeoutError} if
+            that takes too long.
         """
         waiting: Deferred[None] = Deferred(self._waiting.remove)
         self._waiting.append(waiting)
-        self._tell()
+        self._fire_if_closed()
         return waiting.addTimeout(timeout, self._reactor)
 
     def remember(self, request: Request) -> None:
-        """Called by a connection whose request is whole."""
+        """Record a request; called by a connection."""
         self.received += 1
         self.requests.append(request)
         if self._on_request is not None:
             self._on_request(request)
 
     def forget(self, connection: Connection) -> None:
-        """Called by a connection that is lost."""
+        """Drop a connection; called by the connection when it is lost."""
         self.connections.discard(connection)
-        self._tell()
+        self._fire_if_closed()
 
-    def _tell(self) -> None:
+    def _fire_if_closed(self) -> None:
         if not self.connections:
             waiting, self._waiting[:] = self._waiting[:], []
             for each in waiting:
@@ -222,7 +248,7 @@ class HostileReceiver(ServerFactory):
 
 @implementer(IPullProducer)
 class _Flood:
-    """Has always more to say, but waits to be asked: memory stays flat."""
+    """Produces one piece whenever the transport asks for more, so that memory use stays flat."""
 
     def __init__(self, transport: Any, pieces: Iterator[bytes]) -> None:
         self._transport = transport
@@ -238,21 +264,23 @@ class _Flood:
             self._transport.write(piece)
 
     def stopProducing(self) -> None:
-        """The connection is gone, and the mode is cancelled."""
+        """Do nothing: the connection is lost, so the mode is being cancelled."""
 
 
 def _read(received: bytes) -> Request | None:
     """
-    A request at the beginning of what came; C{None} while it is not whole.
+    Read a request.
 
-    @raise ValueError: if it never will be one.
+    @param received: all bytes received so far.
+    @return: the request, or C{None} while it is incomplete.
+    @raise ValueError: if the bytes cannot become a request.
     """
     head, end, rest = received.partition(b"\r\n\r\n")
     if not end:
         return None
     line, *fields = head.split(b"\r\n")
     if not _LINE.match(line):
-        raise ValueError("no request line")
+        raise ValueError("the request line is malformed")
     headers = Headers()
     for field in fields:
         name, _, value = field.partition(b":")
@@ -262,19 +290,19 @@ def _read(received: bytes) -> Request | None:
     else:
         lengths = headers.getRawHeaders(b"content-length") or [b"0"]
         if not lengths[0].isdigit():
-            raise ValueError("no length")
+            raise ValueError("the Content-Length is malformed")
         length = int(lengths[0])
         body = rest[:length] if len(rest) >= length else None
     return None if body is None else Request(line, headers, body)
 
 
 def _unchunk(data: bytes) -> bytes | None:
-    """A chunked body (RFC 9112 7.1) without its trailers; C{None} while it is not whole."""
+    """Decode a chunked body (RFC 9112 7.1); C{None} while it is incomplete."""
     body, position = b"", 0
     while (chunk := _CHUNK.match(data, position)) is not None:
         size = int(chunk[1], 16)
         if size == 0:
-            # The blank line may be that of the last chunk, or stand after trailers.
+            # The blank line follows the last chunk at once, or after trailers.
             return body if data.find(b"\r\n\r\n", chunk.end() - 2) >= 0 else None
         body += data[chunk.end() : chunk.end() + size]
         position = chunk.end() + size + 2

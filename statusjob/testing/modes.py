@@ -1,8 +1,8 @@
 """
-Bad ways to treat a request, and one good way.
+Ways to misbehave, and one good way to answer.
 
-Each is a L{Mode<statusjob.testing.hostile.Mode>} to give to a C{HostileReceiver}, or, where it
-takes arguments, makes one. What is sent without end is sent only as fast as it is taken.
+Each function is a L{Mode<statusjob.testing.hostile.Mode>} for a C{HostileReceiver}, or, if it
+takes other arguments, makes one. Endless data is sent only as fast as the other side reads it.
 """
 
 from __future__ import annotations
@@ -17,23 +17,24 @@ from twisted.web.http import RESPONSES
 from statusjob.testing.certificates import self_signed_options
 from statusjob.testing.hostile import Connection, Mode
 
-#: Seconds from one byte to the next, where they drip.
+#: Seconds from one byte to the next in the dripping modes.
 DRIP = 0.2
-#: Bytes of the body that is merely long, and of what the gzip bomb unpacks to.
+#: The bytes of the huge body, and of the unpacked gzip bomb.
 HUGE = 100_000_000
 BOMB = 200 * 1024 * 1024
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 _PIECE = b"x" * 65536
-#: Seconds for the other side to see what is written before the connection is reset.
+#: Seconds in which the other side reads what was sent, before the connection is reset.
 _SEEN = 0.01
 
 
 def answer(code: int, headers: Mapping[str, str] | None = None) -> Mode:
     """
-    Answers with a status code, such as 410, or 503 with a C{Retry-After}.
+    Make a mode that answers with a status code, such as 410, or 503 with a C{Retry-After}.
 
-    @param headers: as they are sent, well formed or not.
+    @param code: the status code.
+    @param headers: additional headers. They are sent as they are, well formed or not.
     """
     lines = [f"HTTP/1.1 {code} ".encode() + RESPONSES.get(code, b"")]
     lines += [f"{name}: {value}".encode() for name, value in (headers or {}).items()]
@@ -48,61 +49,66 @@ def answer(code: int, headers: Mapping[str, str] | None = None) -> Mode:
 
 
 def redirect(url: str, code: int = 302) -> Mode:
-    """Answers with a redirection to another URL."""
+    """
+    Make a mode that answers with a redirection.
+
+    @param url: the target.
+    @param code: the status code.
+    """
     return answer(code, {"Location": url})
 
 
 async def healthy(connection: Connection) -> None:
-    """Answers 204: the control."""
+    """Answers 204, as a good receiver does."""
     await connection.request()
     connection.transport.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
     connection.transport.loseConnection()
 
 
 async def silent(connection: Connection) -> None:
-    """Reads, and never answers; nor a TLS handshake."""
+    """Reads, but never answers, not even a TLS handshake."""
 
 
 async def never_read(connection: Connection) -> None:
-    """Accepts, and never reads a byte."""
+    """Accepts the connection, but never reads a byte."""
     await connection.read_no_more()
 
 
 async def never_part(connection: Connection) -> None:
-    """Answers 200, then neither reads nor closes: a TLS connection is never agreed to end."""
+    """Answers 200, then neither reads nor closes, so that a TLS connection never ends in order."""
     await connection.request()
     connection.transport.write(_HEAD + b"Content-Length: 2\r\n\r\n{}")
     await connection.read_no_more()
 
 
 async def drip_headers(connection: Connection) -> None:
-    """Answers 200, headers without end, one byte per 0.2 s."""
+    """Answers 200 with endless headers, one byte per 0.2 s."""
     await connection.request()
     await _drip(connection, chain(_HEAD, cycle(b"X-Drip: drip\r\n")))
 
 
 async def drip_body(connection: Connection) -> None:
-    """Answers 200, then a body without end, one byte per 0.2 s."""
+    """Answers 200 with an endless body, one byte per 0.2 s."""
     await connection.request()
     connection.transport.write(_HEAD + b"\r\n")
     await _drip(connection, cycle(b"drip\n"))
 
 
 async def hang_in_body(connection: Connection) -> None:
-    """Answers 200, promises 100 bytes, sends 5 and falls silent."""
+    """Answers 200, announces 100 bytes, sends 5 and falls silent."""
     await connection.request()
     connection.transport.write(_HEAD + b"Content-Length: 100\r\n\r\nbegun")
 
 
 async def endless_body(connection: Connection) -> None:
-    """Answers 200, then a body without end."""
+    """Answers 200 with an endless body."""
     await connection.request()
     connection.transport.write(_HEAD + b"\r\n")
     await connection.flood(repeat(_PIECE))
 
 
 async def huge_body(connection: Connection) -> None:
-    """Answers 200, then 100 MB."""
+    """Answers 200 with a body of 100 MB."""
     await connection.request()
     whole, rest = divmod(HUGE, len(_PIECE))
     connection.transport.write(_HEAD + b"Content-Length: %d\r\n\r\n" % HUGE)
@@ -111,7 +117,7 @@ async def huge_body(connection: Connection) -> None:
 
 
 async def gzip_bomb(connection: Connection) -> None:
-    """Answers 200 with 200 KB of gzip, asked for or not, that unpack to 200 MB."""
+    """Answers 200 with 200 KB of gzip that unpack to 200 MB, whether gzip is accepted or not."""
     await connection.request()
     packed = _bomb()
     length = b"Content-Length: %d\r\n\r\n" % len(packed)
@@ -121,14 +127,14 @@ async def gzip_bomb(connection: Connection) -> None:
 
 
 async def endless_header(connection: Connection) -> None:
-    """Answers 200, then one header without end."""
+    """Answers 200 with one endless header."""
     await connection.request()
     connection.transport.write(_HEAD + b"X-Endless: ")
     await connection.flood(repeat(_PIECE))
 
 
 async def endless_headers(connection: Connection) -> None:
-    """Answers 200, then short headers without end."""
+    """Answers 200 with endlessly many short headers."""
     await connection.request()
     connection.transport.write(_HEAD)
     await connection.flood(repeat(b"X-Endless: x\r\n" * 4096))
@@ -147,7 +153,7 @@ async def reset(connection: Connection) -> None:
 
 
 async def reset_in_headers(connection: Connection) -> None:
-    """Answers 200 and resets the connection in the midst of the headers."""
+    """Answers 200 and resets the connection in the middle of the headers."""
     await connection.request()
     connection.transport.write(_HEAD)
     await connection.sleep(_SEEN)
@@ -155,7 +161,7 @@ async def reset_in_headers(connection: Connection) -> None:
 
 
 async def reset_in_body(connection: Connection) -> None:
-    """Answers 200, promises 100 bytes, sends 5 and resets the connection."""
+    """Answers 200, announces 100 bytes, sends 5 and resets the connection."""
     await hang_in_body(connection)
     await connection.sleep(_SEEN)
     connection.transport.abortConnection()
@@ -175,7 +181,7 @@ async def long_length(connection: Connection) -> None:
 
 
 async def bad_chunks(connection: Connection) -> None:
-    """Answers 200 in chunks, the second of which is none."""
+    """Answers 200 in chunks, the second of which is malformed."""
     await connection.request()
     chunks = b"5\r\nbegun\r\nfive\r\nnever\r\n"
     connection.transport.write(_HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
@@ -188,24 +194,24 @@ async def absurd_code(connection: Connection) -> None:
 
 
 async def gibberish(connection: Connection) -> None:
-    """Speaks no HTTP, nor TLS."""
+    """Answers neither in HTTP nor in TLS."""
     await connection.spoken()
     connection.transport.write(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
 
 
 async def plain_http(connection: Connection) -> None:
-    """Answers 204 to the first bytes, also to those of a TLS handshake."""
+    """Answers 204 in plain HTTP to the first bytes, even to a TLS handshake."""
     await connection.spoken()
     connection.transport.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
 
 
 async def self_signed(connection: Connection) -> None:
-    """Speaks TLS with a certificate that only itself vouches for; answers 204 to who trusts it."""
+    """Answers 204 over TLS with a self-signed certificate."""
     connection.transport.startTLS(self_signed_options("127.0.0.1"))
     await healthy(connection)
 
 
-#: Those that take no arguments.
+#: All modes that are coroutines, and so need no arguments.
 ALL: tuple[Mode, ...] = (
     healthy,
     silent,
@@ -242,8 +248,10 @@ async def _drip(connection: Connection, data: Iterable[int]) -> None:
 @cache
 def _bomb() -> bytes:
     """
-    One gzip stream (RFC 1952) of zeros. Flushed in full, a packed block depends on none before
-    it, so one is packed and repeated.
+    Make one gzip stream (RFC 1952) of zeros.
+
+    After a full flush, a packed block does not depend on the blocks before it, so one block is
+    packed and repeated.
     """
     block = bytes(1024 * 1024)
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)

@@ -107,14 +107,14 @@ class SigningTests(SynchronousTestCase):
         self.assertEqual(signatures.decode(), f"{sign(OTHER, ID, TIMESTAMP, BODY)} {SIGNATURE}")
 
     @given(st.binary(min_size=24, max_size=64), st.text(st.characters(codec="utf-8")))
-    def test_the_standard_library_makes_the_same_signature(
+    def test_the_standardwebhooks_package_makes_the_same_signature(
         self, entropy: bytes, body: str
     ) -> None:
         secret = new_secret(entropy)
         theirs = Webhook(secret).sign(ID, datetime.fromtimestamp(TIMESTAMP, UTC), body)
         self.assertEqual(sign(secret, ID, TIMESTAMP, body.encode()), theirs)
 
-    def test_the_standard_library_accepts_our_headers(self) -> None:
+    def test_the_standardwebhooks_package_accepts_our_headers(self) -> None:
         now = int(datetime.now(UTC).timestamp())
         made = headers([OTHER, SECRET], ID, now, BODY)
         carried = {name.decode(): value.decode() for name, value in made.items()}

@@ -1,4 +1,4 @@
-"""The hostile receiver: in memory on a clock, and on sockets where the mode is about them."""
+"""The hostile receiver: in memory, and on sockets where that makes a difference."""
 
 from __future__ import annotations
 
@@ -38,30 +38,30 @@ class Caller:
         self.protocol.makeConnection(self.transport)
 
     def say(self, data: bytes) -> Caller:
-        """Send."""
+        """Send bytes to the receiver."""
         self.protocol.dataReceived(data)
         return self
 
     def heard(self) -> bytes:
-        """What came since it was asked last."""
+        """The bytes that were received since the last call."""
         heard: bytes = self.transport.value()
         self.transport.clear()
         return heard
 
     def pull(self) -> bytes:
-        """Take what the other side has to say next, if it has a producer."""
+        """Let the producer of the other side, if it has one, write once."""
         producer = self.transport.producer
         if producer is not None:
             cast(Any, producer).resumeProducing()
         return self.heard()
 
     def leave(self) -> None:
-        """The connection is gone."""
+        """Lose the connection."""
         self.protocol.connectionLost(Failure(ConnectionDone()))
 
 
 class MemoryTestCase(SynchronousTestCase):
-    """On a clock."""
+    """Makes receivers on a clock."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -70,14 +70,14 @@ class MemoryTestCase(SynchronousTestCase):
         return HostileReceiver(self.clock, mode, *then)
 
     def call(self, mode: Mode, said: bytes = POST) -> Caller:
-        """Ask it."""
+        """Send a request to a receiver with one mode."""
         return Caller(self.receiver(mode)).say(said)
 
 
 class ModeTests(MemoryTestCase):
     """What each mode does."""
 
-    def test_a_healthy_one_answers_once_it_has_the_whole_request(self) -> None:
+    def test_healthy_answers_when_the_request_is_complete(self) -> None:
         caller = self.call(modes.healthy, POST[:-1])
         self.assertEqual(caller.heard(), b"")
         caller.say(POST[-1:])
@@ -96,14 +96,14 @@ class ModeTests(MemoryTestCase):
             self.assertTrue(heard.startswith(b"HTTP/1.1 %d " % code))
             self.assertIn(b"\r\nLocation: http://b/\r\n", heard)
 
-    def test_a_silent_one_says_and_does_nothing(self) -> None:
+    def test_silent_sends_nothing(self) -> None:
         for said in (POST, CLIENT_HELLO):
             caller = self.call(modes.silent, said)
             self.clock.advance(1000)
             self.assertEqual(caller.heard(), b"")
             self.assertFalse(caller.transport.disconnecting)
 
-    def test_headers_drip(self) -> None:
+    def test_headers_are_sent_byte_by_byte(self) -> None:
         caller = self.call(modes.drip_headers)
         heard = caller.heard()
         for _ in range(500):
@@ -121,20 +121,20 @@ class ModeTests(MemoryTestCase):
         self.assertGreater(len(heard), 1500)
         self.assertNotIn(b"\r\n\r\n", heard)
 
-    def test_a_body_drips(self) -> None:
+    def test_a_body_is_sent_byte_by_byte(self) -> None:
         caller = self.call(modes.drip_body)
         self.assertTrue(caller.heard().endswith(b"\r\n\r\nd"))
         self.clock.pump([modes.DRIP] * 100)
         self.assertIn(len(caller.heard()), (99, 100))
 
-    def test_a_body_hangs(self) -> None:
+    def test_a_body_is_never_completed(self) -> None:
         caller = self.call(modes.hang_in_body)
         self.assertTrue(caller.heard().endswith(b"Content-Length: 100\r\n\r\nbegun"))
         self.clock.advance(1000)
         self.assertEqual(caller.heard(), b"")
         self.assertFalse(caller.transport.disconnecting)
 
-    def test_what_is_endless_is_sent_only_as_fast_as_it_is_taken(self) -> None:
+    def test_endless_data_is_sent_only_as_fast_as_it_is_read(self) -> None:
         for mode, piece in (
             (modes.endless_body, b"xxxx"),
             (modes.endless_header, b"xxxx"),
@@ -149,14 +149,14 @@ class ModeTests(MemoryTestCase):
                 self.assertEqual(pulled, piece * (len(pulled) // len(piece)))
                 self.assertTrue(0 < len(pulled) < 100_000)
 
-    def test_endless_headers_are_headers_still(self) -> None:
+    def test_endless_headers_are_well_formed(self) -> None:
         for mode in (modes.endless_header, modes.endless_headers):
             caller = self.call(mode)
             heard = caller.heard() + caller.pull() + caller.pull()
             self.assertTrue(heard.startswith(b"HTTP/1.1 200 OK\r\n"))
             self.assertNotIn(b"\r\n\r\n", heard)
 
-    def test_a_huge_body_has_100_megabytes_and_an_end(self) -> None:
+    def test_a_huge_body_has_100_megabytes(self) -> None:
         caller = self.call(modes.huge_body)
         self.assertIn(b"Content-Length: 100000000\r\n", caller.heard())
         size = 0
@@ -180,7 +180,7 @@ class ModeTests(MemoryTestCase):
             packed = unpacker.unconsumed_tail
         self.assertEqual((size, unpacker.eof), (200 * 1024 * 1024, True))
 
-    def test_resets(self) -> None:
+    def test_connections_are_reset(self) -> None:
         for mode, end in (
             (modes.reset, b""),
             (modes.reset_in_headers, b"text/plain\r\n"),
@@ -191,7 +191,7 @@ class ModeTests(MemoryTestCase):
             self.assertTrue(caller.heard().endswith(end))
             self.assertTrue(caller.transport.disconnected, mode.__name__)
 
-    def test_wrong_lengths(self) -> None:
+    def test_lengths_are_wrong(self) -> None:
         for mode, longer in ((modes.short_length, True), (modes.long_length, False)):
             caller = self.call(mode)
             head, _, body = caller.heard().partition(b"\r\n\r\n")
@@ -199,24 +199,24 @@ class ModeTests(MemoryTestCase):
             self.assertEqual(len(body) > length, longer)
             self.assertTrue(caller.transport.disconnecting)
 
-    def test_a_chunk_that_is_none(self) -> None:
+    def test_a_chunk_is_malformed(self) -> None:
         self.assertIn(b"\r\nfive\r\n", self.call(modes.bad_chunks).heard())
 
-    def test_a_status_code_that_is_none(self) -> None:
+    def test_a_status_code_is_malformed(self) -> None:
         self.assertRegex(self.call(modes.absurd_code).heard(), rb"\AHTTP/1.1 2{30} OK\r\n")
 
-    def test_gibberish_and_plain_http_answer_whatever_is_said_first(self) -> None:
+    def test_gibberish_and_plain_http_answer_the_first_bytes(self) -> None:
         for said in (POST[:1], CLIENT_HELLO):
             self.assertTrue(self.call(modes.gibberish, said).heard().startswith(b"SSH-2.0"))
             self.assertTrue(self.call(modes.plain_http, said).heard().startswith(b"HTTP/1.1 204"))
 
-    def test_every_mode_explains_itself_in_a_line(self) -> None:
+    def test_every_mode_has_a_docstring_of_one_line(self) -> None:
         for mode in modes.ALL:
             self.assertRegex(mode.__doc__ or "", r"\A[A-Z][^\n]{10,90}\.\Z", mode.__name__)
 
 
 class ReceiverTests(MemoryTestCase):
-    """What it reads and remembers, and that it leaves nothing behind."""
+    """Requests are read and remembered, and nothing is left behind."""
 
     def test_a_request_is_remembered(self) -> None:
         receiver = self.receiver()
@@ -226,7 +226,9 @@ class ReceiverTests(MemoryTestCase):
         self.assertEqual((request.header("webhook-id"), request.header("no")), ("msg_1", None))
 
     @given(st.sampled_from([POST, CHUNKED]), st.lists(st.integers(0, len(POST) - 1)))
-    def test_it_is_the_same_however_it_is_cut(self, said: bytes, cuts: list[int]) -> None:
+    def test_a_request_is_read_in_whatever_pieces_it_comes(
+        self, said: bytes, cuts: list[int]
+    ) -> None:
         receiver = HostileReceiver(Clock(), modes.silent)
         caller = Caller(receiver)
         places = [0, *sorted(cuts), len(said)]
@@ -235,7 +237,7 @@ class ReceiverTests(MemoryTestCase):
             caller.say(said[start:end])
         self.assertEqual([each.body for each in receiver.requests], [b"hello"])
 
-    def test_each_is_told_when_it_is_whole(self) -> None:
+    def test_on_request_is_called_with_every_complete_request(self) -> None:
         told: list[Request] = []
         receiver = HostileReceiver(self.clock, modes.silent, on_request=told.append)
         Caller(receiver).say(POST[:-1])
@@ -243,7 +245,7 @@ class ReceiverTests(MemoryTestCase):
         Caller(receiver).say(POST)
         self.assertEqual([each.body for each in told], [b"hello"])
 
-    def test_what_is_no_request_is_none(self) -> None:
+    def test_a_malformed_request_is_not_remembered(self) -> None:
         for said in (
             CLIENT_HELLO,
             b"\r\n\r\n",
@@ -256,12 +258,12 @@ class ReceiverTests(MemoryTestCase):
             Caller(receiver).say(said)
             self.assertEqual(receiver.received, 0, said)
 
-    def test_what_comes_after_a_request_is_ignored(self) -> None:
+    def test_bytes_after_a_request_are_ignored(self) -> None:
         receiver = self.receiver()
         Caller(receiver).say(POST + POST).say(POST)
         self.assertEqual(receiver.received, 1)
 
-    def test_it_remembers_the_last_ones_and_counts_all(self) -> None:
+    def test_it_remembers_the_last_requests_and_counts_all(self) -> None:
         receiver = self.receiver()
         for number in range(hostile.REMEMBERED + 5):
             Caller(receiver).say(POST.replace(b"hello", b"%05d" % number))
@@ -269,7 +271,7 @@ class ReceiverTests(MemoryTestCase):
         self.assertEqual(len(receiver.requests), hostile.REMEMBERED)
         self.assertEqual(receiver.requests[0].body, b"00005")
 
-    def test_a_request_too_long_to_remember_is_cut_off(self) -> None:
+    def test_a_connection_with_a_too_long_request_is_aborted(self) -> None:
         receiver = self.receiver()
         caller = Caller(receiver)
         caller.say(b"x" * hostile.REQUEST_LIMIT)
@@ -277,7 +279,7 @@ class ReceiverTests(MemoryTestCase):
         caller.say(b"x")
         self.assertTrue(caller.transport.disconnected)
 
-    def test_modes_take_turns_and_the_last_one_stays(self) -> None:
+    def test_each_connection_gets_the_next_mode_and_the_last_one_stays(self) -> None:
         receiver = self.receiver(modes.answer(503), modes.answer(410), modes.healthy)
         codes = [Caller(receiver).say(POST).heard()[9:12] for _ in range(4)]
         self.assertEqual(codes, [b"503", b"410", b"204", b"204"])
@@ -296,7 +298,7 @@ class ReceiverTests(MemoryTestCase):
             self.assertIsNone(caller.transport.producer, mode.__name__)
             self.assertEqual(receiver.connections, set())
 
-    def test_a_mode_of_ones_own_that_fails_is_logged_and_cuts_the_connection(self) -> None:
+    def test_a_mode_that_raises_is_logged_and_its_connection_aborted(self) -> None:
         async def broken(connection: Connection) -> None:
             await connection.request()
             raise ZeroDivisionError
@@ -305,7 +307,7 @@ class ReceiverTests(MemoryTestCase):
         self.assertTrue(caller.transport.disconnected)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
-    def test_it_is_deserted_when_the_last_one_has_left(self) -> None:
+    def test_it_is_closed_when_the_last_connection_is_lost(self) -> None:
         receiver = self.receiver()
         self.successResultOf(receiver.wait_until_closed())
         callers = [Caller(receiver), Caller(receiver)]
@@ -317,12 +319,12 @@ class ReceiverTests(MemoryTestCase):
             self.successResultOf(each)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_somebody_who_stays_is_a_failure(self) -> None:
+    def test_waiting_for_a_connection_that_stays_open_times_out(self) -> None:
         receiver = self.receiver()
         caller = Caller(receiver)
-        deserted = receiver.wait_until_closed(5)
+        closed = receiver.wait_until_closed(5)
         self.clock.advance(5)
-        self.failureResultOf(deserted, TimeoutError)
+        self.failureResultOf(closed, TimeoutError)
         caller.leave()
 
 
@@ -330,7 +332,7 @@ class Peer(Protocol):
     """
     The other end of a real connection.
 
-    @ivar heard: fires with what is heard first.
+    @ivar heard: fires with the first bytes that are received.
     """
 
     transport: Any
@@ -344,17 +346,17 @@ class Peer(Protocol):
 
 
 class SocketTests(SocketTestCase):
-    """What a transport in memory cannot show."""
+    """Behaviour that a transport in memory cannot show."""
 
     async def connect(self, receiver: HostileReceiver) -> Peer:
-        """Call on it."""
+        """Connect to a receiver."""
         port = int(self.listen(receiver).rpartition(":")[2])
         endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port)
         peer: Peer = await connectProtocol(endpoint, Peer())
         self.addCleanup(peer.transport.abortConnection)
         return peer
 
-    async def test_one_that_never_reads_sees_all_the_same_that_it_was_left(self) -> None:
+    async def test_never_read_notices_that_the_other_side_has_closed(self) -> None:
         receiver = HostileReceiver(reactor, modes.never_read)
         peer = await self.connect(receiver)
         peer.transport.write(POST)
@@ -364,7 +366,7 @@ class SocketTests(SocketTestCase):
         await receiver.wait_until_closed()
         self.assertEqual((receiver.accepted, receiver.received), (1, 0))
 
-    async def test_it_does_not_see_that_while_the_other_side_has_more_to_send(self) -> None:
+    async def test_it_does_not_notice_while_the_other_side_has_more_to_send(self) -> None:
         receiver = HostileReceiver(reactor, modes.never_read)
         peer = await self.connect(receiver)
         peer.transport.write(bytes(32 * 1024 * 1024))
@@ -374,7 +376,7 @@ class SocketTests(SocketTestCase):
         peer.transport.abortConnection()
         await receiver.wait_until_closed()
 
-    async def test_one_that_never_parts_has_answered(self) -> None:
+    async def test_never_part_has_answered(self) -> None:
         receiver = HostileReceiver(reactor, modes.never_part)
         peer = await self.connect(receiver)
         peer.transport.write(POST)
@@ -384,7 +386,7 @@ class SocketTests(SocketTestCase):
         peer.transport.loseConnection()
         await receiver.wait_until_closed()
 
-    async def test_a_self_signed_one_answers_who_trusts_it(self) -> None:
+    async def test_self_signed_answers_a_client_that_trusts_it(self) -> None:
         url, receiver = self.misbehaving(modes.self_signed)
         url = url.replace("http:", "https:")
         response = await Agent(reactor, Trusting()).request(b"GET", url.encode())

@@ -1,4 +1,4 @@
-"""C{python -m statusjob.testing}: the hostile receiver as a program."""
+"""C{python -m statusjob.testing}: the hostile receiver as a command."""
 
 from __future__ import annotations
 
@@ -25,43 +25,43 @@ PROGRAM = (sys.executable, "-m", "statusjob.testing")
 
 
 class ArgumentTests(SynchronousTestCase):
-    """What it takes, and what it refuses."""
+    """Arguments that are accepted or refused."""
 
     def ends(self, *arguments: str) -> tuple[object, str, str]:
-        """With what exit code, and what it prints, where it does not come to listening."""
+        """The exit code and the output of a command that does not start to listen."""
         out, err = StringIO(), StringIO()
         with redirect_stdout(out), redirect_stderr(err), self.assertRaises(SystemExit) as ended:
             main(arguments)
         return ended.exception.code, out.getvalue(), err.getvalue()
 
-    def test_help_lists_every_mode_with_a_line(self) -> None:
+    def test_help_lists_every_mode_in_one_line(self) -> None:
         code, printed, _ = self.ends("--help")
         self.assertEqual(code, 0)
         for mode in modes.ALL:
             self.assertIn(f"\n  {mode.__name__.replace('_', '-')} ", printed)
             self.assertIn(f" {mode.__doc__}\n", printed)
 
-    def test_bad_arguments_are_refused_in_one_line(self) -> None:
+    def test_wrong_arguments_are_refused_in_one_line(self) -> None:
         for arguments, said in (
             ((), "the following arguments are required: mode"),
             (("no-mode",), "there is no mode 'no-mode'; --help lists them"),
             (("99",), "there is no mode '99'; --help lists them"),
             (("600",), "there is no mode '600'; --help lists them"),
             (("healthy", "--port", "x"), "argument --port: invalid int value: 'x'"),
-            (("healthy", "--port", "70000"), "70000 is no port"),
-            (("healthy", "--to", "/"), "--retry-after and --to go with a status code"),
+            (("healthy", "--port", "70000"), "70000 is not a port (0 to 65535)"),
+            (("healthy", "--to", "/"), "--retry-after and --to need a status code as a mode"),
         ):
             expected = (2, "", f"python -m statusjob.testing: {said}\n")
             self.assertEqual(self.ends(*arguments), expected)
 
 
 class RunningTests(SocketTestCase):
-    """What it does."""
+    """The running command."""
 
     timeout = 60
 
     async def start(self, *arguments: str) -> ServerProcess:
-        """Run it until the test is over."""
+        """Run the command until the test is over."""
         process = ServerProcess()
         reactor.spawnProcess(process, PROGRAM[0], [*PROGRAM, *arguments], os.environ)
         self.addCleanup(lambda: process.ended)
@@ -70,7 +70,7 @@ class RunningTests(SocketTestCase):
         return process
 
     def post(self, url: str) -> Deferred[Answer]:
-        """Ask it."""
+        """Send a request."""
         endpoints = BoundedEndpoints(reactor, HostEndpoints(reactor), limit=10_000)
         agent = Agent.usingEndpointFactory(reactor, endpoints)
         return exchange(
@@ -80,7 +80,7 @@ class RunningTests(SocketTestCase):
             limit=1000,
         )
 
-    async def test_it_answers_and_prints_a_line_a_request(self) -> None:
+    async def test_it_answers_and_prints_a_line_per_request(self) -> None:
         to = "http://127.0.0.1:1/"
         process = await self.start("503", "307", "healthy", "--retry-after", "-5", "--to", to)
         answers = [await self.post(process.url + path) for path in ("/one", "/two", "/three")]
@@ -99,12 +99,12 @@ class RunningTests(SocketTestCase):
             ],
         )
 
-    async def test_an_interrupt_ends_it_in_good_order(self) -> None:
+    async def test_an_interrupt_stops_it_without_an_error(self) -> None:
         process = await self.start("endless-body")
         process.kill(signal.SIGINT)
         self.assertEqual((await process.ended, process.errors), (0, b""))
 
-    async def test_what_goes_wrong_is_told_in_one_line(self) -> None:
+    async def test_an_error_is_reported_in_one_line(self) -> None:
         url, _ = self.misbehaving(modes.healthy)
         port = url.rpartition(":")[2]
         for argument, code, said in (
