@@ -1,32 +1,73 @@
 """
-What the README shows is run as it stands there; only host, port and waiting are made fit.
+What the documents show is run as it stands there; only hosts, ports and waiting are made fit.
 
-Its install commands are run by C{.ci/run}.
+The commands that install and start everything are run by C{.ci/run}.
 """
 
 from __future__ import annotations
 
 import gzip
-import os
 import re
-import sqlite3
+import shutil
 import sys
-from contextlib import closing
+import textwrap
+import urllib.parse
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
+from xml.etree import ElementTree
 
-from twisted.internet import reactor as _reactor
-from twisted.internet.defer import Deferred
-from twisted.internet.utils import getProcessOutputAndValue
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.server.settings import SETTINGS
-from tests.helpers.processes import ServerProcess, start
+from tests.helpers.programs import ROOT, Program, ServedTestCase
 
-reactor: Any = _reactor
-
-ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
+DEPLOYMENT = (ROOT / "examples/deploy/README.md").read_text()
+CONTRIBUTING = (ROOT / ".github/CONTRIBUTING.md").read_text()
+DOCUMENTS = (
+    "README.md",
+    ".github/CHANGELOG.md",
+    ".github/CONTRIBUTING.md",
+    ".github/SECURITY.md",
+    "examples/deploy/README.md",
+    "examples/http/README.md",
+    "tests/benchmarks/README.md",
+)
+#: The server in all that the documents show.
+SHOWN = "http://localhost:8080"
+
+#: Wraps the first lines of the README, which name what the other snippets make.
+FIRST_LINES = """
+from twisted.internet.task import react
+from statusjob import WorkerClient, wait_for
+
+async def translate(job):
+    job.progress(0.5)
+
+async def main(reactor):
+    worker = WorkerClient("http://localhost:8080")
+    job = await worker.create()
+{code}
+
+react(main)
+"""
+
+#: An C{EventSource} as far as the README uses it: node has none before version 22.
+EVENT_SOURCE = """
+class EventSource {
+  constructor(url) {
+    this.listeners = {};
+    this.read(url);
+  }
+  addEventListener(type, listener) { this.listeners[type] = listener; }
+  async read(url) {
+    for (const block of (await (await fetch(url)).text()).split("\\n\\n")) {
+      const type = /^event: (.*)$/m.exec(block), data = /^data: (.*)$/m.exec(block);
+      if (type) this.listeners[type[1]]({ data: data[1] });
+    }
+  }
+}
+"""
 
 
 def blocks(language: str) -> list[str]:
@@ -34,138 +75,141 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
-def snippet(word: str) -> str:
-    """The one snippet of Python in which a word stands."""
-    (code,) = (each for each in blocks("python") if word in each)
-    return code
+def snippet(language: str, word: str) -> str:
+    """The first block of code in the README in which a word stands."""
+    return next(code for code in blocks(language) if word in code)
 
 
-class SnippetTests(TestCase):
-    """Snippets and examples, each run against a server in a process of its own."""
+class SnippetTests(ServedTestCase):
+    """What the README shows, run against one server, whose demo job ends soon."""
 
-    timeout = 60
+    variables: ClassVar = {"STATUS_DELAY": "100", "STATUSJOB_ERROR_RATE": "0"}
 
-    def setUp(self) -> Deferred[None]:  # type: ignore[override]
-        """trial waits for a server that listens."""
-        self.directory = Path(self.mktemp())
-        self.directory.mkdir()
-        return Deferred.fromCoroutine(self.serve())
+    def start_python(self, code: str, base: str = "") -> Program:
+        """
+        Start Python from the README against our server.
 
-    async def serve(self) -> None:
-        """Start a server whose demo job ends soon."""
-        self.server = await start(
-            self.directory, {"STATUS_DELAY": "1500", "STATUSJOB_ERROR_RATE": "0"}
-        )
-        self.addCleanup(stop, self.server)
+        @param base: the path of the job to watch instead of the demo job.
+        """
+        code = code.replace(SHOWN, self.url + base).replace('"delay": 2', '"delay": 0.2')
+        return self.start(sys.executable, "-W", "error", "-c", code)
+
+    def run_shell(self, code: str) -> str:
+        """Run commands from the README against our server; what they wrote."""
+        code = code.replace(SHOWN, self.url).replace('"delay": 2', '"delay": 0.2')
+        return self.run_program("/bin/bash", "-euc", code)
 
     @property
     def job(self) -> str:
-        """The URL of a job, as an expression."""
-        return rf"{re.escape(self.server.url)}/jobs/[0-9a-f-]{{36}}"
+        """The URL of any job, as an expression."""
+        return rf"{re.escape(self.url)}/jobs/[0-9a-f-]{{36}}"
 
-    async def run_program(self, *arguments: str, fails: bool = False) -> str:
-        """Run a program to its end; what it printed."""
-        out, err, code = await getProcessOutputAndValue(
-            arguments[0], arguments[1:], env={"PYTHONPATH": str(ROOT), "PATH": path()}
-        )
-        self.assertEqual((err, code != 0), (b"", fails), out.decode() + err.decode())
-        printed: str = out.decode()
-        return printed
+    def test_the_first_lines_do_a_job_and_wait_for_it(self) -> None:
+        code = textwrap.indent(snippet("python", "await wait_for(job.url)"), "    ")
+        program = self.start_python(FIRST_LINES.format(code=code))
+        self.assertEqual(program.finish(), "completed\n")
 
-    async def run_snippet(self, code: str) -> str:
-        """Run Python from the README against our server."""
-        code = code.replace("http://localhost:8080", self.server.url)
-        return await self.run_program(sys.executable, "-W", "error", "-c", code)
+    def test_running_a_job_reports_its_end_and_output(self) -> None:
+        written = self.start_python(
+            snippet("python", "worker.run(job, translate)\n    pr")
+        ).finish()
+        self.assertRegex(written, rf"^watch it at {self.job}\ncompleted {{'language': 'de'}}\n$")
 
-    async def test_waiting_for_the_demo_job_prints_how_it_ended(self) -> None:
-        said = await self.run_snippet(snippet("on_update=print"))
-        self.assertEqual(said, "pending\ncompleted\nit ended as completed\n")
+    def test_a_job_just_created_is_waited_for(self) -> None:
+        written = self.start_python(snippet("python", "wait_for(job))")).finish()
+        self.assertRegex(written, rf"^{self.job} ended as completed\n$")
 
-    async def test_a_job_just_created_is_waited_for(self) -> None:
-        said = await self.run_snippet(snippet("wait_for(job)"))
-        self.assertRegex(said, rf"^{self.job} ended as completed\n$")
+    def test_updates_follow_the_progress_to_the_end(self) -> None:
+        written = self.start_python(snippet("python", ".updates()")).finish().splitlines()
+        self.assertEqual(written[-1], "completed 1.0")
+        for update in written[:-1]:
+            self.assertRegex(update, r"^pending (None|0\.\d+)$")
 
-    async def test_updates_show_how_it_goes_on(self) -> None:
-        said = (await self.run_snippet(snippet(".updates()"))).splitlines()
-        self.assertEqual((said[0], said[-1]), ("pending None", "completed 1.0"))
-        self.assertIn("pending 0.5", said)
+    def test_a_webhook_is_registered_while_a_client_waits(self) -> None:
+        job = self.create()
+        program = self.start_python(on_a_free_port(snippet("python", "webhook_url=")), job)
+        while job.rpartition("/")[2] not in [
+            webhook["job"] for webhook in self.ask("GET", "/webhooks?limit=100")["webhooks"]
+        ]:
+            self.assertTrue(program.running)
+        self.ask("PATCH", job, {"result": "completed"})
+        self.assertEqual(program.finish(), "it ended as completed\n")
 
-    async def test_doing_a_job_ends_it(self) -> None:
-        said = await self.run_snippet(snippet("job.progress("))
-        self.assertRegex(said, rf"^watch it at {self.job}\ncompleted {{'language': 'de'}}\n$")
+    def test_every_curl_works(self) -> None:
+        written = "".join(self.run_shell(code) for code in blocks("sh") if "curl" in code)
+        for words in (
+            '{"result":"completed"}',
+            '"progress":0.5,"message":"half the rows"',
+            '"output":{"rows":1000}',
+            "Preference-Applied: wait=50",
+            "event: job.completed\n",
+            '"type":"webhook.test"',
+            '{"redelivered":0}',
+        ):
+            self.assertIn(words, written)
 
-    async def test_being_told_by_webhook_ends_the_waiting(self) -> None:
-        said = await self.run_snippet(on_a_free_port(snippet("webhook_url=")))
-        self.assertEqual(said, "it ended as completed\n")
+    def test_the_receiver_for_the_shell_misbehaves_as_told(self) -> None:
+        code = snippet("sh", "statusjob.testing").replace("9090", "0")
+        code = code.replace(".venv/bin/python", sys.executable)
+        receiver = self.start("/bin/bash", "-euc", "exec " + code)
+        written = self.run_shell(f"curl -si -d hello {receiver.url()}/hook")
+        self.assertIn("503 Service Unavailable\r\nRetry-After: 120\r\n", written)
 
-    async def test_a_memory_of_ones_own_remembers_what_a_webhook_told(self) -> None:
-        file = str(self.directory / "handled.sqlite")
-        code = on_a_free_port(snippet("StoredMemory")).replace('"handled.sqlite"', repr(file))
-        self.assertEqual(await self.run_snippet(code), "told that it is completed\n")
-        with closing(sqlite3.connect(file)) as database:
-            [(id, order_key)] = database.execute("SELECT id, order_key FROM handled")
-        self.assertRegex(id, "^msg_")
-        self.assertGreater(order_key, 2**62)
+    def test_a_browser_reads_the_stream(self) -> None:
+        job = self.create()
+        self.ask("PATCH", job, {"result": "completed"})
+        code = f"const id = '{job.rpartition('/')[2]}';\n{snippet('js', 'EventSource')}"
+        code = EVENT_SOURCE + code.replace(SHOWN, self.url)
+        self.assertIn("result: 'completed'", self.run_program("node", "-e", code))
 
-    async def test_a_hostile_receiver_is_left_in_the_end(self) -> None:
-        said = await self.run_snippet(snippet("HostileReceiver"))
-        self.assertEqual(said, "[503, 204]\n[b'hello', b'hello']\n")
+    if shutil.which("node") is None:
+        test_a_browser_reads_the_stream.skip = "node is not installed"  # type: ignore[attr-defined]
 
-    async def test_a_hostile_receiver_runs_from_the_shell(self) -> None:
-        (command,) = (each for each in blocks("sh") if "statusjob.testing" in each)
-        command = command.replace(".venv/bin/python", sys.executable).replace("9090", "0")
-        process = ServerProcess()
-        environment = {"PYTHONPATH": str(ROOT), "PATH": path()}
-        reactor.spawnProcess(process, "/bin/sh", ["sh", "-c", "exec " + command], environment)
-        self.addCleanup(stop, process)
-        await process.listening
-        said = await self.run_program("/bin/sh", "-c", f"curl -si -d hello {process.url}/hook")
-        self.assertIn("503 Service Unavailable\r\nRetry-After: 120\r\n", said)
+    def start_example(self, name: str, *arguments: str) -> Program:
+        """Start an example."""
+        program = str(ROOT / "examples" / name)
+        return self.start(sys.executable, "-W", "error", program, *arguments)
 
-    async def test_every_curl_works(self) -> None:
-        said = ""
-        for block in blocks("sh"):
-            if "curl" in block:
-                code = block.replace("http://localhost:8080", self.server.url)
-                said += await self.run_program("/bin/bash", "-euc", code)
-        self.assertIn('{"result":"pending"}', said)
-        self.assertIn('"progress":0.5,"message":"half the rows"', said)
-        self.assertIn('"result":"completed"', said)
-        self.assertIn("Preference-Applied: wait=50", said)
-        self.assertIn("event: job.completed\n", said)
-        self.assertIn('"type":"webhook.test"', said)
-        self.assertIn('{"redelivered":0}', said)
+    def test_basic_polling_follows_a_job_to_its_end(self) -> None:
+        job = self.create()
+        program = self.start_example("basic_polling.py", self.url + job)
+        program.wait_for(r"s  pending\n")
+        self.ask("PATCH", job, {"result": "completed"})
+        self.assertRegex(program.finish(), r"^ +[\d.]+ s  pending\n +[\d.]+ s  completed\n$")
 
-    async def test_basic_polling_follows_the_demo_job(self) -> None:
-        said = await self.run_example("basic_polling.py", self.server.url)
-        self.assertRegex(said, r"^ +0\.\d s  pending\n +\d\.\d s  completed\n$")
+    def test_webhook_monitoring_is_told_of_the_end_by_webhook(self) -> None:
+        job = self.create()
+        program = self.start_example("webhook_monitoring.py", self.url + job)
+        program.wait_for(r"s  pending\n")
+        self.ask("PATCH", job, {"result": "completed"})
+        # In either order.
+        written = program.finish()
+        self.assertRegex(written, r"a webhook says completed\n")
+        self.assertRegex(written, r"(?m)s  completed$")
 
-    async def test_webhook_monitoring_hears_of_the_end_by_webhook(self) -> None:
-        said = await self.run_example("webhook_monitoring.py", self.server.url)
-        # Whichever comes first.
-        self.assertRegex(said, r"a webhook says completed\n")
-        self.assertRegex(said, r"(?m)s  completed$")
+    def test_webhook_memory_remembers_in_a_file(self) -> None:
+        for count in (1, 2):
+            written = self.start_example("webhook_memory.py", self.url).finish()
+            self.assertEqual(
+                written,
+                f"a webhook says completed\ndeliveries handled within a week: {count}\n",
+            )
 
-    async def test_compress_file_compresses_and_completes(self) -> None:
+    def test_compress_file_compresses_and_completes(self) -> None:
         file = self.directory / "file"
         content = bytes(range(256)) * 8192
         file.write_bytes(content)
-        said = await self.run_example("compress_file.py", str(file), self.server.url)
-        self.assertRegex(said, r"pending\n(.*\n)*completed\n$")
+        written = self.start_example("compress_file.py", str(file), self.url).finish()
+        self.assertRegex(written, r"pending\n(.*\n)*completed\n$")
         self.assertEqual(gzip.decompress((self.directory / "file.gz").read_bytes()), content)
 
-    async def run_example(self, name: str, *arguments: str) -> str:
-        """Run an example; what it printed."""
-        program = str(ROOT / "examples" / name)
-        return await self.run_program(sys.executable, "-W", "error", program, *arguments)
 
+class DocumentTests(SynchronousTestCase):
+    """What the documents name is there."""
 
-class SettingsTests(SynchronousTestCase):
-    """The settings are told in three places."""
-
-    def test_the_readme_names_every_setting(self) -> None:
+    def test_every_setting_is_in_the_table_of_settings(self) -> None:
         for setting in SETTINGS:
-            self.assertIn(f"| `--{setting.option}` | `{setting.variable}` |", README)
+            self.assertIn(f"| `--{setting.option}` | `{setting.variable}` |", DEPLOYMENT)
 
     def test_the_example_of_a_dotenv_names_every_setting_and_its_default(self) -> None:
         example = (ROOT / ".env.example").read_text()
@@ -174,20 +218,38 @@ class SettingsTests(SynchronousTestCase):
             if setting.default is not None:
                 self.assertIn(f"#{setting.variable}={setting.default}\n", example)
 
+    def test_links_between_documents_lead_somewhere(self) -> None:
+        for name in DOCUMENTS:
+            document = ROOT / name
+            for link in re.findall(r"\]\(([^)]+)\)", document.read_text()):
+                target, _, fragment = link.partition("#")
+                if urllib.parse.urlsplit(link).scheme:
+                    continue
+                path = (document.parent / target).resolve() if target else document
+                self.assertTrue(path.exists(), f"{name}: {link}")
+                if fragment:
+                    self.assertIn(fragment, headings(path), f"{name}: {link}")
+
+    def test_every_path_in_the_map_for_contributors_exists(self) -> None:
+        paths = re.findall(r"`((?:statusjob|tests|examples|\.ci)/[^`*]*)`", CONTRIBUTING)
+        self.assertGreater(len(paths), 20)
+        for path in paths:
+            self.assertTrue((ROOT / path).exists(), path)
+
+    def test_the_picture_is_one_of_light_and_of_dark(self) -> None:
+        picture = (ROOT / "examples/overview.svg").read_text()
+        self.assertEqual(ElementTree.fromstring(picture).tag, "{http://www.w3.org/2000/svg}svg")
+        self.assertIn("prefers-color-scheme: dark", picture)
+
+
+def headings(document: Path) -> set[str]:
+    """The fragments of links to the headings of a document."""
+    titles = re.findall(r"(?m)^#+ (.+)$", document.read_text())
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
 
 def on_a_free_port(code: str) -> str:
-    """The same receiver, which knows its port beforehand, on whatever port is free."""
+    """A receiver of webhooks whose port is known beforehand, on whatever port is free."""
     code = code.replace("tcp:9090:", "tcp:0:", 1)
     code = code.replace("    await serverFromString", "    port = await serverFromString")
     return code.replace('"http://localhost:9090/"', 'f"http://127.0.0.1:{port.getHost().port}/"')
-
-
-async def stop(server: ServerProcess) -> None:
-    """End a server."""
-    server.kill()
-    await server.ended
-
-
-def path() -> str:
-    """Where programs are found."""
-    return os.environ.get("PATH", "/usr/bin:/bin")
