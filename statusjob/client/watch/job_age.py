@@ -1,72 +1,83 @@
 """
-How old the watched job is, and in the end how long it took, as far as that can be told.
+The age of the watched job and, when it has ended, how long it took.
 
-Pure: times are arguments, by the clock of whoever watches. It is told what was
-asked and answered, and decides nothing.
+Pure: times are arguments, by the watcher's clock. L{JobAge} is told about each
+request and each answer, and draws its conclusions from them.
 """
 
 from __future__ import annotations
 
 import math
 
-#: Servers tell times in whole seconds, so the difference of two is off by less than this.
+#: Servers tell times in whole seconds: the difference of two of them is off by less than this.
 _ROUNDING = 1.0
-#: A server that calls a job older than a year has another idea of time.
-_CREDIBLE = 31_536_000.0
+#: A server that calls a job older than a year (in seconds) has a wrong clock.
+_LONGEST_CREDIBLE = 31_536_000.0
 
 
-class Lifetime:
-    """The life of one job. Its age counts from the first question, unless more is known."""
+class JobAge:
+    """
+    The age of one job. It counts from the first request until more is known.
+
+    @ivar known: whether the job's creation time is known, from the watcher or from the server.
+    """
 
     def __init__(self, created: float | None) -> None:
         """
-        @param created: when it was created, if the watcher knows.
+        @param created: when the job was created, in seconds; C{None} if the watcher does not know.
         """
+        self.known = created is not None
         self._created = created
-        self._known = created is not None
-        self._asked = -math.inf if created is None else created
+        self._last_request = -math.inf if created is None else created
         self._clock_was_set_back = False
-        self._pending: float | None = 0.0 if self._known else None
+        # The greatest age at which the job was certainly pending; None if there is none.
+        self._pending_at: float | None = 0.0 if self.known else None
 
     def age(self, now: float) -> float:
-        """Seconds since it was created; 0 if a clock was set back further than that."""
+        """Return the seconds since the job's creation, or 0 if the clock was set back too far."""
         return 0.0 if self._created is None else max(0.0, now - self._created)
 
-    def ask(self, now: float) -> None:
-        """A question goes out."""
+    def request_sent(self, now: float) -> None:
+        """Take note that a request is sent now."""
         if self._created is None:
             self._created = now
-        self._clock_was_set_back |= now < self._asked
-        self._asked = now
+        self._clock_was_set_back |= now < self._last_request
+        self._last_request = now
 
-    def told(self, now: float, age: float) -> None:
+    def server_told(self, now: float, age: float) -> None:
         """
-        An answer tells how old it is.
+        Take note of the age that an answer tells.
 
-        @param age: seconds, by the server's clock. What the watcher knew beforehand is better.
+        It is ignored if it is not credible, or if the age is known already.
+
+        @param age: seconds, by the server's clock.
         """
-        if not self._known and 0 <= age <= _CREDIBLE:
-            self._known = True
+        if not self.known and 0 <= age <= _LONGEST_CREDIBLE:
+            self.known = True
             self._created = now - age
-            self._pending = 0.0
+            self._pending_at = 0.0
 
-    def pending(self) -> None:
-        """The answer to the last question was that it is pending."""
-        self._pending = max(self._pending or 0.0, self.age(self._asked))
+    def found_pending(self) -> None:
+        """Take note that the job was pending when the last request was sent."""
+        self._pending_at = max(self._pending_at or 0.0, self.age(self._last_request))
 
-    def ended(self, now: float, since: float | None = None) -> tuple[float, float] | None:
+    def found_ended(
+        self, now: float, ended_since: float | None = None
+    ) -> tuple[float, float] | None:
         """
-        How long it took, now that it is found to have ended.
+        Tell how long the job took, now that it is found to have ended.
 
-        @param since: for how many seconds it has been over by the server's clock, if that tells.
-        @return: an age in seconds at which it was pending, and one at which it was not; C{None}
-            if it is not known how old it is, or if the clock was set back meanwhile.
+        @param ended_since: for how many seconds it has been over by the server's clock; C{None}
+            if the server does not tell. It is ignored if it contradicts what was seen.
+        @return: an age in seconds at which the job was pending, and one at which it had ended.
+            C{None} if its age is not known, or if the clock was set back meanwhile.
         """
-        if self._pending is None or self._clock_was_set_back or now < self._asked:
+        if self._pending_at is None or self._clock_was_set_back or now < self._last_request:
             return None
-        low, high = self._pending, self.age(now)
-        if since is not None:
-            later, sooner = high - since - _ROUNDING, high - since + _ROUNDING
-            if later <= high and sooner >= low:
-                return max(low, later), min(high, sooner)
+        low, high = self._pending_at, self.age(now)
+        if ended_since is not None:
+            earliest = high - ended_since - _ROUNDING
+            latest = high - ended_since + _ROUNDING
+            if earliest <= high and latest >= low:
+                return max(low, earliest), min(high, latest)
         return low, high

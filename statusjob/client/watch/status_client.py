@@ -1,10 +1,10 @@
 """
-For those who wait: a client that knows the moment a job ends, for few requests.
+C{StatusClient}, for those who wait: it learns when a job ends, with few requests.
 
-C{StatusClient} asks C{{base}/status} and nothing else while it monitors, so it
-works with every server of the original contract. A webhook, if it has one,
-merely tells it sooner: when that fails, asking goes on. How one run goes is in
-L{statusjob.client.watch.monitoring}.
+While it monitors, C{StatusClient} requests nothing but C{{base}/status}, so it
+works with every server of the original contract. A webhook, if there is one,
+tells it sooner; if that fails, polling goes on. How a job is watched is in
+L{statusjob.client.watch.run}.
 """
 
 from __future__ import annotations
@@ -17,18 +17,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from msgspec import Struct
 from twisted.internet.defer import Deferred, fail
-from twisted.logger import Logger
 
-from statusjob.client.errors import (
-    AlreadyMonitoring,
-    BadAnswer,
-    BadBaseURL,
-    BadSetting,
-    NoWebhook,
-    StatusjobError,
-)
+from statusjob.client.errors import AlreadyMonitoring, BadBaseURL, BadSetting
 from statusjob.client.http import answers
 from statusjob.client.http.session import (
     JOB_LIMIT,
@@ -36,14 +27,14 @@ from statusjob.client.http.session import (
     REQUEST_TIMEOUT,
     Requester,
     Session,
-    read_members,
 )
 from statusjob.client.models import CreatedJob, WebhookRegistration
-from statusjob.client.watch.following import Following
 from statusjob.client.watch.history import DurationMemory, shared_memory
-from statusjob.client.watch.long_poll import Rules
-from statusjob.client.watch.monitoring import Monitoring
+from statusjob.client.watch.run import Run
+from statusjob.client.watch.strategies import WatchOptions
 from statusjob.client.watch.updates import Updates
+from statusjob.client.watch.watched import WatchedJob, WatchedStatus, read_answer
+from statusjob.client.watch.webhook import ClientWebhook
 from statusjob.contract import codec
 from statusjob.contract.signing import BadSecret, check_secret
 from statusjob.jobs import Job, Status
@@ -52,12 +43,10 @@ from statusjob.pace.bounds import MAX_INTERVAL, POLLING_INTERVAL, Pace
 
 class StatusClient:
     """
-    Watches one job: the one its base URL stands for.
+    Watches one job: the one that its base URL names.
 
-    All methods that ask return Deferreds, which may be awaited and cancelled.
+    Methods that make requests return Deferreds, which may be awaited and cancelled.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -79,32 +68,31 @@ class StatusClient:
         random: Callable[[], float] = _random.random,
     ) -> None:
         """
-        @param base_url: such as C{http://host/jobs/{id}}; C{http://host} for the demo job. Or a
-            job that was just created: what is known of it is not asked for again.
-        @param polling_interval: what a request is worth, in seconds; also the shortest wait
-            between two requests, unless the answers are held.
-        @param max_interval: the longest wait in seconds; only a server may ask for a longer one.
-        @param max_retries: how many failures in a row are outlived.
+        @param base_url: the job's URL, such as C{http://host/jobs/{id}}; C{http://host} for the
+            demo job. A L{CreatedJob} will do, too: what it tells is not asked for again.
+        @param polling_interval: what a request costs, in seconds of delay. It is also the shortest
+            wait between two requests, unless the server holds its answers.
+        @param max_interval: the longest wait in seconds. Only a server may ask for a longer one.
+        @param max_retries: how many failures in a row are tolerated.
         @param timeout: seconds for the whole monitoring; C{None} for no limit.
-        @param request_timeout: seconds for one request, answer included; beside the time for which
-            a server that can holds it, up to 50.
-        @param webhook_url: where updates are to be delivered: to a L{WebhookReceiver} that knows
-            this client.
-        @param webhook_secret: C{whsec_...} to sign deliveries with; without it the server makes
-            one, see L{registration}.
-        @param on_update: called with the first status and with every other one; if it raises,
-            monitoring fails with that.
-        @param kind: the job's, so that it is told from other kinds of the same server when
-            durations are learned.
-        @param durations: what is known of past jobs, and learns of this one; a path for a
+        @param request_timeout: seconds for one request and its answer, in addition to the time
+            for which the server holds the answer, which is at most 50 s.
+        @param webhook_url: where the server delivers updates: the URL of a L{WebhookReceiver}
+            that knows this client.
+        @param webhook_secret: C{whsec_...}, signs the deliveries. Without it the server makes one:
+            see L{registration}.
+        @param on_update: called with the first status and with each change. If it raises an
+            exception, monitoring fails with that.
+        @param kind: the job's kind. Durations are then learned for this kind alone.
+        @param durations: durations of past jobs; this job's is added to them. A path for a
             L{DurationMemory} that is kept in that file; C{None} for the one that all clients of
             this reactor share.
         @param token: sent as a bearer token.
         @param reactor: C{None} for the global one.
-        @param treq: what sends the requests, such as a C{treq.client.HTTPClient}; C{None} for
-            our own, over connections that all clients of this reactor share.
-        @param random: draws numbers from 0 to 1, for jitter.
-        @raise BadSetting: if an argument makes no sense; L{BadBaseURL} for the base URL.
+        @param treq: sends the requests, as a C{treq.client.HTTPClient} does; C{None} for
+            connections that all clients of this reactor share.
+        @param random: returns random numbers from 0 to 1, for jitter.
+        @raise BadSetting: if an argument makes no sense; L{BadBaseURL} if it is the base URL.
         """
         try:
             pace = Pace(polling_interval, max_interval)
@@ -128,217 +116,180 @@ class StatusClient:
         elif not isinstance(durations, DurationMemory):
             durations = DurationMemory(durations)
         self._durations = durations
-        self._key = self._memory_key(kind)
-        self._rules = Rules(
-            pace=pace,
-            learn=partial(durations.learn, self._key),
-            max_retries=max_retries,
-            timeout=timeout,
-            on_update=on_update,
-            random=random,
+        self._durations_key = self._make_durations_key(kind)
+        self._learn = partial(durations.learn, self._durations_key)
+        self._on_update = on_update
+        self._options = WatchOptions(
+            pace=pace, max_retries=max_retries, timeout=timeout, draw=random
         )
-        self._webhook_url = webhook_url
-        self._webhook_secret = webhook_secret
-        self._registration: WebhookRegistration | None = None
-        self._may_be_registered = False
-        self._monitoring: Monitoring | None = None
-        self._stopped: list[Deferred[None]] | None = None
+        self._webhook = ClientWebhook(self._session, webhook_url, webhook_secret)
+        self._run: Run[WatchedStatus] | None = None
+        self._stopping: list[Deferred[None]] = []
 
     @property
     def registration(self) -> WebhookRegistration | None:
-        """What the server said when the webhook was last registered."""
-        return self._registration
+        """What the server answered when the webhook was last registered."""
+        return self._webhook.registration
 
     def start_monitoring(self, *, age: float | None = None) -> Deferred[Status]:
         """
         Watch the job until it ends.
 
-        The webhook, if there is one, is registered first; should that fail, it is logged. The job
-        is asked about at once, unless it is known to be new. A server that can hold its answer
-        until there is news is asked again whenever it has let go of one; any other when asking is
-        worth it. How long the job took is remembered for the next time.
+        The webhook, if there is one, is registered first; if that fails, it is logged. The first
+        request is made at once, unless the job is known to be new. A server that can hold its
+        answer until there is news is long-polled; any other is polled when that is worth a
+        request. How long the job took is remembered for the next one.
 
-        @param age: how many seconds ago the job was created, if that is known: 0 for one that
-            was created just now. Of a L{CreatedJob} it is.
+        @param age: the seconds since the job was created, if known: 0 for a new job. It need not
+            be given for a L{CreatedJob}.
         @return: fires with the terminal status, or after L{stop_monitoring} with the last one
             seen (C{PENDING} if there was none). Fails with L{JobNotFound}, L{NotAuthorized} or
-            another L{Refused}, with L{RetriesExhausted}, L{MonitoringTimeout}, or what
-            C{on_update} raised; with L{AlreadyMonitoring} if it runs already, with
-            L{BadSetting} if C{age} makes no sense. Cancelling it stops everything.
+            another L{Refused}, with L{RetriesExhausted} or L{MonitoringTimeout}, or with what
+            C{on_update} raised; with L{AlreadyMonitoring} if the job is being monitored already,
+            with L{BadSetting} if C{age} makes no sense. Cancelling it stops everything.
         """
-        if self._monitoring is not None:
-            return fail(AlreadyMonitoring("monitoring runs already"))
+        if self._run is not None:
+            return fail(AlreadyMonitoring("the job is being monitored already"))
         if age is not None and not 0 <= age < math.inf:
-            return fail(BadSetting(f"an age must be 0 s or more, or None, not {age!r}"))
-        known = None
+            return fail(BadSetting(f"age must be 0 s or more, or None, not {age!r}"))
+        result = None
         if self._created is not None:
-            known = self._created.result
+            result = self._created.result
             if age is None:
                 age = max(0.0, self._session.reactor.seconds() - self._created.created_here)
-        self._monitoring = Monitoring(self._session, self._planned(), self._job_id(), age, known)
-        return Deferred.fromCoroutine(self._monitor(self._monitoring))
+        watched = WatchedStatus(
+            self._session,
+            job_id=self._job_id(),
+            age=age,
+            result=result,
+            learn=self._learn,
+            on_update=self._on_update,
+        )
+        # A server that creates jobs is one of ours, which holds its answers.
+        long_polls = self._created is not None
+        self._run = Run(self._session, self._current_options(), watched, long_polls=long_polls)
+        return Deferred.fromCoroutine(self._monitor(self._run))
 
     def stop_monitoring(self) -> Deferred[None]:
         """
         Stop watching, and unregister the webhook that monitoring registered.
 
-        @return: fires when nothing is under way any more. That the webhook could not be
-            unregistered is logged.
+        @return: fires when nothing is under way any more. If the webhook cannot be unregistered,
+            that is logged.
         """
-        if self._monitoring is None:
-            return Deferred.fromCoroutine(self._unregister_quietly())
+        if self._run is None:
+            return Deferred.fromCoroutine(self._webhook.try_to_unregister())
         stopped: Deferred[None] = Deferred()
-        self._stopped = [*(self._stopped or ()), stopped]
-        self._monitoring.end(self._monitoring.status or Status.PENDING)
+        self._stopping.append(stopped)
+        self._run.end()
         return stopped
 
     def notify(self, event: answers.WebhookEvent) -> None:
         """
-        Take what a webhook brought (a L{WebhookReceiver} calls this): a terminal result ends the
-        monitoring at once, even with a request in flight. Anything else is ignored: other
-        results, other jobs, and everything while no monitoring runs.
+        Take what a webhook brought. A L{WebhookReceiver} calls this.
+
+        A terminal result ends the monitoring at once, even while a request is under way. Anything
+        else is ignored: other results, other jobs, and everything while no monitoring runs.
         """
-        if self._monitoring is not None:
-            self._monitoring.push(event)
+        run = self._run
+        if run is not None and not run.ended:
+            run.update(run.watched.read_event(event))
 
     def get_status(self) -> Deferred[Status]:
         """
-        Ask once.
+        Ask once for the status.
 
-        @return: fails with L{Unreachable}, L{BadAnswer} or L{Refused}; so do those below.
+        @return: fails with L{Unreachable}, L{BadAnswer} or L{Refused}.
         """
         return Deferred.fromCoroutine(self._get_status())
 
     def get_job(self) -> Deferred[Job]:
-        """Ask for the whole job: under a base C{/jobs/{id}}, on a server of ours."""
+        """
+        Ask once for the whole job. The base URL must be a job's, on a statusjob server.
+
+        @return: fails as L{get_status} does.
+        """
         return Deferred.fromCoroutine(self._get_job())
 
     def updates(self) -> Updates:
         """
-        Follow the job with its progress, on a server of ours: an asynchronous iterator of L{Job}s.
+        Follow the job with its progress, on a statusjob server.
 
-        The first is the job as it is, the last the job as it ended; one who is slow is spared what
-        is outdated by then. What is told comes by a stream, or as the server allows; how long the
-        job took is remembered for the next time. It fails with what C{start_monitoring} fails
-        with, and depends on nothing else that the client does.
+        Updates come by a stream, by long polls or by polling, as the server allows. How long the
+        job took is remembered for the next one. This is independent of monitoring.
 
+        @return: an asynchronous iterator of L{Job}s. The first is the job as it is, the last the
+            job as it ended. A consumer that is slow skips what is outdated by then. It raises
+            what C{start_monitoring} fails with.
         @raise BadBaseURL: if the base URL is not a job's.
         """
         job_id = self._job_id()
         if job_id is None:
             raise BadBaseURL("to follow a job, the base URL must end with /jobs/ and its id")
 
-        async def follow(tell: Callable[[Job], object]) -> None:
-            await Following(self._session, self._planned(), job_id, tell).run()
+        async def follow(on_update: Callable[[Job], object]) -> None:
+            job = WatchedJob(self._session, job_id=job_id, learn=self._learn, on_update=on_update)
+            async with self._session.in_use():
+                await Run(self._session, self._current_options(), job).run()
 
         return Updates(self._session.reactor, follow)
 
     def register_webhook(self) -> Deferred[WebhookRegistration]:
         """
-        Register the webhook; again is no error.
+        Register the webhook. It is no error if it is registered already.
 
-        @return: also fails with L{NoWebhook} if there is none.
+        @return: fails as L{get_status} does, and with L{NoWebhook} if no C{webhook_url} was given.
         """
-        return Deferred.fromCoroutine(self._register())
+        return Deferred.fromCoroutine(self._webhook.register())
 
     def unregister_webhook(self) -> Deferred[None]:
         """
-        Unregister the webhook, registered or not.
+        Unregister the webhook. It is no error if it is not registered.
 
-        @return: also fails with L{NoWebhook} if there is none.
+        @return: fails as L{register_webhook} does.
         """
-        return Deferred.fromCoroutine(self._unregister())
+        return Deferred.fromCoroutine(self._webhook.unregister())
 
-    def _planned(self) -> Rules:
-        """How to watch, with what is known by now."""
-        pace = self._rules.pace
-        plan = self._durations.plan(self._key, pace.request_cost)
-        return replace(self._rules, pace=replace(pace, schedule=plan))
+    def _current_options(self) -> WatchOptions:
+        """Return how to watch, with a polling schedule from the durations known by now."""
+        pace = self._options.pace
+        schedule = self._durations.plan(self._durations_key, pace.request_cost)
+        return replace(self._options, pace=replace(pace, schedule=schedule))
 
     def _job_id(self) -> str | None:
-        """The job's id, if the base URL tells it."""
+        """Return the id in the base URL, or C{None} if there is none."""
         path = self._session.base.path
-        named = len(path) >= 2 and path[-2] == "jobs" and codec.is_job_id(path[-1])
-        return path[-1] if named else None
+        has_id = len(path) >= 2 and path[-2] == "jobs" and codec.is_job_id(path[-1])
+        return path[-1] if has_id else None
 
-    def _memory_key(self, kind: str | None) -> str:
-        """What is remembered together: jobs of one server, and of one kind if that is told."""
+    def _make_durations_key(self, kind: str | None) -> str:
+        """Return a key for durations: one per server, and per kind if that is given."""
         base = self._session.base
         jobs = base if self._job_id() is None else base.replace(path=base.path[:-1])
         return jobs.to_text() if kind is None else f"{jobs.to_text()} {kind}"
 
-    async def _monitor(self, monitoring: Monitoring) -> Status:
-        prepare = None if self._webhook_url is None else self._register_quietly
+    async def _monitor(self, run: Run[WatchedStatus]) -> Status:
         try:
             async with self._session.in_use():
                 try:
-                    return await monitoring.run(prepare)
+                    await run.run(prepare=self._webhook.try_to_register)
+                    return run.watched.result or Status.PENDING
                 finally:
-                    if self._stopped is not None:
-                        await self._unregister_quietly()
+                    if self._stopping:
+                        await self._webhook.try_to_unregister()
         finally:
-            stopped, self._stopped = self._stopped, None
-            self._monitoring = None
-            for each in stopped or ():
+            stopping, self._stopping = self._stopping, []
+            self._run = None
+            for each in stopping:
                 each.callback(None)
 
     async def _get_status(self) -> Status:
         answer = await self._session.ask("GET", "status")
-        if answer.code != 200:
-            raise self._session.refusal(answer)
-        try:
-            return answers.read_status(answer.body)
-        except codec.BadInput as error:
-            raise BadAnswer(str(error)) from error
+        return read_answer(self._session, answer, answers.read_status)
 
     async def _get_job(self) -> Job:
         answer = await self._session.ask("GET", limit=JOB_LIMIT)
-        if answer.code != 200:
-            raise self._session.refusal(answer)
-        try:
-            return answers.read_job(answer.body)
-        except codec.BadInput as error:
-            raise BadAnswer(str(error)) from error
-
-    async def _register(self) -> WebhookRegistration:
-        body = {"url": self._webhook()}
-        if self._webhook_secret is not None:
-            body["secret"] = self._webhook_secret
-        # From now on it may be, even if the answer is lost.
-        self._may_be_registered = True
-        answer = await self._session.ask("POST", "webhooks", "register", body=body)
-        if answer.code not in (200, 201):
-            self._may_be_registered = False
-            raise self._session.refusal(answer)
-        made = read_members(answer, _Registered)
-        self._registration = WebhookRegistration(made.id, made.secret)
-        return self._registration
-
-    async def _unregister(self) -> None:
-        body = {"url": self._webhook()}
-        answer = await self._session.ask("DELETE", "webhooks", "unregister", body=body)
-        if answer.code not in (200, 204):
-            raise self._session.refusal(answer)
-        self._may_be_registered = False
-
-    async def _register_quietly(self) -> None:
-        try:
-            await self._register()
-        except StatusjobError as problem:
-            self._log.warn("no webhook, polling only: {problem}", problem=str(problem))
-
-    async def _unregister_quietly(self) -> None:
-        if not self._may_be_registered:
-            return
-        try:
-            await self._unregister()
-        except StatusjobError as problem:
-            self._log.warn("the webhook stays registered: {problem}", problem=str(problem))
-
-    def _webhook(self) -> str:
-        if self._webhook_url is None:
-            raise NoWebhook("no webhook_url was given")
-        return self._webhook_url
+        return read_answer(self._session, answer, answers.read_job)
 
 
 def wait_for(
@@ -350,12 +301,16 @@ def wait_for(
     reactor: Any = None,
 ) -> Deferred[Status]:
     """
-    Wait until a job has ended: a L{StatusClient} for those who want no more of it than that.
+    Wait until a job has ended. This is a L{StatusClient} in one call.
 
-    @param job: its URL, or what creating it returned; the URL of a server for its demo job.
-    @param timeout: as in L{StatusClient}, and so are C{on_update}, C{token} and C{reactor}.
-    @return: fires with C{COMPLETED} or C{ERROR}, on any server; fails and is cancelled as what
-        L{StatusClient.start_monitoring} returns.
+    @param job: the job's URL, or what creating it returned; the URL of a server for its demo job.
+    @param timeout: seconds to wait at most; C{None} for no limit.
+    @param on_update: called with the first status and with each change.
+    @param token: sent as a bearer token.
+    @param reactor: C{None} for the global one.
+    @return: fires with C{COMPLETED} or C{ERROR}, on any server. Fails as, and may be cancelled as,
+        what L{StatusClient.start_monitoring} returns; with L{BadSetting} if an argument makes no
+        sense.
     """
 
     async def wait() -> Status:
@@ -365,8 +320,3 @@ def wait_for(
         return await client.start_monitoring()
 
     return Deferred.fromCoroutine(wait())
-
-
-class _Registered(Struct):
-    id: str | None = None
-    secret: str | None = None

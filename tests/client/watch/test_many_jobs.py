@@ -10,7 +10,7 @@ from twisted.internet.task import Clock, deferLater
 
 from statusjob import Status, StatusClient, WorkerClient
 from statusjob.client.http.connections import LONG_POLL_SLOTS, REQUEST_SLOTS, shared_connections
-from statusjob.client.watch import long_poll as asking
+from statusjob.client.watch import strategies
 from statusjob.contract.jobs import Report
 from statusjob.jobs import Status as Result
 from tests.helpers.scripted_server import (
@@ -145,7 +145,7 @@ class SharingTests(SocketTestCase):
         monitored = client.start_monitoring()
         await self.until(lambda: len(server.held) == 1)
         # As if the time was up; it is asked again on the same connection.
-        self.patch(asking, "_ROUNDING", 100.0)
+        self.patch(strategies, "ROUNDING", 100.0)
         server.let_go()
         await self.until(lambda: len(ports) == 3)
         self.assertEqual(ports[1], ports[2])

@@ -1,0 +1,288 @@
+"""
+How the requests of one run are made, and how long to wait between them.
+
+There are three strategies:
+
+ - stream: follow the job's events, where that is wanted and the server can.
+ - long poll: ask the server to hold its answer until there is news; then ask
+   again at once.
+ - polling: ask, and ask again when the polling schedule says so.
+
+The first two keep a request open, so they need a connection slot. A server
+whose support for long polls is not known is asked for one with each poll, which
+costs nothing. After a failure the next request is always a poll, because a
+server may answer that although it does not keep requests open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from statusjob.client.errors import BadAnswer, RetriesExhausted, Transient, Unreachable
+from statusjob.client.http.event_reader import EventReader, TooLong
+from statusjob.client.http.exchange import Answer
+from statusjob.client.http.session import JOB_LIMIT, Session
+from statusjob.client.watch.long_poll import (
+    LEAST_WAIT,
+    ROUNDING,
+    SHORT_WAIT,
+    LongPollSupport,
+    applied_wait,
+)
+from statusjob.client.watch.watched import Watched, WatchedJob
+from statusjob.pace.bounds import Pace
+
+T = TypeVar("T")
+
+#: After this many streams in a row that brought nothing, no more are opened.
+MAX_EMPTY_STREAMS = 2
+#: An entity tag that no state has: a server answers a request with it at once.
+_NO_STATE = '"0"'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchOptions:
+    """
+    How a run asks.
+
+    @ivar pace: when to ask again.
+    @ivar max_retries: how many failures in a row are tolerated.
+    @ivar timeout: seconds for the whole run; C{None} for no limit.
+    @ivar draw: returns random numbers from 0 to 1, for jitter.
+    """
+
+    pace: Pace
+    max_retries: int
+    timeout: float | None
+    draw: Callable[[], float]
+
+
+class _JobEnded(Exception):
+    """A stream has brought the last state of its job."""
+
+
+class Requests:
+    """The requests of one run: one at a time."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        session: Session,
+        options: WatchOptions,
+        watched: Watched,
+        update: Callable[[bool], object],
+        *,
+        long_polls: bool,
+    ) -> None:
+        """
+        @param update: called after each answer; is told whether it brought a new state.
+        @param long_polls: whether the server is known to hold answers.
+        """
+        self._session = session
+        self._options = options
+        self._watched = watched
+        self._update = update
+        self._pace = options.pace
+        self._clock = session.reactor
+        self._support = LongPollSupport(self._clock, session.timeout, confirmed=long_polls)
+        # Only a whole job has a stream.
+        self._streamed = watched if isinstance(watched, WatchedJob) else None
+        self._streams_left = 0 if self._streamed is None else MAX_EMPTY_STREAMS
+        self._failures = 0
+        # After a long poll that was lost: ask by a poll whether the server is there, and if it
+        # is, long-poll it again at once, because it was merely restarted.
+        self._poll_next = False
+        self._resume_long_polls = False
+        self._under_way: Deferred[Any] | None = None
+
+    async def interruptible(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something that L{interrupt} cancels."""
+        under_way: Deferred[T] = Deferred.fromCoroutine(work)
+        self._under_way = under_way
+        try:
+            return await under_way
+        finally:
+            self._under_way = None
+
+    def interrupt(self) -> None:
+        """Cancel what is under way, if there is anything."""
+        if self._under_way is not None:
+            self._under_way.cancel()
+
+    def first_wait(self) -> float:
+        """
+        Return the seconds until the first request.
+
+        That a job is pending when it is created is as good as an answer at age 0, so a poll would
+        tell nothing yet.
+        """
+        long_poll = self._support.confirmed and self._session.connections.has_free_slot
+        if long_poll or not self._watched.job_age.known:
+            return 0.0
+        wait = self._pace.next_wait(0.0, draw=self._options.draw())
+        return max(0.0, wait - self._watched.job_age.age(self._clock.seconds()))
+
+    async def make_one(self) -> float:
+        """
+        Make one request, and return the seconds to wait before the next one.
+
+        @raise Refused: if the server refused to answer.
+        @raise RetriesExhausted: if too many requests failed in a row.
+        """
+        begun = self._clock.seconds()
+        self._watched.job_age.request_sent(begun)
+        only_poll = self._poll_next or self._support.paused
+        with (
+            nullcontext(False) if only_poll else self._session.connections.take_slot() as has_slot
+        ):
+            held = has_slot and self._support.confirmed
+            try:
+                wait = await self._strategy(has_slot)()
+            except Transient as problem:
+                return self._failed(problem, self._clock.seconds() - begun, held=held)
+        self._failures = 0
+        self._poll_next = False
+        return wait
+
+    def _strategy(self, has_slot: bool) -> Callable[[], Coroutine[Any, Any, float]]:
+        """Return what makes the next request, and returns the seconds to wait after it."""
+        if not has_slot:
+            return self._poll
+        return self._follow_stream if self._streams_left else self._long_poll
+
+    async def _poll(self) -> float:
+        answer, _ = await self._get()
+        if self._resume_long_polls:
+            self._resume_long_polls = False
+            return 0.0
+        return self._scheduled(self._session.retry_after(answer))
+
+    async def _long_poll(self) -> float:
+        begun, first = self._clock.seconds(), not self._watched.known
+        wait = self._support.wait
+        answer, is_new = await self._get(wait, held=wait if self._support.confirmed else 0)
+        applied = applied_wait(answer)
+        self._support.confirmed = applied >= min(wait, LEAST_WAIT)
+        if not self._support.confirmed:
+            return self._scheduled(self._session.retry_after(answer))
+        if first:
+            return 0.0
+        took = self._clock.seconds() - begun
+        if is_new or took >= min(wait, applied) - ROUNDING:
+            self._support.ended_in_time()
+            return min(max(0.0, self._pace.request_cost - took), self._pace.request_cost)
+        return self._ended_early(self._session.retry_after(answer))
+
+    async def _follow_stream(self) -> float:
+        watched, reader = self._streamed, EventReader(JOB_LIMIT)
+        assert watched is not None
+        begun, has_begun = self._clock.seconds(), False
+
+        def take(piece: bytes) -> None:
+            nonlocal has_begun
+            has_begun = True
+            for event in reader.feed(piece):
+                if watched.read_event(event):
+                    watched.tell()
+            if watched.terminal:
+                raise _JobEnded
+
+        headers = {} if watched.job is None else {"Last-Event-ID": str(watched.job.version)}
+        self._streams_left -= 1
+        try:
+            answer = await self.interruptible(
+                self._session.follow("events", headers=headers, take=take)
+            )
+        except _JobEnded:
+            self._update(False)
+            return 0.0
+        except TooLong:
+            raise BadAnswer(f"an event of more than {JOB_LIMIT} bytes") from None
+        except Unreachable as problem:
+            if not has_begun:
+                raise
+            self._log.info("a stream broke off: {problem}", problem=str(problem))
+            answer = None
+        if answer is not None:
+            refusal = self._session.refusal(answer)
+            if isinstance(refusal, Transient):
+                self._streams_left += 1
+                raise refusal
+            # There are no streams here, or no such job: the next request will tell.
+            self._streams_left = 0
+            return 0.0
+        if has_begun:
+            self._streams_left = MAX_EMPTY_STREAMS
+        self._support.confirmed = True
+        if self._clock.seconds() - begun >= SHORT_WAIT:
+            self._support.ended_in_time()
+            return self._backoff(1, reader.retry)
+        return self._ended_early(reader.retry)
+
+    async def _get(self, wait: int = 0, *, held: int = 0) -> tuple[Answer, bool]:
+        """
+        Ask for what is watched.
+
+        @param wait: for how many seconds the server is asked to hold the answer; 0 for not at all.
+        @param held: for how many seconds it is expected to.
+        @return: the answer, and whether it told a new state.
+        """
+        headers = {"Prefer": f"wait={wait}"} if wait else {}
+        etag = self._watched.etag
+        if etag is None and wait and not self._watched.known:
+            etag = _NO_STATE
+        if etag is not None:
+            headers["If-None-Match"] = etag
+        answer = await self.interruptible(
+            self._session.ask(
+                "GET",
+                *self._watched.segments,
+                headers=headers,
+                limit=self._watched.limit,
+                wait=held,
+            )
+        )
+        is_new = self._watched.read(answer)
+        self._update(is_new)
+        return answer, is_new
+
+    def _scheduled(self, retry_after: float | None) -> float:
+        """Return the seconds to wait by the polling schedule."""
+        age = self._watched.job_age.age(self._clock.seconds())
+        return self._pace.next_wait(age, draw=self._options.draw(), retry_after=retry_after)
+
+    def _backoff(self, failures: int, retry_after: float | None = None) -> float:
+        return self._pace.backoff(failures, draw=self._options.draw(), retry_after=retry_after)
+
+    def _ended_early(self, retry_after: float | None) -> float:
+        """Return the seconds to wait after a long poll or a stream that ended early."""
+        early_ends = self._support.ended_early()
+        return self._scheduled(retry_after) if self._support.paused else self._backoff(early_ends)
+
+    def _failed(self, problem: Transient, seconds: float, *, held: bool) -> float:
+        """
+        Return the seconds to wait after a request that failed.
+
+        @param seconds: how long it took.
+        @param held: whether the server was expected to keep it open. If it did so for a while,
+            that does not count as a failure: between two polls nobody would have noticed.
+        @raise RetriesExhausted: if too many requests failed in a row.
+        """
+        self._poll_next = True
+        if held:
+            self._support.lost(seconds)
+            self._resume_long_polls = not self._support.paused
+        if not held or seconds < self._pace.request_cost:
+            self._failures += 1
+        if self._failures > self._options.max_retries:
+            raise RetriesExhausted(self._failures, problem)
+        wait = self._backoff(max(1, self._failures), problem.retry_after)
+        self._log.info("asking again in {wait:.1f} s: {problem}", wait=wait, problem=str(problem))
+        return wait

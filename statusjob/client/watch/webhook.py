@@ -1,0 +1,102 @@
+"""
+The webhook of a L{StatusClient<statusjob.client.watch.status_client.StatusClient>}.
+
+It is registered and unregistered at the server that is watched. What the server
+then delivers is received by L{statusjob.client.receive.receiver}.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from twisted.logger import Logger
+
+from statusjob.client.errors import NoWebhook, StatusjobError
+from statusjob.client.http.session import Session, read_members
+from statusjob.client.models import WebhookRegistration
+
+
+class ClientWebhook:
+    """
+    One webhook under one base URL.
+
+    @ivar registration: what the server answered when the webhook was last registered; C{None}
+        before that.
+    """
+
+    _log = Logger()
+
+    def __init__(self, session: Session, url: str | None, secret: str | None) -> None:
+        """
+        @param url: where the server delivers updates; C{None} if there is no webhook.
+        @param secret: signs the deliveries; C{None} to let the server make one.
+        """
+        self.registration: WebhookRegistration | None = None
+        self._session = session
+        self._url = url
+        self._secret = secret
+        self._may_be_registered = False
+
+    async def register(self) -> WebhookRegistration:
+        """
+        Register the webhook. It is no error if it is registered already.
+
+        @raise NoWebhook: if there is none.
+        @raise StatusjobError: if the server cannot be asked, or refuses.
+        """
+        body = self._body()
+        if self._secret is not None:
+            body["secret"] = self._secret
+        # Even if the answer is lost, the server may have registered it.
+        self._may_be_registered = True
+        answer = await self._session.ask("POST", "webhooks", "register", body=body)
+        if answer.code not in (200, 201):
+            self._may_be_registered = False
+            raise self._session.refusal(answer)
+        registered = read_members(answer, _Registered)
+        self.registration = WebhookRegistration(registered.id, registered.secret)
+        return self.registration
+
+    async def unregister(self) -> None:
+        """
+        Unregister the webhook. It is no error if it is not registered.
+
+        @raise NoWebhook: if there is none.
+        @raise StatusjobError: if the server cannot be asked, or refuses.
+        """
+        answer = await self._session.ask("DELETE", "webhooks", "unregister", body=self._body())
+        if answer.code not in (200, 204):
+            raise self._session.refusal(answer)
+        self._may_be_registered = False
+
+    async def try_to_register(self) -> None:
+        """Register the webhook if there is one; log it if that fails."""
+        if self._url is None:
+            return
+        try:
+            await self.register()
+        except StatusjobError as problem:
+            self._log.warn(
+                "the webhook is not registered, so the job is only polled: {problem}",
+                problem=str(problem),
+            )
+
+    async def try_to_unregister(self) -> None:
+        """Unregister the webhook if it may be registered; log it if that fails."""
+        if not self._may_be_registered:
+            return
+        try:
+            await self.unregister()
+        except StatusjobError as problem:
+            self._log.warn("the webhook stays registered: {problem}", problem=str(problem))
+
+    def _body(self) -> dict[str, str]:
+        if self._url is None:
+            raise NoWebhook("no webhook_url was given")
+        return {"url": self._url}
+
+
+class _Registered(Struct):
+    """What is read of the answer to a registration."""
+
+    id: str | None = None
+    secret: str | None = None
