@@ -1,8 +1,8 @@
 """
 Tells everyone who waits for a long-running job that it is done.
 
-The public names of the client library. Importing them imports neither Klein nor
-the reactor.
+These are the public names of the client library. Importing them imports neither the reactor nor
+any part of the server.
 """
 
 from statusjob.client.errors import (
@@ -35,6 +35,7 @@ from statusjob.client.work.handle import JobHandle
 from statusjob.client.work.worker_client import WorkerClient
 from statusjob.contract.signing import BadSecret, new_secret
 from statusjob.jobs import EventType, Job, JobError, Status
+from statusjob.version import __version__
 
 __all__ = [
     "AlreadyMonitoring",
@@ -71,6 +72,7 @@ __all__ = [
     "WebhookReceiver",
     "WebhookRegistration",
     "WorkerClient",
+    "__version__",
     "new_secret",
     "wait_for",
 ]

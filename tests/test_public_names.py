@@ -1,23 +1,34 @@
-"""What C{import statusjob} gives, and what it leaves alone."""
+"""The public names, and the modules that importing them does not load."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, version
 
 from twisted.trial.unittest import SynchronousTestCase
 
 import statusjob
 import statusjob.testing
+import statusjob.version
+from statusjob.version import installed_version
 
-_SHOW_WHAT_CAME_ALONG = """
+_UNWANTED = (
+    "klein",
+    "werkzeug",
+    "httptools",
+    "dotenv",
+    "statusjob.server",
+    "twisted.internet.reactor",
+)
+_SHOW_LOADED = f"""
 import sys, statusjob, statusjob.testing
-print(*sorted(name for name in sys.modules if "klein" in name or name.endswith(".reactor")))
+print(*sorted(sys.modules.keys() & {_UNWANTED}))
 """
 
 
 class PublicNameTests(SynchronousTestCase):
-    """The package itself."""
+    """The names of the package, and its version."""
 
     def test_every_public_name_is_there(self) -> None:
         for package in (statusjob, statusjob.testing):
@@ -27,11 +38,21 @@ class PublicNameTests(SynchronousTestCase):
     def test_every_public_error_has_one_base(self) -> None:
         for name in statusjob.__all__:
             value = getattr(statusjob, name)
-            # A bad secret is signing's own, which knows no client.
+            # BadSecret belongs to the signatures, which do not depend on the client.
             if name != "BadSecret" and isinstance(value, type) and issubclass(value, Exception):
                 self.assertTrue(issubclass(value, statusjob.StatusjobError), name)
 
-    def test_importing_it_imports_neither_klein_nor_the_reactor(self) -> None:
-        command = [sys.executable, "-c", _SHOW_WHAT_CAME_ALONG]
-        came = subprocess.run(command, capture_output=True, text=True, check=True)
-        self.assertEqual(came.stdout.strip(), "")
+    def test_importing_it_loads_neither_the_reactor_nor_what_only_the_server_needs(self) -> None:
+        command = [sys.executable, "-c", _SHOW_LOADED]
+        loaded = subprocess.run(command, capture_output=True, text=True, check=True)
+        self.assertEqual(loaded.stdout.strip(), "")
+
+    def test_the_version_is_that_of_the_installed_package(self) -> None:
+        self.assertEqual(statusjob.__version__, version("statusjob"))
+
+    def test_a_source_tree_that_was_not_installed_has_no_known_version(self) -> None:
+        def not_found(name: str) -> str:
+            raise PackageNotFoundError(name)
+
+        self.patch(statusjob.version, "version", not_found)
+        self.assertEqual(installed_version(), "0+unknown")
