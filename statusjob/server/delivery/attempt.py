@@ -19,6 +19,7 @@ from statusjob.server.delivery.poster import Poster, Target
 from statusjob.server.store.outbox_claim import Claim
 from statusjob.server.store.outbox_settle import Outcome
 from statusjob.server.webhooks.urls import origin_of, parse_url
+from statusjob.version import __version__
 
 
 async def make_attempt(claim: Claim, *, poster: Poster, now: Callable[[], float]) -> Outcome:
@@ -77,7 +78,7 @@ def _target(url: str) -> Target:
         f"POST /{path} HTTP/1.1",
         f"host: {host}",
         "content-type: application/json",
-        "user-agent: statusjob",
+        f"user-agent: statusjob/{__version__}",
         "accept-encoding: identity",
     ]
     if parsed.userinfo:

@@ -30,6 +30,7 @@ from statusjob.server.delivery.resolver import Resolver
 from statusjob.server.delivery.worker import DeliveryWorker
 from statusjob.server.store.outbox_settle import Outcome
 from statusjob.server.webhooks.urls import origin_of
+from statusjob.version import __version__
 from tests.helpers.core import SECRET, URL, Core, a_claim, hook, new_job, said
 from tests.helpers.servers import EPOCH, PUBLIC
 from tests.helpers.sockets import SocketTestCase, reactor
@@ -92,6 +93,7 @@ class SenderTests(SynchronousTestCase):
         self.assertEqual(self.sent.headers["host"], "receiver.example")
         self.assertEqual(self.sent.headers["content-type"], "application/json")
         self.assertEqual(self.sent.headers["accept-encoding"], "identity")
+        self.assertEqual(self.sent.headers["user-agent"], f"statusjob/{__version__}")
         self.assertEqual(self.verify(SECRET), {"result": "completed"})
 
     def test_during_a_rotation_both_secrets_sign(self) -> None:
