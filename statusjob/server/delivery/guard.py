@@ -1,11 +1,11 @@
 """
-The guard: which addresses webhooks may reach.
+The guard: decides which addresses webhooks may reach.
 
-What counts is the very address that is dialled, so names are judged again at
-every connection and exactly what was judged is connected to; what is judged
-when a webhook is registered only tells its sender early. One address that may
-not be reached refuses a name altogether. Requests still name the host as the
-URL does, in C{Host} and to TLS.
+The guard judges the very address that is dialled. So a name is looked up and
+judged again for every connection, and the connection goes to exactly the address
+that was judged. That a webhook is also judged when it is registered only tells
+its owner early. A name is refused if any of its addresses is. C{Host} and TLS
+still name the host as the URL does.
 """
 
 from __future__ import annotations
@@ -45,15 +45,16 @@ from statusjob.server.delivery.resolver import Resolver
 from statusjob.server.settings import Network
 from statusjob.server.webhooks.urls import parse_url
 
-#: Seconds that a name may take to resolve when its webhook is registered.
+#: Seconds that the lookup of a name may take when its webhook is registered.
 CHECK_DEADLINE = 5.0
-#: Seconds for one address to accept a connection; the exchange has a deadline of its own.
+#: Seconds that one address may take to accept a connection. The post has a deadline of its own.
 CONNECT_TIMEOUT = 10.0
-#: Addresses of one host that are tried, at most.
+#: Most addresses of one host that are tried.
 ADDRESSES = 16
 
-# What is not public, from IANA's registries of special-purpose addresses. The standard library's
-# is_global alone calls multicast, NAT64 and 6to4 global, and differs from release to release.
+# Networks that are not public, from IANA's registries of special-purpose addresses. The standard
+# library's is_global is not enough: it calls multicast, NAT64 and 6to4 global, and differs from
+# release to release.
 _NOT_PUBLIC = [
     ipaddress.IPv4Network(text)
     for text in (
@@ -61,7 +62,7 @@ _NOT_PUBLIC = [
         "10.0.0.0/8",
         "100.64.0.0/10",
         "127.0.0.0/8",
-        "168.63.129.16/32",  # the host of a machine at Azure: its metadata, on a public address
+        "168.63.129.16/32",  # at Azure: the metadata of the machine, on a public address
         "169.254.0.0/16",
         "172.16.0.0/12",
         "192.0.0.0/24",
@@ -78,7 +79,8 @@ _NOT_PUBLIC = [
         "240.0.0.0/4",
     )
 ]
-# All that is handed out of IPv6 is in here; the rest embeds IPv4, is local or is multicast.
+# IANA has assigned public IPv6 addresses from here only. All others embed IPv4, are local or are
+# multicast.
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 _NOT_PUBLIC_V6 = [
     ipaddress.IPv6Network(text)
@@ -87,7 +89,7 @@ _NOT_PUBLIC_V6 = [
 
 
 class AddressNotAllowed(BadInput):
-    """A webhook's host does not resolve, or not to addresses that may be reached."""
+    """The host of a webhook has no address, or one that may not be reached."""
 
     def __init__(self) -> None:
         super().__init__("webhook address not allowed")
@@ -95,11 +97,11 @@ class AddressNotAllowed(BadInput):
 
 def permits(address: str, allow: Sequence[Network] = ()) -> bool:
     """
-    Whether an address may be reached.
+    Say whether an address may be reached.
 
-    @param address: an IP address, perhaps with a zone; one that is mapped from IPv4 is judged as
-        that. What is none is refused.
-    @param allow: networks that may be reached although they are not public.
+    @param address: an IP address, perhaps with a zone. An IPv4 address that is mapped to IPv6 is
+        judged as IPv4. Text that is no IP address is refused.
+    @param allow: the networks that may be reached although they are not public.
     """
     try:
         ip = ipaddress.ip_address(address)
@@ -117,28 +119,30 @@ def permits(address: str, allow: Sequence[Network] = ()) -> bool:
 
 
 class Guard:
-    """What one server may reach."""
+    """Judges addresses and names for one server."""
 
     def __init__(
         self, reactor: IReactorTime, resolver: Resolver, allow: Sequence[Network] = ()
     ) -> None:
         """
-        @param allow: networks that may be reached although they are not public.
+        @param allow: the networks that may be reached although they are not public.
         """
         self._reactor = reactor
         self._resolver = resolver
         self._allow = allow
 
     def permits(self, address: str) -> bool:
-        """Whether an address may be reached."""
+        """Say whether an address may be reached, as the function C{permits} does."""
         return permits(address, self._allow)
 
     async def addresses(self, host: str) -> Sequence[str]:
         """
-        The addresses of a host, all of which may be reached.
+        Find the addresses of a host, and make sure that all of them may be reached.
 
         @param host: a name, or an address in any form that the system understands.
-        @raise ExchangeFailed: of kind C{blocked} or C{dns}.
+        @return: at most L{ADDRESSES} addresses, in the order in which they should be tried.
+        @raise ExchangeFailed: of kind C{blocked} if one may not be reached, or C{dns} if there is
+            none.
         """
         found = (host,) if _is_address(host) else await self._resolver.resolve(host)
         if not all(self.permits(address) for address in found):
@@ -147,11 +151,11 @@ class Guard:
 
     def check(self, url: str) -> Deferred[None]:
         """
-        Refuse to register a webhook that could not be reached anyway.
+        Check whether a webhook that is being registered could be reached.
 
-        @param url: one that L{parse_url} accepts.
-
-        The Deferred fails with L{AddressNotAllowed}, after L{CHECK_DEADLINE} at the latest.
+        @param url: a URL that L{parse_url} accepts.
+        @return: a Deferred that fails with L{AddressNotAllowed} if not. It takes at most
+            L{CHECK_DEADLINE} seconds.
         """
         found = Deferred.fromCoroutine(self.addresses(parse_url(url).host))
         found.addTimeout(CHECK_DEADLINE, self._reactor)
@@ -176,24 +180,24 @@ def _not_allowed(failure: Failure) -> None:
 
 
 class GuardedEndpoints:
-    """Makes endpoints that connect only to what a guard permits."""
+    """Makes endpoints that connect only to addresses that a guard permits."""
 
     def __init__(
         self, reactor: Any, guard: Guard, *, policy: IPolicyForHTTPS | None = None
     ) -> None:
         """
-        @param policy: how servers are verified; if not given, as a browser would.
+        @param policy: verifies the certificates of receivers; as a browser does if not given.
         """
         self._reactor = reactor
         self._guard = guard
-        # To read the system's certificates takes milliseconds a host.
+        # Without the cache the system's certificates would be read again for each host.
         self._policy = policy or HostnameCachingHTTPSPolicy(BrowserLikePolicyForHTTPS())
 
     def endpoint(self, origin: str) -> IStreamClientEndpoint:
         """
-        The endpoint for an origin.
+        Make the endpoint for an origin.
 
-        @param origin: C{scheme://host:port}, as C{origin_of} makes it.
+        @param origin: the origin as C{scheme://host:port}, which C{origin_of} makes.
         """
         uri = URI.fromBytes(origin.encode("ascii"))
         endpoint = _GuardedEndpoint(self._reactor, self._guard, uri.host.decode("ascii"), uri.port)
@@ -205,7 +209,7 @@ class GuardedEndpoints:
 
 @implementer(IStreamClientEndpoint)
 class _GuardedEndpoint:
-    """Resolves and judges a host, then connects to whichever of its addresses answers first."""
+    """Looks up and judges a host, then connects to the first of its addresses that answers."""
 
     def __init__(self, reactor: Any, guard: Guard, host: str, port: int) -> None:
         self._reactor = reactor
@@ -222,8 +226,7 @@ class _GuardedEndpoint:
         if len(found) > 1:
             endpoint = HostnameEndpoint(dialler, self._host, self._port, timeout=CONNECT_TIMEOUT)
             return await endpoint.connect(factory)
-        # Without a race there is less to do, and a refusal is told at once, not when the next
-        # address would have its turn.
+        # HostnameEndpoint would report a refusal only when it would try the next address.
         kind = TCP6ClientEndpoint if ":" in found[0] else TCP4ClientEndpoint
         return await kind(dialler, found[0], self._port, CONNECT_TIMEOUT).connect(factory)
 
@@ -231,8 +234,10 @@ class _GuardedEndpoint:
 @implementer(IReactorPluggableNameResolver, IHostnameResolver)
 class _Dialler:
     """
-    The reactor of one endpoint: knows the answer already, and connects to nothing that the guard
-    does not permit, wherever it came from.
+    Stands in for the reactor of one endpoint.
+
+    It resolves the host's name to addresses that were found before, and connects to no address
+    that the guard does not permit.
     """
 
     def __init__(self, reactor: Any, guard: Guard, addresses: Sequence[str]) -> None:
@@ -244,7 +249,7 @@ class _Dialler:
         self.callLater = reactor.callLater
 
     def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:
-        raise NotImplementedError("the answer is known")
+        raise NotImplementedError("the addresses are known already")
 
     def resolveHostName(
         self,
@@ -271,10 +276,10 @@ class _Dialler:
 
 @implementer(IHostResolution)
 class _Resolution:
-    """A resolution that is over as soon as it began."""
+    """A resolution that is over as soon as it has begun."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def cancel(self) -> None:
-        """Nothing is left to cancel."""
+        """Do nothing: nothing is left to cancel."""

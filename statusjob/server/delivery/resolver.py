@@ -1,11 +1,11 @@
 """
-Names to addresses, in threads of their own, so that DNS that hangs holds up nobody else.
+The resolver: looks names up in threads of its own, so that slow DNS delays only those who ask it.
 
-The system's resolver blocks for as long as it likes and cannot be interrupted.
-So a name is looked up once at a time, names that did not resolve the last time
-never take every thread, and nobody ever waits for a thread to end. How long an
-answer is worth waiting for is decided by whoever waits; where its addresses
-lead to is judged in L{statusjob.server.delivery.guard}.
+The system's resolver blocks its thread for as long as it likes, and cannot be
+interrupted. So no name is looked up twice at the same time, names that did not
+resolve the last time never occupy every thread, and nothing waits for a thread
+to end. Callers decide how long they wait for an answer. Whether its addresses
+may be reached is decided in L{statusjob.server.delivery.guard}.
 """
 
 from __future__ import annotations
@@ -27,21 +27,28 @@ from twisted.python.threadpool import ThreadPool
 
 from statusjob.failures import ExchangeFailed
 
-#: Names looked up at the same time, and how many of them may be doubtful.
+#: Most names that are looked up at the same time.
 LOOKUPS = 64
+#: Most of these that may be doubtful: names that have not resolved yet, or not the last time.
 DOUBTFUL_LOOKUPS = 48
-#: Names that are remembered because they resolved, and callers that may wait for an answer.
+#: Most names that are remembered because they resolved the last time.
 GOOD_NAMES = 4096
+#: Most callers that may wait for an answer at the same time.
 WAITERS = 4096
 
-#: The addresses of a name; none if it has none.
+#: Looks up the addresses of a name. It gives an empty sequence if there are none.
 LookUp = Callable[[str], Deferred[Sequence[str]]]
 
 
 def system_addresses(name: str) -> Sequence[str]:
-    """Ask the system's resolver, which blocks: the addresses of a host, none if there is none."""
+    """
+    Ask the system's resolver, and block until it answers.
+
+    @param name: the name of a host, or an address in any form.
+    @return: its addresses, in the order in which they should be tried; empty if there are none.
+    """
     try:
-        # As bytes, because Python would refuse some text that the system may know.
+        # As bytes: Python refuses some names, given as text, that the system may know.
         found = getaddrinfo(name.encode("ascii"), None, type=SOCK_STREAM)
     except (gaierror, UnicodeError):
         return ()
@@ -50,9 +57,10 @@ def system_addresses(name: str) -> Sequence[str]:
 
 class LookupThreads:
     """
-    Threads in which names are looked up, begun with the first (so after a daemon has forked).
+    Threads that look names up.
 
-    One that hangs cannot be ended. It delays neither L{stop} nor the end of the process.
+    They begin with the first lookup, and so after a daemon has forked. A thread that hangs cannot
+    be ended, but delays neither L{stop} nor the end of the process.
     """
 
     def __init__(
@@ -65,7 +73,11 @@ class LookupThreads:
         self._pool = _Daemons(0, LOOKUPS, "statusjob-names")
 
     def look_up(self, name: str) -> Deferred[Sequence[str]]:
-        """A L{LookUp}."""
+        """
+        Look up a name in a thread.
+
+        @return: a Deferred that fires with its addresses; see L{LookUp}.
+        """
         if not self._pool.started:
             self._pool.start()
         return deferToThreadPool(self._reactor, self._pool, self._addresses, name)
@@ -93,14 +105,19 @@ class _Daemon(Thread):
 
 
 class _Daemons(ThreadPool):
-    """A pool of such threads."""
+    """A pool of threads that do not keep the process alive."""
 
     threadFactory = _Daemon
 
 
 @dataclass(eq=False, slots=True)
 class _Lookup:
-    """One name being looked up, or waiting for that."""
+    """
+    A lookup that is running, or waits in a queue.
+
+    @ivar doubtful: whether the name did not resolve the last time, or was never looked up.
+    @ivar waiters: those who wait for the answer, in the order in which they asked.
+    """
 
     name: str
     doubtful: bool
@@ -109,11 +126,17 @@ class _Lookup:
 
 class Resolver:
     """
-    Has names looked up, fairly.
+    Looks names up, and shares the threads fairly.
 
-    Names that resolve find a thread, because those that are doubtful (never resolved yet, or not
-    the last time) are looked up at most L{DOUBTFUL_LOOKUPS} at once and wait in a queue of their
-    own.
+    Of the doubtful names, which did not resolve the last time or were never looked up, at most
+    L{DOUBTFUL_LOOKUPS} are looked up at the same time. They wait in a queue of their own, so that
+    a name that does resolve always finds a thread.
+
+    @ivar _good: the names that resolved the last time; the one looked up last comes last.
+    @ivar _lookups: all lookups that are running or wait, by name.
+    @ivar _queues: the lookups that wait, by whether they are doubtful.
+    @ivar _running: how many lookups are running, by whether they are doubtful.
+    @ivar _waiting: how many callers wait for an answer.
     """
 
     _log = Logger()
@@ -122,17 +145,17 @@ class Resolver:
         self._look_up = look_up
         self._good: OrderedDict[str, None] = OrderedDict()
         self._lookups: dict[str, _Lookup] = {}
-        # The key says whether they are doubtful.
         self._queues: dict[bool, dict[_Lookup, None]] = {False: {}, True: {}}
         self._running = {False: 0, True: 0}
         self._waiting = 0
 
     def resolve(self, host: str) -> Deferred[Sequence[str]]:
         """
-        The addresses of a host, in the order in which they should be tried.
+        Find the addresses of a host.
 
-        The Deferred fires with at least one, or fails with an L{ExchangeFailed} of kind C{dns}.
-        Cancelling it abandons the wait.
+        @return: a Deferred that fires with at least one address, in the order in which they should
+            be tried. It fails with L{ExchangeFailed} of kind C{dns} if there are none. To cancel
+            it ends the wait, but not the lookup.
         """
         if self._waiting >= WAITERS:
             return fail(ExchangeFailed("dns", "too many host names are being resolved"))
@@ -155,7 +178,7 @@ class Resolver:
             del queue[lookup], self._lookups[lookup.name]
 
     def _begin(self) -> None:
-        """Begin as many lookups as there is room for."""
+        """Begin as many lookups as there are threads for."""
         while (lookup := self._next()) is not None:
             self._running[lookup.doubtful] += 1
             found = maybeDeferred(self._look_up, lookup.name)
@@ -188,7 +211,7 @@ class Resolver:
             if len(self._good) > GOOD_NAMES:
                 self._good.popitem(last=False)
         self._begin()
-        # An answer may make one of those that wait lose interest.
+        # A caller that is answered may cancel the wait of another.
         while lookup.waiters:
             waiter = next(iter(lookup.waiters))
             del lookup.waiters[waiter]
