@@ -7,7 +7,6 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
@@ -15,7 +14,7 @@ from statusjob.contract.jobs import NewJob
 from statusjob.server.service import Server
 from statusjob.server.settings import resolve
 from tests.helpers.servers import directory
-from tests.helpers.sockets import reactor
+from tests.helpers.sockets import reactor, until
 
 
 class Client(Protocol):
@@ -109,11 +108,13 @@ class ServerSocketTestCase(TestCase):
             client = await self.connect()
             client.ask(*request)
             clients.append(client)
-        while len(self.server.watchers) < len(clients):
-            await deferLater(reactor, 0.01)
+        await self.watched(len(clients))
         return clients
+
+    async def watched(self, count: int = 1) -> None:
+        """Wait until so many are watching."""
+        await until(lambda: len(self.server.watchers) >= count)
 
     async def gone(self, count: int = 0) -> None:
         """Wait until no more are watching."""
-        while len(self.server.watchers) > count:
-            await deferLater(reactor, 0.01)
+        await until(lambda: len(self.server.watchers) <= count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from twisted.internet import reactor as _reactor
 from twisted.internet import ssl
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IProtocolFactory
 from twisted.internet.protocol import ServerFactory
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 from twisted.web.iweb import IPolicyForHTTPS
 from twisted.web.resource import IResource
@@ -25,7 +27,7 @@ reactor: Any = _reactor
 class SocketTestCase(TestCase):
     """Listens on loopback, until the test is over."""
 
-    timeout = 20
+    timeout = 60
 
     def misbehaving(self, mode: Mode, *then: Mode) -> tuple[str, HostileReceiver]:
         """A server that misbehaves: its base URL, and itself."""
@@ -58,6 +60,12 @@ class SocketTestCase(TestCase):
         number = port.getHost().port
         await port.stopListening()
         return f"http://127.0.0.1:{number}"
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds. The time-out of the test limits how long that may take."""
+    while not condition():
+        await deferLater(reactor, 0.01)
 
 
 class Refusing:

@@ -63,7 +63,7 @@ class PluginTests(SynchronousTestCase):
             " if p.tapname == 'statusjob'));"
             "sys.exit(any(name in sys.modules for name in ('klein', 'statusjob.server.tap')))"
         )
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=20)
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
         self.assertEqual((done.returncode, done.stderr), (0, b""))
         self.assertEqual(done.stdout.decode().strip(), self.plugin.description)
 

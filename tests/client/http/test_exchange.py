@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from treq.testing import StubTreq
 from twisted.internet.defer import CancelledError, Deferred, fail
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http import Request
@@ -18,8 +18,8 @@ from twisted.web.server import NOT_DONE_YET, Site
 
 from statusjob.client.http.exchange import Answer, BytesProducer, exchange
 from statusjob.failures import ExchangeFailed
-from statusjob.testing import Connection, modes
-from tests.helpers.sockets import SocketTestCase, reactor
+from statusjob.testing import Connection, Mode, modes
+from tests.helpers.sockets import SocketTestCase, reactor, until
 
 URL = "http://example.test/"
 
@@ -240,13 +240,20 @@ class SocketTests(SocketTestCase):
 
     async def test_cancelling_closes_the_socket(self) -> None:
         for mode in (modes.silent, modes.hang_in_body, modes.endless_body):
-            url, server = self.misbehaving(mode)
-            asked = self.ask(url, limit=10**9)
-            reactor.callLater(0.05, asked.cancel)
-            with self.assertRaises(CancelledError):
-                await asked
-            self.assertEqual(server.received, 1)
-            await server.wait_until_closed()
+            await self.cancel(mode)
+
+    async def cancel(self, mode: Mode) -> None:
+        """Ask a server, and cancel that while it is answering."""
+        url, server = self.misbehaving(mode)
+        asked = self.ask(url, limit=10**9)
+        await until(lambda: server.received == 1)
+        # Time in which what it answers, if anything, begins to come.
+        await deferLater(reactor, 0.05)
+        asked.cancel()
+        with self.assertRaises(CancelledError):
+            await asked
+        self.assertEqual(server.received, 1)
+        await server.wait_until_closed()
 
     async def test_a_connection_cut_short_is_not_kept(self) -> None:
         pool = HTTPConnectionPool(reactor)

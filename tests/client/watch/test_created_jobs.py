@@ -188,8 +188,7 @@ class ServerTests(ServerSocketTestCase):
         worker = WorkerClient(self.base(), reactor=reactor)
         created = await worker.create()
         waiting = wait_for(created, reactor=reactor)
-        while not self.server.watchers:
-            await deferLater(reactor, 0.01)
+        await self.watched()
         await worker.complete(created.id)
         await StatusClient(self.base(), reactor=reactor).get_status()
         # All that was sent before that answer has arrived; it has only to be read.
@@ -214,8 +213,7 @@ class ServerTests(ServerSocketTestCase):
     async def test_giving_up_leaves_nobody_waiting(self) -> None:
         client = StatusClient(f"{self.base()}/jobs/{await self.new_job()}", reactor=reactor)
         monitored = client.start_monitoring()
-        while not self.server.watchers:
-            await deferLater(reactor, 0.01)
+        await self.watched()
         await client.stop_monitoring()
         self.assertIs(await monitored, Status.PENDING)
         await self.gone()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -22,7 +21,7 @@ from tests.helpers.scripted_server import (
     hold,
 )
 from tests.helpers.server_sockets import ServerSocketTestCase
-from tests.helpers.sockets import SocketTestCase, reactor
+from tests.helpers.sockets import SocketTestCase, reactor, until
 
 
 class PlaceTests(ClientTestCase):
@@ -143,23 +142,18 @@ class SharingTests(SocketTestCase):
         self.patch(server, "render", render)
         client = StatusClient(self.serve(server), reactor=reactor)
         monitored = client.start_monitoring()
-        await self.until(lambda: len(server.held) == 1)
+        await until(lambda: len(server.held) == 1)
         # As if the time was up; it is asked again on the same connection.
         self.patch(strategies, "ROUNDING", 100.0)
         server.let_go()
-        await self.until(lambda: len(ports) == 3)
+        await until(lambda: len(ports) == 3)
         self.assertEqual(ports[1], ports[2])
         server.cut()
-        await self.until(lambda: not server.held)
+        await until(lambda: not server.held)
         await deferLater(reactor, 0.05)
         self.assertEqual(len(ports), 3)
         await client.stop_monitoring()
         await monitored
-
-    async def until(self, so: Callable[[], bool]) -> None:
-        """Wait until something is so."""
-        while not so():
-            await deferLater(reactor, 0.01)
 
 
 class ManyTests(ServerSocketTestCase):
@@ -180,6 +174,7 @@ class ManyTests(ServerSocketTestCase):
                 reactor=reactor,
             )
             monitored.append(client.start_monitoring())
+        await self.watched(places)
         for number, job in enumerate(jobs):
             most = max(most, len(self.server.watchers))
             await deferLater(reactor, 0.01)

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from statusjob import RetriesExhausted, Status, StatusClient, Transient, Unreachable
 from statusjob.testing import modes
 from tests.helpers.scripted_server import COMPLETED, PENDING, ScriptedServer, status
-from tests.helpers.sockets import SocketTestCase, reactor
+from tests.helpers.sockets import SocketTestCase, reactor, until
 
 
 class SocketTests(SocketTestCase):
@@ -84,7 +84,8 @@ class SocketTests(SocketTestCase):
     async def test_cancelling_in_mid_request_closes_the_socket(self) -> None:
         base, server = self.misbehaving(modes.silent)
         monitored = self.client(base).start_monitoring()
-        reactor.callLater(0.05, monitored.cancel)
+        await until(lambda: server.received == 1)
+        monitored.cancel()
         with self.assertRaises(CancelledError):
             await monitored
         await server.wait_until_closed()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
 
 from statusjob import Job, Status, StatusClient, Unreachable, WorkerClient
 from statusjob.client.http import connections, session
@@ -16,7 +16,7 @@ from statusjob.server.settings import resolve
 from statusjob.testing import Mode, modes
 from tests.helpers.server_sockets import ServerSocketTestCase
 from tests.helpers.servers import directory
-from tests.helpers.sockets import SocketTestCase, reactor
+from tests.helpers.sockets import SocketTestCase, reactor, until
 
 
 async def taken(updates: Any) -> list[Job]:
@@ -45,13 +45,21 @@ class ServerTests(ServerSocketTestCase):
     async def test_more_may_come_than_one_answer_may_have(self) -> None:
         self.patch(connections, "WIRE_LIMIT", 5_000)
         job = await self.new_job(metadata={"x": "x" * 2_000})
-        followed = Deferred.fromCoroutine(taken(self.client(job).updates()))
+        versions: list[int] = []
+
+        async def follow() -> None:
+            async for each in self.client(job).updates():
+                versions.append(each.version)
+
+        followed = Deferred.fromCoroutine(follow())
         await self.watched()
         for number in range(10):
             await self.server.lifecycle.report(job, Report(message=str(number)))
-            await deferLater(reactor, 0.02)
+            # One after the other: only the latest state is sent to who comes late.
+            await until(partial(versions.__contains__, number + 2))
         await self.server.lifecycle.report(job, Report(result=Status.COMPLETED))
-        self.assertEqual([each.version for each in await followed], list(range(1, 13)))
+        await followed
+        self.assertEqual(versions, list(range(1, 13)))
 
     async def test_leaving_closes_the_connection(self) -> None:
         job = await self.new_job()
@@ -81,11 +89,6 @@ class ServerTests(ServerSocketTestCase):
         await self.watched()
         await self.server.lifecycle.report(job, Report(result=Status.COMPLETED))
         self.assertEqual([each.version for each in await followed], [1, 2])
-
-    async def watched(self) -> None:
-        """Wait until somebody watches."""
-        while not self.server.watchers:
-            await deferLater(reactor, 0.01)
 
 
 class HostileTests(SocketTestCase):

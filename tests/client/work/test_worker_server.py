@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
 
 from statusjob import Job, JobCancelled, JobHandle, Status, StatusClient, WorkerClient
 from tests.helpers.server_sockets import ServerSocketTestCase
-from tests.helpers.sockets import reactor
+from tests.helpers.sockets import reactor, until
 
 
 class ServerTests(ServerSocketTestCase):
@@ -23,15 +22,13 @@ class ServerTests(ServerSocketTestCase):
     async def test_what_is_done_is_followed(self) -> None:
         async def work(job: JobHandle) -> dict[str, int]:
             for part in range(1, 4):
-                job.progress(part / 4)
-                # Until it has been told.
-                while job.job.progress != part / 4:
-                    await deferLater(reactor, 0.01)
+                await self.progress(job, part / 4)
             return {"parts": 4}
 
         created = await self.worker.create()
         updates = StatusClient(created, reactor=reactor).updates()
         followed = Deferred.fromCoroutine(self.taken(updates))
+        await self.watched()
         done = await self.worker.run(created, work)
         self.assertEqual((done.result, done.output), (Status.COMPLETED, {"parts": 4}))
         jobs = await followed
@@ -52,6 +49,11 @@ class ServerTests(ServerSocketTestCase):
         await self.server.lifecycle.cancel(created.id)
         await self.assertFailure(done, JobCancelled)
         self.assertEqual(cancelled, [created.id])
+
+    async def progress(self, job: JobHandle, value: float) -> None:
+        """Report progress, and wait until the server has confirmed it."""
+        job.progress(value)
+        await until(lambda: job.job.progress == value)
 
     async def taken(self, updates: Any) -> list[Job]:
         """All updates."""

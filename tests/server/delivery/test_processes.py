@@ -16,9 +16,9 @@ from tests.helpers.processes import InboxTestCase, ServerProcess, reactor, toget
 from tests.helpers.sockets import Refusing, open_sockets
 
 #: Seconds that anything here may take.
-SOON = 20
+SOON = 40
 #: Seconds after which a healthy origin was held up.
-HELD_UP = 3
+HELD_UP = 10
 
 
 class DeliveryProcessTestCase(InboxTestCase):
@@ -156,7 +156,7 @@ class TerminationTests(DeliveryProcessTestCase):
         self.assertTrue(process.running)
         self.inbox.release()
         await self.assert_stopped(process)
-        self.assertLess(reactor.seconds() - begun, 5)
+        self.assertLess(reactor.seconds() - begun, 9)
         process = await self.serve()
         last = await self.finish(process.url)
         await self.settled(process.url, 2)
@@ -171,7 +171,7 @@ class TerminationTests(DeliveryProcessTestCase):
         begun = await self.terminate(process)
         await self.assert_stopped(process)
         took = reactor.seconds() - begun
-        self.assertTrue(0.9 < took < 3, took)
+        self.assertTrue(0.9 < took < 9, took)
         before = {arrival.id for arrival in self.inbox.arrivals}
         self.inbox.delay = 0.0
         process = await self.serve()

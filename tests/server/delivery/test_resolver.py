@@ -235,7 +235,7 @@ class SystemTests(SynchronousTestCase):
 class ThreadsTests(TestCase):
     """Real threads; a lookup hangs until its test is over."""
 
-    timeout = 20
+    timeout = 60
 
     def setUp(self) -> None:
         self.release = threading.Event()
@@ -306,5 +306,5 @@ class ExitTests(SynchronousTestCase):
             "threads.stop()\n"
             "print('over')\n"
         )
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=20)
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
         self.assertEqual((done.returncode, done.stdout, done.stderr), (0, b"over\n", b""))

@@ -116,7 +116,7 @@ class DefaultTests(SynchronousTestCase):
 class SocketTests(TestCase):
     """With real sockets; trial's own check shows that none is left."""
 
-    timeout = 10
+    timeout = 60
 
     def listen(self, given: Settings) -> list[IListeningPort]:
         opened = listen(reactor, Factory.forProtocol(Protocol), given)

@@ -84,7 +84,7 @@ class LaneContract(Base):
 class InlineLaneTests(LaneContract, TestCase):
     """Work runs at once."""
 
-    timeout = 10
+    timeout = 60
 
     def lane(self) -> Lane:
         return InlineLane()
@@ -93,7 +93,7 @@ class InlineLaneTests(LaneContract, TestCase):
 class HeldLaneTests(LaneContract, TestCase):
     """Work runs when told to."""
 
-    timeout = 10
+    timeout = 60
 
     def lane(self) -> Lane:
         self.held = HeldLane()
@@ -119,7 +119,7 @@ class HeldLaneTests(LaneContract, TestCase):
 class ThreadLaneTests(LaneContract, TestCase):
     """Work runs in a thread, begun with the first."""
 
-    timeout = 10
+    timeout = 60
 
     def lane(self) -> Lane:
         lane = ThreadLane(reactor, "test-lane")

@@ -150,7 +150,7 @@ class FileTests(CoreTestCase):
 class ThreadTests(TestCase):
     """The same on threads, as the server runs it."""
 
-    timeout = 20
+    timeout = 60
 
     def store(self, feed: Feed) -> SQLiteStore:
         """A store with threads for lanes, closed at the end."""
