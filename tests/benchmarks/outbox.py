@@ -24,7 +24,7 @@ from statusjob.server.store.interface import Tx
 from statusjob.server.store.outbox_write import write_deliveries
 from statusjob.server.store.sqlite import SQLiteStore
 from statusjob.server.webhooks.urls import origin_of
-from tests.helpers.core import SECRET
+from tests.helpers.secrets import SECRET
 
 #: Origins at which the sink is reached: loopback addresses.
 ORIGINS = 4

@@ -22,13 +22,7 @@ from statusjob.contract.signing import (
     new_secret,
     sign,
 )
-
-# The vector that the Standard Webhooks libraries test themselves with.
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-ID = "msg_p5jXN8AQM9LWM0D4loKWxJek"
-TIMESTAMP = 1614265330
-BODY = b'{"test": 2432232314}'
-SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+from tests.helpers.signing_vector import BODY, ID, SECRET, SIGNATURE, TIMESTAMP
 
 OTHER = new_secret(bytes(range(32)))
 header_values = st.lists(st.binary(max_size=60), max_size=3)

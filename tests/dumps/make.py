@@ -19,7 +19,8 @@ from statusjob.jobs import Job
 from statusjob.server.store import outbox_claim, outbox_settle
 from statusjob.server.store.interface import Tx
 from statusjob.server.store.outbox_settle import Outcome, Retry
-from tests.helpers.core import SECRET, URL, Core, hook, new_job, said
+from tests.helpers.core import URL, Core, hook, new_job, said
+from tests.helpers.secrets import SECRET
 
 T = TypeVar("T")
 NODE = "node"

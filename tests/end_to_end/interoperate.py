@@ -19,8 +19,8 @@ from typing import Any
 from statusjob import new_secret
 from statusjob.contract.jobs import webhook_payload
 from statusjob.contract.signing import VerificationFailed, Verifier, headers, sign
-from tests.contract.test_signing import BODY, ID, SECRET, SIGNATURE, TIMESTAMP
 from tests.helpers.scripted_server import a_job
+from tests.helpers.signing_vector import BODY, ID, SECRET, SIGNATURE, TIMESTAMP
 
 OLD, NEW, OTHER = (new_secret(bytes([each]) * size) for each, size in ((1, 24), (2, 32), (3, 64)))
 PAYLOADS = (

@@ -19,8 +19,9 @@ from typing import Any, cast
 
 from twisted.logger import ILogObserver, LogEvent, eventAsJSON, eventAsText, globalLogPublisher
 
+from tests.helpers.secrets import OTHER_SECRET, SECRET
 from tests.helpers.servers import InMemoryServer, Reply
-from tests.helpers.webhook_api import OTHER_SECRET, SECRET, WebhookApiTestCase
+from tests.helpers.webhook_api import WebhookApiTestCase
 
 #: What must not be told, in a URL, and as it goes over the wire.
 URL = "http://us3r:passw0rd@receiver.example/p4th/hook?qu3ry=v4lue#fr4gment"

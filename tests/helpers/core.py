@@ -26,12 +26,12 @@ from statusjob.server.store.sqlite import MEMORY, SQLiteStore
 from statusjob.server.webhooks.registry import Registrations
 from tests.helpers.databases import connect_migrated
 from tests.helpers.lanes import InlineLane
+from tests.helpers.secrets import SECRET
 from tests.helpers.servers import EPOCH
 
 T = TypeVar("T")
 
-#: A secret of 32 bytes, and a receiver.
-SECRET = "whsec_" + "c3RhdHVzam9i" * 3 + "c3RhdHU="
+#: Where webhooks go unless a test says otherwise.
 URL = "https://receiver.example/hook"
 #: The shortest report that ends a job.
 COMPLETED = b'{"result":"completed"}'

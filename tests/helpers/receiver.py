@@ -11,15 +11,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import IResource
 from twisted.web.server import Site
 
-from statusjob import WebhookEvent, WebhookReceiver, new_secret
+from statusjob import WebhookEvent, WebhookReceiver
 from statusjob.contract.jobs import webhook_payload
 from statusjob.contract.signing import headers
 from tests.helpers.connections import Connection, Raw
 from tests.helpers.scripted_server import a_job
+from tests.helpers.secrets import SECRET
 
 NOW = 1_700_000_100
-SECRET = new_secret(b"s" * 32)
-OTHER_SECRET = new_secret(b"o" * 32)
 PAYLOAD = webhook_payload(a_job("completed", output=[1]))
 
 

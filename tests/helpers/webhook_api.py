@@ -12,8 +12,6 @@ from tests.helpers.wires import NO_CONTENT, Sent, Wire
 URL = "https://user:hunter2@receiver.example/deep/hook?token=hunter3"
 OTHER_URL = "http://127.0.0.1:9999/hook"
 ORIGIN = "https://receiver.example:443"
-SECRET = "whsec_" + "QUFB" * 8
-OTHER_SECRET = "whsec_" + "QkJC" * 8
 #: When a L{InMemoryServer} begins, as JSON shows it.
 BEGINNING = "2024-11-23T18:00:00.000Z"
 #: An id that nothing has.

@@ -15,7 +15,8 @@ from statusjob.server.delivery import connection, poster
 from statusjob.server.store import outbox_settle
 from statusjob.server.store.interface import StoreFull
 from tests.helpers.confidential import URL, Broken, ConfidentialTestCase
-from tests.helpers.webhook_api import OTHER_SECRET, SECRET, status
+from tests.helpers.secrets import OTHER_SECRET, SECRET
+from tests.helpers.webhook_api import status
 from tests.helpers.wires import Wire
 
 #: A receiver that gives all of it back.

@@ -10,8 +10,8 @@ from statusjob.server.store import webhooks
 from statusjob.server.webhooks import registry, urls
 from tests.helpers.confidential import URL, Broken, ConfidentialTestCase
 from tests.helpers.connections import Connection
+from tests.helpers.secrets import OTHER_SECRET, SECRET
 from tests.helpers.servers import Reply
-from tests.helpers.webhook_api import OTHER_SECRET, SECRET
 
 
 class RequestTests(ConfidentialTestCase):

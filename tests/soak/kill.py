@@ -24,9 +24,9 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater, react
 from twisted.web.server import Site
 
-from tests.helpers.core import SECRET
 from tests.helpers.inbox import Inbox, disordered
 from tests.helpers.processes import Client, ServerProcess, reactor, start
+from tests.helpers.secrets import SECRET
 
 WORKERS = 8
 ROUNDS = 20

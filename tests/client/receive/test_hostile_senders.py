@@ -16,7 +16,8 @@ from statusjob.contract.signing import headers
 from statusjob.jobs import EVENT_BY_RESULT, TEST_EVENT
 from tests.helpers.bodies import json_values, nested
 from tests.helpers.connections import Raw
-from tests.helpers.receiver import NOW, OTHER_SECRET, PAYLOAD, SECRET, ReceiverTestCase
+from tests.helpers.receiver import NOW, PAYLOAD, ReceiverTestCase
+from tests.helpers.secrets import OTHER_SECRET, SECRET
 
 GENUINE = headers([SECRET], "msg_1", NOW, PAYLOAD)
 

@@ -13,8 +13,9 @@ from standardwebhooks import Webhook
 
 from statusjob.contract.jobs import webhook_payload
 from tests.helpers.connections import Connection
-from tests.helpers.receiver import NOW, OTHER_SECRET, PAYLOAD, SECRET, ReceiverTestCase
+from tests.helpers.receiver import NOW, PAYLOAD, ReceiverTestCase
 from tests.helpers.scripted_server import a_job
+from tests.helpers.secrets import OTHER_SECRET, SECRET
 
 
 def signature(secret: str, body: bytes = PAYLOAD, at: int = NOW) -> str:

@@ -14,8 +14,9 @@ from statusjob import BadSecret, EventType, Status, WebhookEvent, WebhookReceive
 from statusjob.contract import codec
 from statusjob.contract.signing import headers
 from statusjob.jobs import TEST_EVENT
-from tests.helpers.receiver import NOW, OTHER_SECRET, PAYLOAD, SECRET, ReceiverTestCase, payload
+from tests.helpers.receiver import NOW, PAYLOAD, ReceiverTestCase, payload
 from tests.helpers.scripted_server import a_job
+from tests.helpers.secrets import OTHER_SECRET, SECRET
 
 
 class VerifyingTests(ReceiverTestCase):

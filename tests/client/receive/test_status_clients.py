@@ -7,8 +7,9 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail
 
 from statusjob import Status, StatusClient
-from tests.helpers.receiver import SECRET, ReceiverTestCase, payload
+from tests.helpers.receiver import ReceiverTestCase, payload
 from tests.helpers.scripted_server import BASE, JOB_ID, OTHER_ID, PENDING, ScriptedServer, hold
+from tests.helpers.secrets import SECRET
 
 
 class ClientTests(ReceiverTestCase):

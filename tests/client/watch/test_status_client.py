@@ -21,7 +21,6 @@ from statusjob import (
     Unavailable,
     Unreachable,
     WebhookRegistration,
-    new_secret,
 )
 from statusjob.client.http.answers import WebhookEvent
 from tests.helpers.scripted_server import (
@@ -42,9 +41,9 @@ from tests.helpers.scripted_server import (
     problem,
     status,
 )
+from tests.helpers.secrets import SECRET
 
 HOOK = "https://receiver.test/hook"
-SECRET = new_secret(bytes(32))
 
 
 class WebhookTests(ClientTestCase):

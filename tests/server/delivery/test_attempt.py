@@ -31,12 +31,11 @@ from statusjob.server.delivery.worker import DeliveryWorker
 from statusjob.server.store.outbox_settle import Outcome
 from statusjob.server.webhooks.urls import origin_of
 from statusjob.version import __version__
-from tests.helpers.core import SECRET, URL, Core, a_claim, hook, new_job, said
+from tests.helpers.core import URL, Core, a_claim, hook, new_job, said
+from tests.helpers.secrets import OTHER_SECRET, SECRET
 from tests.helpers.servers import EPOCH, PUBLIC
 from tests.helpers.sockets import SocketTestCase, reactor
 from tests.helpers.wires import Exchange
-
-OLD_SECRET = "whsec_" + b64encode(b"o" * 24).decode()
 
 
 def guarded(on: Any) -> Connect:
@@ -97,8 +96,8 @@ class SenderTests(SynchronousTestCase):
         self.assertEqual(self.verify(SECRET), {"result": "completed"})
 
     def test_during_a_rotation_both_secrets_sign(self) -> None:
-        self.attempt(URL, SECRET, OLD_SECRET)
-        for secret in (SECRET, OLD_SECRET):
+        self.attempt(URL, SECRET, OTHER_SECRET)
+        for secret in (SECRET, OTHER_SECRET):
             self.assertEqual(self.verify(secret), {"result": "completed"})
 
     def test_a_later_attempt_has_the_same_id_and_another_timestamp_and_signature(self) -> None:

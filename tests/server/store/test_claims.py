@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from statusjob.server.store import outbox_claim, single_process
 from statusjob.server.store.origins import CONCURRENCY as ORIGIN_CONCURRENCY
-from tests.helpers.core import COMPLETED, SECRET, URL, a_claim
+from tests.helpers.core import COMPLETED, URL, a_claim
 from tests.helpers.outbox import ALL, NODE, OutboxTestCase, Slot
+from tests.helpers.secrets import SECRET
 from tests.helpers.servers import EPOCH
 
 

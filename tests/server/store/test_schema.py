@@ -12,7 +12,8 @@ from statusjob.jobs import CANCELLED, DEMO_KIND, Job, JobError, Status
 from statusjob.server.store import outbox_claim, schema, webhooks
 from statusjob.server.store.interface import StoreUnusable, Tx
 from statusjob.server.store.schema import MIGRATIONS, Migration
-from tests.helpers.core import SECRET, Core, CoreTestCase
+from tests.helpers.core import Core, CoreTestCase
+from tests.helpers.secrets import SECRET
 from tests.helpers.servers import EPOCH
 
 DUMPS = Path(__file__).parents[2] / "dumps"

@@ -7,6 +7,7 @@ from typing import Any
 
 from statusjob.contract.jobs import METADATA_LIMIT
 from tests.helpers.lanes import HeldLane
+from tests.helpers.secrets import SECRET
 from tests.helpers.servers import Reply, ServerTestCase
 
 HOOK = {"url": "http://127.0.0.1:9999/hook", "events": ["job.completed"], "name": "build"}
@@ -100,9 +101,8 @@ class CreationTests(ServerTestCase):
         self.assertNotIn("webhook", self.ask(self.fake, "GET", f"/jobs/{job['id']}").json)
 
     def test_a_secret_of_ones_own_is_taken(self) -> None:
-        secret = "whsec_" + "QUFB" * 8
-        job = self.create(self.fake, webhook={**HOOK, "secret": secret})
-        self.assertEqual(job["webhook"]["secret"], secret)
+        job = self.create(self.fake, webhook={**HOOK, "secret": SECRET})
+        self.assertEqual(job["webhook"]["secret"], SECRET)
 
     def test_an_unacceptable_webhook_makes_no_job(self) -> None:
         for hook in ({"url": "ftp://x/"}, {**HOOK, "secret": "short"}, {**HOOK, "events": []}):

@@ -7,7 +7,8 @@ from typing import Any
 
 from statusjob.server.delivery.poster import DEADLINE
 from statusjob.server.store.delivery_log import ATTEMPTS_SHOWN
-from tests.helpers.webhook_api import BEGINNING, OTHER_URL, SECRET, WebhookApiTestCase, status
+from tests.helpers.secrets import SECRET
+from tests.helpers.webhook_api import BEGINNING, OTHER_URL, WebhookApiTestCase, status
 
 
 class ListTests(WebhookApiTestCase):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.helpers.secrets import SECRET
 from tests.helpers.webhook_api import (
     BEGINNING,
     NOBODY,
     ORIGIN,
     OTHER_URL,
-    SECRET,
     URL,
     WebhookApiTestCase,
     status,

@@ -7,8 +7,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.helpers.lanes import HeldLane
+from tests.helpers.secrets import SECRET
 from tests.helpers.servers import InMemoryServer, Reply
-from tests.helpers.webhook_api import OTHER_URL, SECRET, WebhookApiTestCase, status
+from tests.helpers.webhook_api import OTHER_URL, WebhookApiTestCase, status
 
 
 class DeletionTests(WebhookApiTestCase):

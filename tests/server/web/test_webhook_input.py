@@ -11,15 +11,9 @@ from hypothesis import strategies as st
 
 from statusjob.contract.codec import BODY_LIMIT
 from tests.helpers.connections import Connection
+from tests.helpers.secrets import OTHER_SECRET, SECRET
 from tests.helpers.servers import Reply
-from tests.helpers.webhook_api import (
-    BEGINNING,
-    NOBODY,
-    OTHER_SECRET,
-    OTHER_URL,
-    SECRET,
-    WebhookApiTestCase,
-)
+from tests.helpers.webhook_api import BEGINNING, NOBODY, OTHER_URL, WebhookApiTestCase
 
 #: What takes a body, and what does not; C{{}} stands for an id.
 TAKING = (

@@ -8,15 +8,9 @@ from typing import Any
 from statusjob.contract.signing import check_secret
 from statusjob.jobs import new_job_id
 from statusjob.server.webhooks import registry
+from tests.helpers.secrets import OTHER_SECRET, SECRET
 from tests.helpers.servers import EPOCH
-from tests.helpers.webhook_api import (
-    NOBODY,
-    OTHER_SECRET,
-    OTHER_URL,
-    SECRET,
-    URL,
-    WebhookApiTestCase,
-)
+from tests.helpers.webhook_api import NOBODY, OTHER_URL, URL, WebhookApiTestCase
 
 PAIR = ["job.completed", "job.error"]
 ALL = ["job.progress", *PAIR]

@@ -13,9 +13,8 @@ from statusjob.server.errors import UnknownJob, WebhookConflict
 from statusjob.server.webhooks import registry
 from statusjob.server.webhooks.registry import Registered
 from statusjob.server.webhooks.urls import origin_of
-from tests.helpers.core import SECRET, URL, CoreTestCase, hook
-
-OTHER_SECRET = signing.new_secret(b"x" * 32)
+from tests.helpers.core import URL, CoreTestCase, hook
+from tests.helpers.secrets import OTHER_SECRET, SECRET
 
 
 class OriginTests(CoreTestCase):
