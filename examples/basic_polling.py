@@ -1,7 +1,10 @@
 """
-Wait for a job by polling: the demo job, or any job whose URL is given.
+Wait for a job, and print every change of its result.
 
-    python examples/basic_polling.py [http://localhost:8080]
+    python examples/basic_polling.py [http://localhost:8080/jobs/ID]
+
+Without a job in the URL it waits for the server's demo job. The client uses long polls
+where the server can hold a request, and otherwise asks when asking is worth it.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from statusjob import Status, StatusClient, StatusjobError
 
 
 async def main(reactor: object, base_url: str = "http://localhost:8080") -> None:
-    """Watch until the job ends, and print what happens."""
+    """Wait until the job ends."""
     begun = time.monotonic()
 
     def on_update(status: Status) -> None:

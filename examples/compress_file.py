@@ -3,9 +3,10 @@ A real job: compress a file in a child process, report on it, and follow it.
 
     python examples/compress_file.py FILE [http://localhost:8080]
 
-Kill the child and the job ends as an error; cancel the job (C{curl -X DELETE}
-on the URL that is printed) and the child is stopped. Kill this program and the
-server finds out: it hears no heartbeat.
+Try what can go wrong with a large file. Kill the child process, and the job ends as
+C{error}. Cancel the job (C{curl -X DELETE} with the URL that is printed), and the child
+is stopped. Kill this program, and the server ends the job when no heartbeat has come for
+15 seconds.
 """
 
 from __future__ import annotations
@@ -35,12 +36,12 @@ from statusjob import (
 )
 
 CHUNK = 1024 * 1024
-#: The silence in seconds after which the server gives the job up.
+#: Seconds without a report after which the server ends the job as C{error}.
 HEARTBEAT_SECONDS = 15.0
 
 
 def compress(source: str, target: str) -> None:
-    """What the child does: compress, and print how many bytes are done."""
+    """Compress a file, in the child process, and print how many bytes are done."""
     done = 0
     with open(source, "rb") as original, gzip.open(target, "wb") as compressed:
         while chunk := original.read(CHUNK):
@@ -53,26 +54,26 @@ class Child(ProcessProtocol):
     """
     The child process.
 
-    @ivar ended: fires when it has ended; fails if that was not in good order. Cancelling it kills
-        the child.
+    @ivar ended: fires when the child has ended, and fails if its exit code was not 0. Cancelling
+        it kills the child.
     """
 
     def __init__(self, on_progress: Callable[[int], object]) -> None:
         """
-        @param on_progress: is told how many bytes are done.
+        @param on_progress: is called with the number of bytes that are done.
         """
         self.ended: Deferred[None] = Deferred(lambda _: self._kill())
         self._on_progress = on_progress
         self._rest = b""
 
     def outReceived(self, data: bytes) -> None:
-        """Only the newest line counts."""
+        """Read the output of the child, of which only the newest line counts."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         if lines:
             self._on_progress(int(lines[-1]))
 
     def processEnded(self, reason: Failure) -> None:
-        """Tell how it ended."""
+        """Fire C{ended}."""
         if self.ended.called:
             return
         if reason.check(ProcessDone):
@@ -86,7 +87,7 @@ class Child(ProcessProtocol):
 
 
 class Compression:
-    """The work on one file."""
+    """The compression of one file."""
 
     def __init__(self, reactor: Any, source: Path) -> None:
         self._reactor = reactor
@@ -96,7 +97,11 @@ class Compression:
         self._part = source.with_name(source.name + ".gz.part")
 
     async def work(self, job: JobHandle) -> dict[str, Any]:
-        """Compress, and say how far it is."""
+        """
+        Compress the file, and report the progress.
+
+        @return: the output of the job.
+        """
 
         def on_progress(done: int) -> None:
             job.progress(done / self._size, message=f"{done >> 20} of {self._size >> 20} MiB")
@@ -117,7 +122,7 @@ class Compression:
 
 
 async def main(reactor: Any, file: str, base_url: str = "http://localhost:8080") -> None:
-    """Create the job, do it, and follow it as anybody else could."""
+    """Create the job, do it, and follow it as anybody else could do."""
     source = Path(file)
     worker = WorkerClient(base_url, reactor=reactor)
     try:
@@ -129,11 +134,11 @@ async def main(reactor: Any, file: str, base_url: str = "http://localhost:8080")
         try:
             await worker.run(job, Compression(reactor, source).work)
         except JobCancelled:
-            print("it was cancelled: the compression is stopped", flush=True)
+            print("the job was cancelled, and the compression is stopped", flush=True)
         except JobFinished as error:
-            print(f"it has ended without us: {error.job.error}", flush=True)
+            print(f"the server has ended the job: {error.job.error}", flush=True)
         except JobFailed as error:
-            print(f"it failed: {error}", flush=True)
+            print(f"the job failed: {error}", flush=True)
         status = await watching
     except StatusjobError as error:
         sys.exit(f"gave up: {error}")

@@ -1,10 +1,11 @@
 """
 Wait for a job, and be told of its end by webhook as well: whichever comes first counts.
 
-    python examples/webhook_monitoring.py [http://localhost:8080]
+    python examples/webhook_monitoring.py [http://localhost:8080/jobs/ID]
 
-The receiver is a resource in a Klein application of our own. It verifies every
-delivery with the secret that the registration brings along.
+The receiver is a resource in a Klein application. It verifies every delivery with the
+secret that the client sends along when it registers the webhook. Without a job in the
+URL the program waits for the server's demo job.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from statusjob import (
 
 
 class Application:
-    """A site that has more to do than to receive webhooks."""
+    """An application that also receives webhooks."""
 
     app = Klein()
 
@@ -40,17 +41,17 @@ class Application:
 
     @app.route("/")
     def home(self, request: Any) -> bytes:
-        """Something else."""
+        """A page of the application."""
         return b"an application that waits for a job\n"
 
     @app.route("/webhooks/status", branch=True)
     def webhooks(self, request: Any) -> WebhookReceiver:
-        """Where deliveries go."""
+        """Hand everything below this path to the receiver."""
         return self.receiver
 
 
 async def main(reactor: Any, base_url: str = "http://localhost:8080") -> None:
-    """Receive on a free port, watch until the job ends and we are told, print what happens."""
+    """Receive on a free port, and wait until the job ends and a webhook has said so."""
     begun = time.monotonic()
 
     def say(words: str) -> None:
@@ -86,7 +87,7 @@ async def main(reactor: Any, base_url: str = "http://localhost:8080") -> None:
     except defer.TimeoutError:
         sys.exit("no webhook came")
     finally:
-        # Unregisters the webhook: nobody will listen there any more.
+        # This unregisters the webhook, since nobody will listen there any more.
         await client.stop_monitoring()
         await port.stopListening()
 
