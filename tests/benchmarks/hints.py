@@ -26,14 +26,14 @@ from statusjob.pace.bounds import POLLING_INTERVAL, RETRY_AFTER_LIMIT, Pace
 from statusjob.pace.durations import REMEMBERED, Durations
 from statusjob.server.feed import Feed
 from statusjob.server.forecast.learner import Forecast
-from statusjob.server.forecast.outlook import Estimate, Estimated, Outlook
+from statusjob.server.forecast.outlook import Estimate, EstimatedJob, Outlook
 from statusjob.server.store.interface import Update
 from tests.benchmarks.clocked import clocked
 from tests.benchmarks.jobs import JobSet, best, cost, extreme_sets, sets
 from tests.helpers.core import Core
 from tests.helpers.lanes import InlineLane
 
-R = POLLING_INTERVAL
+REQUEST_COST = POLLING_INTERVAL
 #: How often the jobs to learn from are drawn.
 DRAWS = 8
 #: Seconds between two reports of a worker that says when it will be done.
@@ -52,7 +52,7 @@ def follow(durations: Iterable[float], wait: Callable[[float], float]) -> float:
         age = total = 0.0
         while age < duration:
             age += wait(age)
-            total += R
+            total += REQUEST_COST
         costs.append(total + age - duration)
     return statistics.mean(costs)
 
@@ -64,8 +64,8 @@ def told(known: Sequence[float]) -> Callable[[float], float]:
 
 def ours(known: Sequence[float], seed: int) -> Callable[[float], float]:
     """As our client chooses."""
-    plan = Durations(tuple((each, each) for each in known)).plan(R)
-    pace, draw = Pace(R, RETRY_AFTER_LIMIT, plan), random.Random(seed)
+    plan = Durations(tuple((each, each) for each in known)).plan(REQUEST_COST)
+    pace, draw = Pace(REQUEST_COST, RETRY_AFTER_LIMIT, plan), random.Random(seed)
     return lambda age: pace.next_wait(age, draw=draw.random())
 
 
@@ -73,8 +73,11 @@ def obeying() -> None:
     """Cost over the least possible one, set by set."""
     # Jobs of hours take their time here, and there is little to be told apart.
     every = [each for each in sets() + extreme_sets() if max(each.held_out) < HOURS]
-    least = [cost(best(jobs.held_out, R, RETRY_AFTER_LIMIT), jobs.held_out, R) for jobs in every]
-    print(f"\nCost (seconds late + {R:g} a request) over the least possible one")
+    least = [
+        cost(best(jobs.held_out, REQUEST_COST, RETRY_AFTER_LIMIT), jobs.held_out, REQUEST_COST)
+        for jobs in every
+    ]
+    print(f"\nCost (seconds late + {REQUEST_COST:g} a request) over the least possible one")
     print("| | " + " | ".join(jobs.title for jobs in every) + " | mean | worst |")
     print("|---|" + "---|" * (len(every) + 2))
 
@@ -131,7 +134,7 @@ class Server:
             wait = self.forecast.retry_after(job)
             self.clock.advance(wait)
             age += wait
-            total += R
+            total += REQUEST_COST
             while later is not None and later[0] <= min(age, duration):
                 at = began + later[0]
                 job = self.tell(replace(job, updated_at=at, eta_at=at + later[1]))
@@ -148,7 +151,7 @@ def learning(jobs: JobSet, worker: Worker = lambda duration: ()) -> str:
     server = Server()
     held_out = jobs.held_out[:400]
     costs = [server.follow(each, worker(each)) for each in held_out]
-    least = cost(best(held_out, R, RETRY_AFTER_LIMIT), held_out, R)
+    least = cost(best(held_out, REQUEST_COST, RETRY_AFTER_LIMIT), held_out, REQUEST_COST)
     parts = (costs[:20], costs[20:100], costs[100:])
     return " ".join(f"{statistics.mean(each) / least:5.2f}" for each in parts)
 
@@ -198,7 +201,7 @@ def speed() -> None:
     draw = random.Random(3)
     durations = [60 * exp(draw.gauss(0, 1)) for _ in range(REMEMBERED)]
     estimated = [
-        Estimated(each, [Estimate(each * i / 8, each * (1 - i / 8) * 1.2) for i in range(8)])
+        EstimatedJob(each, [Estimate(each * i / 8, each * (1 - i / 8) * 1.2) for i in range(8)])
         for each in durations[:32]
     ]
     server = Server()

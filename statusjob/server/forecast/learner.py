@@ -1,12 +1,12 @@
 """
-When asking again is worth it: what C{Retry-After} says about pending jobs.
+The forecast of one server: when it is worth asking again about a pending job.
 
-Listens to the feed and remembers, kind by kind, how long the last jobs took and
-what their workers had expected. From that comes an L{Outlook}, made anew in a
-lane of its own when somebody asks and there is something new; meanwhile the old
-one serves. What a start finds in the store is recalled in short reads, one kind
-after the other. All that is remembered is bounded, and none of it is needed:
-what is forgotten is learned again.
+It listens to the feed and remembers, for each kind, how long the last jobs took
+and what their workers had expected. From that it makes an L{Outlook} for each kind
+that somebody asks about, in a lane of its own. While a new outlook is made, the
+old one serves. After a start it recalls past jobs from the store in short reads,
+one kind after the other. All that is remembered is bounded, and all of it can be
+learned again.
 """
 
 from __future__ import annotations
@@ -25,28 +25,30 @@ from statusjob.jobs import DEMO_KIND, Job, Status
 from statusjob.pace.durations import LONGEST, REMEMBERED, learnable_duration
 from statusjob.server.alarms import Alarm
 from statusjob.server.feed import Feed
-from statusjob.server.forecast.outlook import Estimate, Estimated, Outlook
+from statusjob.server.forecast.outlook import Estimate, EstimatedJob, Outlook
 from statusjob.server.lanes import Lane
 from statusjob.server.store import past_durations
 from statusjob.server.store.interface import Store, Update
 
-#: Kinds that are remembered; beyond, the one that was longest unused is forgotten.
+#: Most kinds that are remembered. If there are more, the one that was longest unused is forgotten.
 KINDS = 1_000
-#: Pending jobs whose estimates are remembered, and how many of each: spread over its life.
-ESTIMATED_LIMIT = 10_000
-ESTIMATES = 8
-#: Jobs with estimates that are remembered of a kind when they have ended.
-ESTIMATED = 32
-#: Seconds from one outlook of a kind to its next, and between any two pieces of such work: it
-#: takes the processor from the reactor, though it is not on its thread.
+#: Most pending jobs whose estimates are remembered.
+ESTIMATED_PENDING = 10_000
+#: Most estimates that are remembered of one job.
+ESTIMATES_PER_JOB = 8
+#: Most past jobs with estimates that are remembered of one kind.
+ESTIMATED_PAST = 32
+#: Fewest seconds from one outlook of a kind to its next.
 INTERVAL = 1.0
+#: Fewest seconds between any two pieces of work: another thread, too, keeps the reactor from the
+#: processor.
 REST = 0.05
-#: Jobs that are recalled in one read.
+#: Most jobs that are recalled in one read.
 PAGE = 32
 
 
-class Pending(Protocol):
-    """What is asked of a pending job; each as in L{Job}."""
+class PendingJob(Protocol):
+    """What the forecast reads of a pending job. Each attribute is as in L{Job}."""
 
     @property
     def id(self) -> str: ...
@@ -64,33 +66,36 @@ class Pending(Protocol):
     def updated_at(self) -> float: ...
 
 
-class _Kind:
+class KindMemory:
     """
-    What is remembered of a kind.
+    What is remembered of one kind.
 
-    @ivar stale: whether something was learned since the outlook was made, or began to be,
-    @ivar made_at: at this time of the reactor.
+    @ivar durations: the durations of past jobs in seconds, the newest last.
+    @ivar estimated: the past jobs whose workers had reported estimates, the newest last.
+    @ivar outlook: the outlook that is used.
+    @ivar stale: whether something was learned since the making of the outlook began.
+    @ivar made_at: when the making of the outlook began, by the reactor's clock.
     """
 
     __slots__ = ("durations", "estimated", "made_at", "outlook", "stale")
 
     def __init__(self, outlook: Outlook) -> None:
         self.durations: deque[float] = deque(maxlen=REMEMBERED)
-        self.estimated: deque[Estimated] = deque(maxlen=ESTIMATED)
+        self.estimated: deque[EstimatedJob] = deque(maxlen=ESTIMATED_PAST)
         self.outlook = outlook
         self.stale = True
         self.made_at = -math.inf
 
 
-class _Estimates:
+class JobEstimates:
     """
-    What the worker of one pending job expects, and has expected.
+    The estimates of the worker of one pending job.
 
-    Of all that it says, however much that is, a few are kept, evenly spread: one who asks may
-    be told any of them, and a job that reports more often has no more to teach.
+    However many there are, at most L{ESTIMATES_PER_JOB} are kept, evenly spread over the job's
+    life: a job that reports more often has no more to teach.
 
-    @ivar eta_at: when it expects to be done, and
-    @ivar since: when it said so first.
+    @ivar eta_at: when the worker expects the job to end, in seconds since the epoch.
+    @ivar since: when the worker reported that first, in seconds since the epoch.
     """
 
     __slots__ = ("_count", "_kept", "_stride", "eta_at", "since")
@@ -102,24 +107,39 @@ class _Estimates:
         self._stride = 1
 
     def add(self, at: float, eta_at: float) -> None:
-        """It says when it expects to be done; the same again counts from the first time."""
+        """
+        Add an estimate. One that is reported again counts from its first time.
+
+        @param at: when the worker reported, in seconds since the epoch.
+        @param eta_at: when it expects the job to end, in seconds since the epoch.
+        """
         if eta_at == self.eta_at:
             return
         self.since, self.eta_at = at, eta_at
         if self._count % self._stride == 0:
-            if len(self._kept) == ESTIMATES:
+            if len(self._kept) == ESTIMATES_PER_JOB:
                 del self._kept[1::2]
                 self._stride *= 2
             self._kept.append((at, eta_at - at))
         self._count += 1
 
     def kept(self, created_at: float) -> list[Estimate]:
-        """What is kept, by the age of a job that was created then."""
+        """
+        Give the estimates that are kept.
+
+        @param created_at: when the job was created, in seconds since the epoch.
+        @return: the estimates, the oldest first.
+        """
         return [Estimate(at - created_at, left) for at, left in self._kept]
 
 
 class Forecast:
-    """All kinds of one server."""
+    """
+    Says when to ask again, about jobs of all kinds.
+
+    @ivar kinds: what is remembered, by kind; the one that was used last comes last.
+    @ivar estimates: the estimates of pending jobs, by the job's id.
+    """
 
     def __init__(
         self,
@@ -130,8 +150,8 @@ class Forecast:
         now: Callable[[], float],
     ) -> None:
         """
-        @param lane: where outlooks are made; closed at the end.
-        @param now: the present, in seconds since the epoch.
+        @param lane: makes the outlooks. The forecast closes it.
+        @param now: gives the present, in seconds since the epoch.
         """
         self._reactor = reactor
         self._store = store
@@ -139,20 +159,20 @@ class Forecast:
         self._lane = lane
         self._now = now
         self._nothing_known = Outlook()
-        self._kinds: OrderedDict[str, _Kind] = OrderedDict()
-        self._estimates: OrderedDict[str, _Estimates] = OrderedDict()
-        # Kinds of which somebody wants a new outlook, in the order in which they asked.
-        self._wanted: dict[str, _Kind] = {}
+        self.kinds: OrderedDict[str, KindMemory] = OrderedDict()
+        self.estimates: OrderedDict[str, JobEstimates] = OrderedDict()
+        # The kinds that need a new outlook, in the order in which somebody asked about them.
+        self._wanted: dict[str, KindMemory] = {}
         self._rested_at = -math.inf
         self._alarm = Alarm(reactor, "forecasts", self._work)
         self._unsubscribe: Callable[[], None] = lambda: None
-        # Recalled are jobs that had ended before the start; the feed tells of all others.
+        # Only jobs that ended before the start are recalled: the feed tells of all others.
         self._started_at = 0.0
         self._recalled: str | None = ""
         self._to_recall = KINDS
 
     def start(self) -> None:
-        """Learn from now on, and recall what is in the store."""
+        """Learn from the feed from now on, and recall what is in the store."""
         self._started_at = self._now()
         self._unsubscribe = self._feed.subscribe(self.heard)
         self._alarm.start()
@@ -167,16 +187,16 @@ class Forecast:
         await self._alarm.stop()
         self._lane.close()
 
-    def retry_after(self, job: Pending) -> int:
+    def retry_after(self, job: PendingJob) -> int:
         """
-        How long whoever asks about a pending job should wait before asking again.
+        Compute the C{Retry-After} of an answer that a job is pending.
 
-        @return: whole seconds, from 1 up to an hour.
+        @return: whole seconds, from 1 to 3600.
         """
         outlook = self._nothing_known
-        kind = self._kinds.get(job.kind)
+        kind = self.kinds.get(job.kind)
         if kind is not None:
-            self._kinds.move_to_end(job.kind)
+            self.kinds.move_to_end(job.kind)
             outlook = kind.outlook
             if kind.stale and job.kind not in self._wanted:
                 self._wanted[job.kind] = kind
@@ -184,46 +204,53 @@ class Forecast:
         return outlook.retry_after(self._now() - job.created_at, self._estimate(job))
 
     def heard(self, updates: Sequence[Update]) -> None:
-        """What the feed tells."""
+        """Learn from updates: the estimates of pending jobs, and the durations of ended ones."""
         for update in updates:
             job = update.job
             if job is None or not update.changed or job.kind == DEMO_KIND:
                 continue
             if job.result.terminal:
-                said = self._estimates.pop(job.id, None)
+                estimates = self.estimates.pop(job.id, None)
                 duration = _plausible_duration(job)
                 if duration is not None:
                     kind = self._kind(job.kind)
                     kind.durations.append(duration)
-                    if said is not None:
-                        kind.estimated.append(Estimated(duration, said.kept(job.created_at)))
+                    if estimates is not None:
+                        kept = estimates.kept(job.created_at)
+                        kind.estimated.append(EstimatedJob(duration, kept))
                     kind.stale = True
             elif job.eta_at is not None:
-                self._estimates.setdefault(job.id, _Estimates()).add(job.updated_at, job.eta_at)
-                if len(self._estimates) > ESTIMATED_LIMIT:
-                    self._estimates.popitem(last=False)
+                self.estimates.setdefault(job.id, JobEstimates()).add(job.updated_at, job.eta_at)
+                if len(self.estimates) > ESTIMATED_PENDING:
+                    self.estimates.popitem(last=False)
 
-    def _kind(self, name: str) -> _Kind:
-        """A kind of which something is to be remembered."""
-        if name not in self._kinds:
-            self._kinds[name] = _Kind(self._nothing_known)
-            if len(self._kinds) > KINDS:
-                forgotten, _ = self._kinds.popitem(last=False)
+    def _kind(self, name: str) -> KindMemory:
+        """Find what is remembered of a kind, or begin to remember it."""
+        if name not in self.kinds:
+            self.kinds[name] = KindMemory(self._nothing_known)
+            if len(self.kinds) > KINDS:
+                forgotten, _ = self.kinds.popitem(last=False)
                 self._wanted.pop(forgotten, None)
-        self._kinds.move_to_end(name)
-        return self._kinds[name]
+        self.kinds.move_to_end(name)
+        return self.kinds[name]
 
-    def _estimate(self, job: Pending) -> Estimate | None:
-        """The last word of a job's worker on when it will be done."""
+    def _estimate(self, job: PendingJob) -> Estimate | None:
+        """Find the last estimate of a job's worker."""
         if job.eta_at is None:
             return None
-        said = self._estimates.get(job.id)
-        # If it is not remembered, say from before a restart, the last report counts as saying it.
-        since, eta_at = (job.updated_at, job.eta_at) if said is None else (said.since, said.eta_at)
+        known = self.estimates.get(job.id)
+        # If none is remembered, as after a restart, the last report counts as its first time.
+        since, eta_at = (
+            (job.updated_at, job.eta_at) if known is None else (known.since, known.eta_at)
+        )
         return Estimate(since - job.created_at, eta_at - since) if eta_at >= since else None
 
     async def _work(self) -> float | None:
-        """Make one outlook, or recall one kind; when to go on."""
+        """
+        Make one outlook, or recall one kind.
+
+        @return: when to go on, by the reactor's clock, or C{None} if there is nothing to do.
+        """
         latest = self._reactor.seconds() - INTERVAL
         name = next((name for name, kind in self._wanted.items() if kind.made_at <= latest), None)
         if name is not None:
@@ -236,7 +263,7 @@ class Forecast:
             times.append(self._rested_at)
         return max(self._rested_at, min(times)) if times else None
 
-    async def _make(self, kind: _Kind) -> None:
+    async def _make(self, kind: KindMemory) -> None:
         kind.stale = False
         kind.made_at = self._reactor.seconds()
         kind.outlook = await self._lane.run(
@@ -244,7 +271,11 @@ class Forecast:
         )
 
     async def _recall(self, after: str) -> None:
-        """Recall how the last jobs of the next kind ended."""
+        """
+        Recall the past jobs of one kind.
+
+        @param after: the kind that was recalled before it, in alphabetical order.
+        """
         name = await self._store.read(lambda tx: past_durations.next_kind(tx, after))
         if name is not None:
             past: list[Job] = []
@@ -275,22 +306,25 @@ class Forecast:
         ]
 
     def _remember(self, name: str, durations: list[float]) -> None:
-        """Put what is recalled of a kind before what was learned since the start."""
-        new = name not in self._kinds
-        if not durations or (new and len(self._kinds) >= KINDS):
+        """Put the durations that were recalled before those that were learned since the start."""
+        new = name not in self.kinds
+        if not durations or (new and len(self.kinds) >= KINDS):
             return
         kind = self._kind(name)
         kind.durations = deque(chain(durations, kind.durations), maxlen=REMEMBERED)
         kind.stale = True
         if new:
-            # Nobody has used it yet.
-            self._kinds.move_to_end(name, last=False)
+            # Nobody has asked about it yet.
+            self.kinds.move_to_end(name, last=False)
 
 
 def _plausible_duration(job: Job) -> float | None:
     """
-    The duration of a job that has ended, if it teaches anything: if the clock was set meanwhile
-    it need not.
+    Give the duration of an ended job in seconds, if it is one to learn from.
+
+    If the clock was set meanwhile, the duration may be negative or absurdly long.
+
+    @return: the duration, or C{None}.
     """
     duration = learnable_duration(job)
     if duration is None or job.finished_at is None:

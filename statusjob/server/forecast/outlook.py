@@ -1,16 +1,15 @@
 """
-What past jobs of one kind say about when to ask about the next: the waits behind C{Retry-After}.
+An outlook: what past jobs of one kind say about when to ask about a pending one.
 
-Pure. Making an L{Outlook} takes some milliseconds and is done off the reactor;
-from then on it is only looked up, in microseconds. Who remembers the past is
-L{statusjob.server.forecast.learner}'s matter.
+Pure. It takes some milliseconds to make an L{Outlook}, which is done off the
+reactor's thread. To use it takes microseconds. What it is made of is remembered
+in L{statusjob.server.forecast.learner}.
 
-What is known of a job is how long others of its kind took and, if its worker
-says so, an estimate of the time that is left. How far to trust estimates is
-learned, too: by how much they are usually wrong (L{statusjob.pace.estimates}), and whether
-those who heeded them would have been better off with the durations alone. And
-because a worker that has just begun may guess wildly, an estimate only lengthens
-a wait so far.
+An outlook knows how long past jobs took, and how wrong the estimates of their
+workers were (L{statusjob.pace.estimates}). It heeds the estimate of a worker only
+if that would have made past jobs cheaper to watch than their durations alone.
+Because a worker that has just begun may guess wildly, an estimate lengthens a
+wait only so far.
 """
 
 from __future__ import annotations
@@ -24,34 +23,35 @@ from statusjob.pace.bounds import POLLING_INTERVAL, retry_after
 from statusjob.pace.durations import Durations
 from statusjob.pace.estimates import EstimateErrors
 
-#: What a request is worth, in seconds: the clients' default.
-R = POLLING_INTERVAL
-#: An estimate makes a wait at most so many times as long as it would be without.
+#: What a request is worth, in seconds of delay: the clients' default.
+REQUEST_COST = POLLING_INTERVAL
+#: An estimate makes a wait at most so many times as long as it would be without the estimate.
 STRETCH = 4
-#: Estimates are told apart by powers of two, from R up to R * 2**17 (three days).
-_RUNGS = 18
-#: A job is not followed any further than so many requests to see who would have been better off.
+#: Schedules are made for remaining times of REQUEST_COST * 2**i, with i below this number, which
+#: is up to three days. One between two of them is scaled.
+_STEPS = 18
+#: Requests to one past job after which it is clear what heeding its estimates would have cost.
 _REQUESTS = 32
 
 
 class Estimate(NamedTuple):
     """
-    What a worker thinks of its job.
+    What a worker has reported of the time that its job still needs.
 
-    @ivar age: the job's, in seconds, when its worker said
-    @ivar left: that so many seconds were left.
+    @ivar age: the age of the job, in seconds, when its worker reported.
+    @ivar left: how many seconds the job still needed then, as the worker thought.
     """
 
     age: float
     left: float
 
 
-class Estimated(NamedTuple):
+class EstimatedJob(NamedTuple):
     """
-    A job that has ended.
+    A past job whose worker had reported estimates.
 
-    @ivar duration: its own, in seconds.
-    @ivar estimates: what its worker had said meanwhile, the oldest first.
+    @ivar duration: how long the job took, in seconds.
+    @ivar estimates: the estimates, the oldest first.
     """
 
     duration: float
@@ -59,65 +59,71 @@ class Estimated(NamedTuple):
 
 
 class Outlook:
-    """When to ask about a job of one kind. Nothing of it changes."""
+    """Says when to ask again about a pending job of one kind. It never changes."""
 
-    __slots__ = ("_bias", "_heeds", "_hinted", "_plan")
+    __slots__ = ("_bias", "_by_remaining", "_heeds", "_plan")
 
     def __init__(
-        self, durations: Sequence[float] = (), estimated: Sequence[Estimated] = ()
+        self, durations: Sequence[float] = (), estimated: Sequence[EstimatedJob] = ()
     ) -> None:
         """
-        @param durations: of past jobs, in seconds, the newest last; at most
+        @param durations: the durations of past jobs, in seconds, the newest last; at most
             L{statusjob.pace.durations.REMEMBERED}.
-        @param estimated: those of them whose workers gave estimates.
-        @raise ValueError: if that is not what they can be.
+        @param estimated: the past jobs whose workers had reported estimates.
+        @raise ValueError: if there are too many durations, or one is out of range.
         """
-        self._plan = Durations(tuple((each, each) for each in durations)).plan(R)
-        hints = EstimateErrors()
+        self._plan = Durations(tuple((each, each) for each in durations)).plan(REQUEST_COST)
+        errors = EstimateErrors()
         for duration, estimates in estimated:
             for age, left in estimates:
-                hints = hints.learn(left, duration - age)
-        self._bias = math.exp(hints.bias)
-        # What is between two rungs is scaled to one. Whatever the bias, they lie at the same
-        # multiples of R, so that kinds whose estimates are as reliable share tables.
-        self._hinted = tuple(hints.plan(R * 2.0**i / self._bias, R) for i in range(_RUNGS))
-        # Asked below already.
+                errors = errors.learn(left, duration - age)
+        self._bias = math.exp(errors.bias)
+        # Whatever the bias, the corrected remaining times are the same multiples of REQUEST_COST,
+        # so that kinds whose estimates are equally reliable share tables.
+        self._by_remaining = tuple(
+            errors.plan(REQUEST_COST * 2.0**i / self._bias, REQUEST_COST) for i in range(_STEPS)
+        )
+        # The next line uses it.
         self._heeds = True
         self._heeds = self._cost(estimated, heed=True) <= self._cost(estimated, heed=False)
 
     def retry_after(self, age: float, estimate: Estimate | None = None) -> int:
         """
-        What to tell one who asks about a pending job.
+        Compute the C{Retry-After} of an answer that a job is pending.
 
-        @param age: the job's, in seconds.
-        @param estimate: its worker's last one, if there is one.
-        @return: whole seconds, from 1 up to an hour.
+        @param age: the age of the job, in seconds.
+        @param estimate: the last estimate of its worker, or C{None}.
+        @return: whole seconds, from 1 to 3600.
         """
         if estimate is None or not self._heeds:
-            return retry_after(age, R, self._plan)
-        return retry_after(age, R, partial(self._heeding, estimate))
+            return retry_after(age, REQUEST_COST, self._plan)
+        return retry_after(age, REQUEST_COST, partial(self._wait_heeding, estimate))
 
-    def _heeding(self, estimate: Estimate, age: float) -> float:
-        """The wait if a worker is believed, as far as it is."""
-        expected = min(max(estimate.left * self._bias, R / 8), R * 2.0 ** (_RUNGS - 1))
-        rung = max(0, round(math.log2(expected / R)))
-        unit = expected / (R * 2.0**rung)
-        hinted = unit * self._hinted[rung]((age - estimate.age) / unit)
-        return min(hinted, STRETCH * self._plan(age))
+    def _wait_heeding(self, estimate: Estimate, age: float) -> float:
+        """Compute the wait if an estimate is heeded, in seconds."""
+        expected = min(
+            max(estimate.left * self._bias, REQUEST_COST / 8), REQUEST_COST * 2.0 ** (_STEPS - 1)
+        )
+        step = max(0, round(math.log2(expected / REQUEST_COST)))
+        unit = expected / (REQUEST_COST * 2.0**step)
+        wait = unit * self._by_remaining[step]((age - estimate.age) / unit)
+        return min(wait, STRETCH * self._plan(age))
 
-    def _cost(self, jobs: Sequence[Estimated], *, heed: bool) -> float:
+    def _cost(self, jobs: Sequence[EstimatedJob], *, heed: bool) -> float:
         """
-        What it would have cost to follow these jobs, asking whenever it is said to be worth it.
+        Compute what it would have cost to watch past jobs, asking whenever L{retry_after} says.
 
         @param heed: whether estimates are heeded.
+        @return: the sum over all jobs of L{REQUEST_COST} for each request, and of the delay until
+            the end was noticed; in seconds.
         """
         cost = 0.0
         for duration, estimates in jobs:
             age = 0.0
             for _ in range(_REQUESTS):
-                said = (each for each in reversed(estimates) if each.age <= age)
-                age += self.retry_after(age, next(said, None) if heed else None)
-                cost += R
+                reported = (each for each in reversed(estimates) if each.age <= age)
+                age += self.retry_after(age, next(reported, None) if heed else None)
+                cost += REQUEST_COST
                 if age >= duration:
                     cost += age - duration
                     break

@@ -15,7 +15,7 @@ from twisted.web.http import Request
 
 from statusjob.contract.jobs import job_to_json
 from statusjob.jobs import Job, Status
-from statusjob.server.forecast.learner import Forecast, Pending
+from statusjob.server.forecast.learner import Forecast, PendingJob
 from statusjob.server.jobs.lifecycle import Lifecycle
 from statusjob.server.store.interface import Store
 from statusjob.server.waiting.event_stream import EventEncoder
@@ -29,7 +29,7 @@ from statusjob.server.webhooks.registry import Registrations
 app = Klein()
 
 
-class State(Pending, Protocol):
+class State(PendingJob, Protocol):
     """What is asked of a job's state, whether all of it was read or only what a poll needs."""
 
     @property

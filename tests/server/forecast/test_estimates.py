@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from statusjob.jobs import CANCELLED, Job, JobError, Status
 from statusjob.server.forecast import learner
-from statusjob.server.forecast.learner import ESTIMATES
+from statusjob.server.forecast.learner import ESTIMATES_PER_JOB
 from tests.helpers.forecasts import LONG, ForecastTestCase
 
 
@@ -80,7 +80,7 @@ class UseTests(EstimateTests):
         self.assertNotEqual(self.told(later), self.told(fresh))
 
     def test_one_that_is_not_remembered_counts_from_the_last_report(self) -> None:
-        self.patch(learner, "ESTIMATED_LIMIT", 0)
+        self.patch(learner, "ESTIMATED_PENDING", 0)
         now = self.its_core.now()
         job = self.say(self.pending(age=60), eta=100)
         self.clock.advance(90)
@@ -133,35 +133,37 @@ class LearningTests(EstimateTests):
         self.hear(*[job] * 50, changed=False)
         self.clock.advance(50)
         self.end(job)
-        ((_, estimates),) = self.forecast._kinds["k"].estimated
+        ((_, estimates),) = self.forecast.kinds["k"].estimated
         self.assertEqual([tuple(each) for each in estimates], [(0, 100)])
 
     def test_of_many_reports_a_few_are_kept_evenly_spread(self) -> None:
-        for reports in (1, ESTIMATES, 100, 1000):
+        for reports in (1, ESTIMATES_PER_JOB, 100, 1000):
             job = self.pending()
             for _ in range(reports):
                 self.clock.advance(1)
                 job = self.say(job, eta=50)
             self.end(job)
-            *_, (_, estimates) = self.forecast._kinds["k"].estimated
+            *_, (_, estimates) = self.forecast.kinds["k"].estimated
             ages = [each.age for each in estimates]
             self.assertEqual(ages[0], 1)
-            self.assertTrue(min(reports, ESTIMATES / 2) <= len(ages) <= ESTIMATES, ages)
+            self.assertTrue(
+                min(reports, ESTIMATES_PER_JOB / 2) <= len(ages) <= ESTIMATES_PER_JOB, ages
+            )
             gaps = {later - sooner for sooner, later in pairwise(ages)}
             self.assertLessEqual(len(gaps), 1)
             self.assertGreaterEqual(ages[-1], reports * 3 / 4)
 
     def test_the_jobs_whose_etas_are_remembered_are_bounded(self) -> None:
-        self.patch(learner, "ESTIMATED_LIMIT", 3)
+        self.patch(learner, "ESTIMATED_PENDING", 3)
         jobs = [self.say(self.pending(), eta=100) for _ in range(5)]
         self.clock.advance(50)
         for job in jobs:
             self.end(job)
-        self.assertEqual(len(self.forecast._kinds["k"].estimated), 3)
-        self.assertEqual(len(self.forecast._estimates), 0)
+        self.assertEqual(len(self.forecast.kinds["k"].estimated), 3)
+        self.assertEqual(len(self.forecast.estimates), 0)
 
     def test_a_job_that_is_over_is_remembered_no_longer(self) -> None:
         for code in (None, CANCELLED):
             job = self.say(self.pending(), eta=100)
             self.end(job, error=None if code is None else JobError(code))
-            self.assertEqual(len(self.forecast._estimates), 0)
+            self.assertEqual(len(self.forecast.estimates), 0)

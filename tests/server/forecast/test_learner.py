@@ -199,4 +199,4 @@ class MakingTests(ForecastTestCase):
         self.assertEqual(self.ask(), 2)
         self.clock.advance(60)
         self.assertEqual((self.ask(), self.lane.held), (2, 0))
-        self.assertEqual(len(self.forecast._kinds), 0)
+        self.assertEqual(len(self.forecast.kinds), 0)

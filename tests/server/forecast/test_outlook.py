@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.pace.bounds import RETRY_AFTER_LIMIT
-from statusjob.server.forecast.outlook import STRETCH, Estimate, Estimated, Outlook, R
+from statusjob.server.forecast.outlook import (
+    REQUEST_COST,
+    STRETCH,
+    Estimate,
+    EstimatedJob,
+    Outlook,
+)
 
 #: From a job's age and the time that is left to what its worker says is left (in seconds).
 Expects = Callable[[float, float], float]
@@ -26,7 +32,7 @@ def around(seconds: float, spread: float = 0.1, jobs: int = 100) -> list[float]:
     return [seconds * exp(draw.gauss(0, spread)) for _ in range(jobs)]
 
 
-def estimated(durations: Sequence[float], expects: Expects) -> list[Estimated]:
+def estimated(durations: Sequence[float], expects: Expects) -> list[EstimatedJob]:
     """Jobs whose workers said eight times what they expected."""
 
     def said(duration: float) -> Iterator[Estimate]:
@@ -34,24 +40,28 @@ def estimated(durations: Sequence[float], expects: Expects) -> list[Estimated]:
             age = duration * (i + 0.5) / 8
             yield Estimate(age, expects(age, duration - age))
 
-    return [Estimated(each, list(said(each))) for each in durations]
+    return [EstimatedJob(each, list(said(each))) for each in durations]
 
 
-def cost(outlook: Outlook, jobs: Sequence[Estimated]) -> float:
-    """What it costs on average to follow jobs as told to: R a request and 1 a second of delay."""
+def cost(outlook: Outlook, jobs: Sequence[EstimatedJob]) -> float:
+    """
+    Compute what it costs on average to watch jobs by asking when the outlook says.
 
-    def one(job: Estimated) -> float:
+    @return: seconds of delay, with L{REQUEST_COST} more for each request.
+    """
+
+    def one(job: EstimatedJob) -> float:
         age = total = 0.0
         while age < job.duration:
             said = [each for each in job.estimates if each.age <= age]
             age += outlook.retry_after(age, said[-1] if said else None)
-            total += R
+            total += REQUEST_COST
         return total + age - job.duration
 
     return mean(map(one, jobs))
 
 
-def silent(jobs: Sequence[Estimated]) -> list[Estimated]:
+def silent(jobs: Sequence[EstimatedJob]) -> list[EstimatedJob]:
     """The same jobs, had their workers said nothing."""
     return [each._replace(estimates=()) for each in jobs]
 
@@ -85,7 +95,7 @@ class DurationTests(SynchronousTestCase):
 class EstimateTests(SynchronousTestCase):
     """With what workers say."""
 
-    def learned(self, expects: Expects) -> tuple[Outlook, list[Estimated]]:
+    def learned(self, expects: Expects) -> tuple[Outlook, list[EstimatedJob]]:
         """An outlook after 32 jobs, and 200 others of the kind."""
         jobs = estimated(around(120, 0.5, 232), expects)
         return Outlook([each.duration for each in jobs[:32]], jobs[:32]), jobs[32:]
@@ -139,7 +149,7 @@ class EstimateTests(SynchronousTestCase):
     def test_whatever_is_said_there_is_a_wait(
         self, past: list[tuple[float, float, float]], age: float, at: float, left: float
     ) -> None:
-        jobs = [Estimated(each, [Estimate(when, said)]) for each, when, said in past]
+        jobs = [EstimatedJob(each, [Estimate(when, said)]) for each, when, said in past]
         outlook = Outlook([each.duration for each in jobs], jobs)
         wait = outlook.retry_after(age, Estimate(at, left))
         self.assertTrue(isinstance(wait, int) and 1 <= wait <= RETRY_AFTER_LIMIT, wait)

@@ -68,7 +68,7 @@ class StoredTestCase(ForecastTestCase):
 
     def durations(self, kind: str = "k") -> list[float]:
         """What is remembered of a kind."""
-        there = self.forecast._kinds.get(kind)
+        there = self.forecast.kinds.get(kind)
         return [] if there is None else [round(each) for each in there.durations]
 
 
