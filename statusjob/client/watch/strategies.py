@@ -139,9 +139,8 @@ class Requests:
         begun = self._clock.seconds()
         self._watched.job_age.request_sent(begun)
         only_poll = self._poll_next or self._support.paused
-        with (
-            nullcontext(False) if only_poll else self._session.connections.take_slot() as has_slot
-        ):
+        slot = nullcontext(False) if only_poll else self._session.connections.take_slot()
+        with slot as has_slot:
             held = has_slot and self._support.confirmed
             try:
                 wait = await self._strategy(has_slot)()
@@ -167,7 +166,7 @@ class Requests:
     async def _long_poll(self) -> float:
         begun, first = self._clock.seconds(), not self._watched.known
         wait = self._support.wait
-        answer, is_new = await self._get(wait, held=wait if self._support.confirmed else 0)
+        answer, is_new = await self._get(wait, expected=wait if self._support.confirmed else 0)
         applied = applied_wait(answer)
         self._support.confirmed = applied >= min(wait, LEAST_WAIT)
         if not self._support.confirmed:
@@ -226,12 +225,12 @@ class Requests:
             return self._backoff(1, reader.retry)
         return self._ended_early(reader.retry)
 
-    async def _get(self, wait: int = 0, *, held: int = 0) -> tuple[Answer, bool]:
+    async def _get(self, wait: int = 0, *, expected: int = 0) -> tuple[Answer, bool]:
         """
         Ask for what is watched.
 
-        @param wait: for how many seconds the server is asked to hold the answer; 0 for not at all.
-        @param held: for how many seconds it is expected to.
+        @param wait: the seconds for which the server is asked to hold the answer; 0 for a poll.
+        @param expected: the seconds for which it is expected to hold it.
         @return: the answer, and whether it told a new state.
         """
         headers = {"Prefer": f"wait={wait}"} if wait else {}
@@ -246,7 +245,7 @@ class Requests:
                 *self._watched.segments,
                 headers=headers,
                 limit=self._watched.limit,
-                wait=held,
+                wait=expected,
             )
         )
         is_new = self._watched.read(answer)
