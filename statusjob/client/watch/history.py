@@ -1,8 +1,9 @@
 """
-What a client remembers of past jobs: how long they took, kind by kind.
+How long past jobs took, per kind, as a client remembers it.
 
-In memory, or in a small file from one run to the next. What the durations are
-good for is decided in L{statusjob.pace.durations}; whose they are, by whoever asks.
+The durations are kept in memory, and in a small file if that is wanted, so that
+they outlive the process. What follows from them is computed in
+L{statusjob.pace.durations}.
 """
 
 from __future__ import annotations
@@ -22,63 +23,64 @@ from twisted.logger import Logger
 from statusjob.pace.durations import Durations
 from statusjob.pace.schedule import PollingSchedule
 
-#: Of so many kinds something is remembered; beyond, the one that was longest unused is forgotten.
+#: The most kinds that are remembered. Beyond that, the least recently used one is forgotten.
 KINDS = 100
-#: A larger file (bytes) is none of ours: that many kinds take less.
+#: A larger file (in bytes) was not written by this module: that many kinds take less.
 FILE_LIMIT = 2 * 1024 * 1024
-#: So many plans are kept ready.
-_PLANS = 16
+#: How many polling schedules are cached.
+_SCHEDULES = 16
 
 
 class DurationMemory:
     """
-    Remembers durations, by keys that stand for kinds.
+    Remembers durations, by keys that stand for kinds of jobs.
 
-    With a path they are kept in that file: read now, and whenever there is something new read
-    again and written, whole and in one step, so that several may share it. A file that is
-    damaged, or cannot be read or written, is logged and done without.
+    With a path, they are also kept in that file. It is read at once. Whenever there is something
+    new, it is read again and then replaced in one step, so that several clients may share it. If
+    it is damaged, or cannot be read or written, that is logged, and durations are remembered in
+    memory only.
     """
 
     _log = Logger()
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         """
-        @param path: of a file that need not exist yet, in a directory that does; C{None} for
-            none.
+        @param path: the path of the file, which need not exist yet, in a directory that exists;
+            C{None} for no file.
         """
         self._path = None if path is None else Path(path)
-        # Encoded: that is small, and a file need not be read further than what is asked for.
+        # Encoded: that takes little memory, and only the kinds that are used are ever decoded.
         self._kinds = OrderedDict[str, Raw]()
-        self._planned = lru_cache(_PLANS)(Durations.plan)
+        self._make_schedule = lru_cache(_SCHEDULES)(Durations.plan)
         if self._path is not None:
             self._read(self._path)
 
     def recall(self, key: str) -> Durations:
-        """The durations of one kind."""
+        """Return the durations of one kind."""
         if key not in self._kinds:
             return Durations()
         self._kinds.move_to_end(key)
         try:
             return json.decode(self._kinds[key], type=Durations)
         except ValueError as error:
-            self._afresh(error)
+            self._log_damage(error)
             del self._kinds[key]
             return Durations()
 
-    def plan(self, key: str, r: float) -> PollingSchedule:
+    def schedule(self, key: str, request_cost: float) -> PollingSchedule:
         """
-        When to ask about the next job of one kind.
+        Return when to ask about the next job of one kind.
 
-        @param r: what a request is worth, in seconds.
+        @param request_cost: what a request costs, in seconds of delay.
         """
-        return self._planned(self.recall(key), r)
+        return self._make_schedule(self.recall(key), request_cost)
 
     def learn(self, key: str, low: float, high: float) -> None:
         """
-        Remember a job.
+        Remember how long a job took.
 
-        @param low: an age in seconds at which it was pending, and
-        @param high: one at which it had ended; the same, if its duration is known.
+        @param low: an age in seconds at which it was pending.
+        @param high: an age in seconds at which it had ended; C{low} if its duration is known.
         """
         if self._path is not None:
             self._read(self._path)
@@ -96,25 +98,27 @@ class DurationMemory:
                 raise ValueError(f"it is larger than {FILE_LIMIT} bytes")
             self._kinds = OrderedDict(json.decode(content, type=dict[str, Raw]))
         except FileNotFoundError:
-            # It will be made when there is something to keep.
+            # It is created when there is something to keep.
             return
         except (OSError, ValueError, RecursionError) as error:
-            self._afresh(error)
+            self._log_damage(error)
 
-    def _afresh(self, problem: Exception) -> None:
-        self._log.warn("durations are learned afresh: {problem}", problem=str(problem))
+    def _log_damage(self, problem: Exception) -> None:
+        self._log.warn("the durations of past jobs were not read: {problem}", problem=str(problem))
 
     def _write(self, path: Path) -> None:
         temporary = None
         try:
-            # Not forced to the disk: a machine that fails at this moment loses only what can be
-            # learned again, and waiting for the disk would stop the reactor.
+            # This does not wait for the disk, which would block the reactor: if the machine fails
+            # now, only durations are lost, which can be learned again.
             with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
                 temporary = file.name
                 file.write(json.encode(self._kinds))
             os.replace(temporary, path)
         except (OSError, ValueError) as error:
-            self._log.warn("durations are not kept: {problem}", problem=str(error))
+            self._log.warn(
+                "the durations of past jobs were not saved: {problem}", problem=str(error)
+            )
             if temporary is not None:
                 with suppress(FileNotFoundError):
                     os.unlink(temporary)
@@ -125,9 +129,9 @@ _shared = WeakKeyDictionary[Any, DurationMemory]()
 
 def shared_memory(reactor: object) -> DurationMemory:
     """
-    The memory of all clients of one reactor that name none of their own.
+    Return the memory that all clients of C{reactor} share if they are given no other.
 
-    A client watches one job, so what it learns must outlive it to be of use. A process has one
-    reactor; a test has its own clock, and does not learn from other tests.
+    A client watches one job, so what it learns is only of use to later clients. A test has a clock
+    of its own, and so does not learn from other tests.
     """
     return _shared.setdefault(reactor, DurationMemory())

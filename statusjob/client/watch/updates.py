@@ -1,8 +1,9 @@
 """
-Something that comes by itself, offered as an asynchronous iterator.
+The updates of a job, offered as an asynchronous iterator.
 
-Only the newest is kept for whoever is slow. Nothing happens before the first is
-asked for; nothing is left once the iterator is closed, or gone.
+Only the newest update is kept for a consumer that is slow. Nothing is requested
+before the first update is asked for, and nothing is left when the iterator is
+closed or no longer referred to.
 """
 
 from __future__ import annotations
@@ -17,22 +18,22 @@ from twisted.python.failure import Failure
 
 from statusjob.jobs import Job
 
-#: Follows a job until its end, and tells each state.
+#: Follows a job until its end, and calls its argument with each state.
 Follow = Callable[[Callable[[Job], object]], Coroutine[Any, Any, None]]
 
 
 class Updates:
     """
-    The states of a job, the newer ones as they come, the last one when it has ended: an
-    asynchronous iterator.
+    The states of a job as they come, the last when the job has ended: an asynchronous iterator.
 
-    To leave it early, C{break}: with the iterator, what it had under way is gone. Whoever keeps
-    it, or wants to wait for that, calls L{aclose} (C{contextlib.aclosing} does). Cancelling the
-    wait for the next state ends it, too.
+    To leave it early, C{break}: when the iterator is no longer referred to, everything that it
+    has under way is cancelled. If you keep a reference, or want to wait for that, call L{aclose}
+    (C{contextlib.aclosing} does). Cancelling the wait for the next state closes the iterator, too.
     """
 
     def __init__(self, reactor: IReactorTime, follow: Follow) -> None:
-        # What goes on by itself must not keep alive whoever may lose interest.
+        # What is under way refers to _latest and not to self, so that __del__ is called although
+        # it goes on.
         self._latest = _Latest(reactor, follow)
 
     def __aiter__(self) -> Updates:
@@ -46,7 +47,7 @@ class Updates:
 
     def aclose(self) -> Deferred[None]:
         """
-        Leave it.
+        Close the iterator.
 
         @return: fires when nothing is under way any more.
         """
@@ -58,9 +59,10 @@ class Updates:
 
 class _Latest:
     """
-    Between what tells states and who takes them.
+    Holds the newest state, between the run that brings states and the consumer that takes them.
 
-    Who takes is woken in a turn of its own: it may well end what is telling.
+    The consumer is resumed in a reactor turn of its own, because it may close the iterator, which
+    cancels the run.
     """
 
     _log = Logger()
@@ -73,46 +75,45 @@ class _Latest:
         self._job: Job | None = None
         self._failure: Failure | None = None
         self._over = False
-        self._taking: Deferred[Job | None] | None = None
-        self._waking: IDelayedCall | None = None
+        self._consumer: Deferred[Job | None] | None = None
+        self._resumption: IDelayedCall | None = None
         self._closing: list[Deferred[None]] = []
 
     def take(self) -> Deferred[Job | None]:
         """
-        The newest state that was not taken yet, when it is there; C{None} at the end.
+        Wait for a state that was not taken yet.
 
-        @return: fails with what ended it, if that was not the end of the job. Cancelling it
-            closes this.
+        @return: fires with the newest such state, or with C{None} after the last one. Fails with
+            what ended the run, if that was not the end of the job. Cancelling it closes this.
         """
-        if self._taking is not None:
-            return fail(RuntimeError("the next state is being waited for already"))
+        if self._consumer is not None:
+            return fail(RuntimeError("another call already waits for the next state"))
         if self._following is None and not self._over:
             self._under_way = True
             self._following = Deferred.fromCoroutine(self._follow(self._put))
-            self._following.addBoth(self._ended)
-        if self._there:
+            self._following.addBoth(self._run_ended)
+        if self._job is not None or self._over:
             return self._next()
-        self._taking = Deferred(self._given_up)
-        return self._taking
+        self._consumer = Deferred(self._consumer_cancelled)
+        return self._consumer
 
     def close(self) -> Deferred[None]:
-        """Take no more; fires when nothing is under way any more."""
+        """
+        Cancel what is under way, and discard what was not taken.
+
+        @return: fires when nothing is under way any more.
+        """
         closed: Deferred[None] = Deferred()
         self._closing.append(closed)
-        over, self._over = self._over, True
+        was_over, self._over = self._over, True
         self._job = self._failure = None
-        self._wake()
-        if self._under_way and not over:
+        self._resume_consumer()
+        if self._under_way and not was_over:
             assert self._following is not None
             self._following.cancel()
         if not self._under_way:
-            self._closed()
+            self._fire_closing()
         return closed
-
-    @property
-    def _there(self) -> bool:
-        """Whether there is something to take."""
-        return self._job is not None or self._over
 
     def _next(self) -> Deferred[Job | None]:
         job, self._job = self._job, None
@@ -124,36 +125,36 @@ class _Latest:
     def _put(self, job: Job) -> None:
         if not self._over:
             self._job = job
-            self._wake()
+            self._resume_consumer()
 
-    def _ended(self, result: Failure | None) -> None:
+    def _run_ended(self, result: Failure | None) -> None:
         if isinstance(result, Failure) and not self._over:
             self._failure = result
         elif isinstance(result, Failure) and result.check(CancelledError) is None:
-            self._log.failure("a stream of updates that was left failed", result)
+            self._log.failure("following a job failed after its updates were closed", result)
         self._over = True
         self._under_way = False
-        self._wake()
-        self._closed()
+        self._resume_consumer()
+        self._fire_closing()
 
-    def _closed(self) -> None:
+    def _fire_closing(self) -> None:
         closing, self._closing = self._closing, []
         for each in closing:
             each.callback(None)
 
-    def _wake(self) -> None:
-        if self._taking is not None and self._waking is None:
-            self._waking = self._reactor.callLater(0, self._woken)
+    def _resume_consumer(self) -> None:
+        if self._consumer is not None and self._resumption is None:
+            self._resumption = self._reactor.callLater(0, self._give_next)
 
-    def _woken(self) -> None:
-        self._waking = None
-        taking, self._taking = self._taking, None
-        assert taking is not None
-        self._next().chainDeferred(taking)
+    def _give_next(self) -> None:
+        self._resumption = None
+        consumer, self._consumer = self._consumer, None
+        assert consumer is not None
+        self._next().chainDeferred(consumer)
 
-    def _given_up(self, _: object) -> None:
-        self._taking = None
-        if self._waking is not None:
-            self._waking.cancel()
-            self._waking = None
+    def _consumer_cancelled(self, _: object) -> None:
+        self._consumer = None
+        if self._resumption is not None:
+            self._resumption.cancel()
+            self._resumption = None
         self.close()

@@ -1,11 +1,11 @@
 """
-A job that is being done: what its worker says of it, told to the server now and then.
+What a running job's function reports, sent to the server now and then.
 
-The newest counts: however often there is progress, it is reported twice a second
-at most. Where a heartbeat is expected and nothing is said, one is sent. A report
-that fails is tried again, with what is newest then, for as long as the work goes
-on; what the server does not accept any more, because somebody cancelled the job,
-say, ends it.
+Only the newest state counts: however often the function reports progress, at
+most two reports per second are sent. Where the server expects heartbeats, they
+are sent while there is nothing else to report. A report that fails is repeated,
+with the newest state, for as long as the function runs. If the server refuses
+it (because somebody cancelled the job, for example), that ends the job's run.
 """
 
 from __future__ import annotations
@@ -21,26 +21,28 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from statusjob.client.errors import Transient
-from statusjob.client.work.eta import Extrapolation
+from statusjob.client.work.eta import EtaEstimate
 from statusjob.contract import codec
 from statusjob.contract.jobs import Report
 from statusjob.jobs import Job
 from statusjob.pace.bounds import Pace
 
-#: Shortest time from one report to the next, and the longest wait after one that failed (seconds).
+#: Shortest time in seconds from one report to the next.
 REPORT_INTERVAL = 0.5
-LONGEST_WAIT = 30.0
-#: So many reports there are in the time in which one is expected; at most one in so many seconds.
-BEATS = 3
-SHORTEST_BEAT = 0.1
+#: Longest wait in seconds after a report that failed.
+LONGEST_RETRY_WAIT = 30.0
+#: How many heartbeats are sent in the time in which the server expects one.
+HEARTBEATS_PER_LIMIT = 3
+#: Shortest time in seconds between two heartbeats.
+SHORTEST_HEARTBEAT = 0.1
 
 
 class JobHandle:
     """
-    What the work of L{WorkerClient.run} is given.
+    A job that is being run: what the function given to L{WorkerClient.run} is called with.
 
-    @ivar job: as the server last told.
-    @ivar problem: why nothing more can be said of it, if so: L{JobCancelled}, say.
+    @ivar job: the job as the server last described it.
+    @ivar problem: why nothing more can be reported, such as L{JobCancelled}; C{None} if it can.
     """
 
     _log = Logger()
@@ -55,33 +57,36 @@ class JobHandle:
         random: Callable[[], float],
     ) -> None:
         """
-        @param report: makes one report, once.
+        @param report: sends one report, once.
         @param stop: called when there is a L{problem}.
-        @param random: draws numbers from 0 to 1.
+        @param random: returns random numbers from 0 to 1.
         """
+        self.job = job
+        self.problem: Exception | None = None
         self._reactor = reactor
         self._report = report
         self._stop = stop
         self._random = random
-        self.job = job
-        self.problem: Exception | None = None
-        self._beat: float | None = None
+        self._heartbeat_interval: float | None = None
         if job.heartbeat is not None:
-            self._beat = max(SHORTEST_BEAT, job.heartbeat / BEATS)
-        longest = min(LONGEST_WAIT, self._beat or LONGEST_WAIT)
+            self._heartbeat_interval = max(
+                SHORTEST_HEARTBEAT, job.heartbeat / HEARTBEATS_PER_LIMIT
+            )
+        longest = min(LONGEST_RETRY_WAIT, self._heartbeat_interval or LONGEST_RETRY_WAIT)
         self._pace = Pace(min(1.0, longest), longest)
         now = reactor.seconds()
-        self._extrapolation: Extrapolation | None = Extrapolation(now, job.progress or 0.0)
-        # Members of the next report; an eta as the time that it stands for.
-        self._unsaid: dict[str, Any] = {}
-        # When the last report was begun, or failed.
-        self._said_at = now
+        # None once the function gives ETAs of its own.
+        self._eta_estimate: EtaEstimate | None = EtaEstimate(now, job.progress or 0.0)
+        # Members of the next report; an ETA as the time that it stands for.
+        self._unreported: dict[str, Any] = {}
+        # When the last report was sent, or failed.
+        self._last_report = now
         self._failures = 0
-        self._asked_to_wait: float | None = None
-        self._next: IDelayedCall | None = None
-        self._saying: Deferred[None] | None = None
+        self._retry_after: float | None = None
+        self._timer: IDelayedCall | None = None
+        self._reporting: Deferred[None] | None = None
         self._closed = False
-        self._plan()
+        self._schedule_report()
 
     @property
     def id(self) -> str:
@@ -96,14 +101,15 @@ class JobHandle:
         eta: float | UnsetType | None = UNSET,
     ) -> None:
         """
-        Say how far it is, as often as you like. What is not given stays as it is, C{None} clears
-        it.
+        Report how far the job is, as often as you like.
 
-        @param progress: 0 to 1.
+        An argument that is not given leaves its value as it is; C{None} clears it.
+
+        @param progress: from 0 to 1.
         @param message: for people, at most 1 KiB.
-        @param eta: seconds from now until it will be done. As long as you never say, it is told
-            from the progress, when there has been some.
-        @raise ValueError: if that cannot be reported.
+        @param eta: seconds from now until the job will be done. As long as you never give it, it
+            is estimated from the progress.
+        @raise ValueError: if the values cannot be reported.
         """
         given = {"progress": progress, "message": message, "eta": eta}
         members = {name: value for name, value in given.items() if value is not UNSET}
@@ -112,91 +118,91 @@ class JobHandle:
         codec.decode(codec.encode(members), Report)
         now = self._reactor.seconds()
         if eta is not UNSET:
-            self._extrapolation = None
-        elif self._extrapolation is not None and isinstance(progress, (int, float)):
-            eta = self._extrapolation.told(now, progress)
+            self._eta_estimate = None
+        elif self._eta_estimate is not None and isinstance(progress, (int, float)):
+            eta = self._eta_estimate.update(now, progress)
         if isinstance(eta, (int, float)):
             members["eta"] = now + eta
-        planned = bool(self._unsaid)
-        self._unsaid.update(members)
-        if not planned:
-            self._plan()
+        is_scheduled = bool(self._unreported)
+        self._unreported.update(members)
+        if not is_scheduled:
+            self._schedule_report()
 
     async def close(self) -> Mapping[str, object]:
         """
-        Say no more.
+        Send no more reports, and wait until none is under way.
 
-        @return: what was not said yet, to be said along with the last word.
+        @return: members that were not reported yet, for the final report.
         """
         self._closed = True
-        self._cancel()
-        if self._saying is not None:
-            # Reports must not overtake each other.
-            await self._saying
-        self._unsaid.pop("eta", None)
-        return self._unsaid
+        self._cancel_timer()
+        if self._reporting is not None:
+            # The final report must not overtake this one.
+            await self._reporting
+        self._unreported.pop("eta", None)
+        return self._unreported
 
-    def abandon(self) -> None:
-        """Say no more; what is being said is cut short."""
+    def abort(self) -> None:
+        """Send no more reports, and cancel the one that is under way."""
         self._closed = True
-        self._cancel()
-        if self._saying is not None:
-            self._saying.cancel()
+        self._cancel_timer()
+        if self._reporting is not None:
+            self._reporting.cancel()
 
-    def _cancel(self) -> None:
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-    def _plan(self) -> None:
-        """Have the next report made when it is due."""
-        if self._closed or self._saying is not None:
+    def _schedule_report(self) -> None:
+        """Have the next report sent when it is due."""
+        if self._closed or self._reporting is not None:
             return
-        self._cancel()
+        self._cancel_timer()
         if self._failures:
             wait = self._pace.backoff(
-                self._failures, draw=self._random(), retry_after=self._asked_to_wait
+                self._failures, draw=self._random(), retry_after=self._retry_after
             )
-        elif self._unsaid:
+        elif self._unreported:
             wait = REPORT_INTERVAL
-        elif self._beat is not None:
-            wait = self._beat
+        elif self._heartbeat_interval is not None:
+            wait = self._heartbeat_interval
         else:
             return
-        # A clock that was set back must not silence it.
-        passed = max(0.0, self._reactor.seconds() - self._said_at)
-        self._next = self._reactor.callLater(max(0.0, wait - passed), self._say)
+        # If the clock was set back, the next report is not delayed by that.
+        passed = max(0.0, self._reactor.seconds() - self._last_report)
+        self._timer = self._reactor.callLater(max(0.0, wait - passed), self._begin_report)
 
-    def _say(self) -> None:
-        self._next = None
-        self._said_at = self._reactor.seconds()
-        self._saying = Deferred.fromCoroutine(self._once(dict(self._unsaid)))
-        self._saying.addErrback(self._failed)
-        self._saying.addCallback(self._said)
+    def _begin_report(self) -> None:
+        self._timer = None
+        self._last_report = self._reactor.seconds()
+        self._reporting = Deferred.fromCoroutine(self._send(dict(self._unreported)))
+        self._reporting.addErrback(self._report_failed)
+        self._reporting.addCallback(self._report_ended)
 
-    async def _once(self, said: Mapping[str, Any]) -> None:
-        members = dict(said)
+    async def _send(self, unreported: Mapping[str, Any]) -> None:
+        members = dict(unreported)
         if members.get("eta") is not None:
-            members["eta"] = max(0.0, members["eta"] - self._said_at)
+            members["eta"] = max(0.0, members["eta"] - self._last_report)
         self.job = await self._report(members)
         self._failures = 0
-        for name, value in said.items():
-            # Unless there is something newer by now.
-            if self._unsaid[name] is value:
-                del self._unsaid[name]
+        for name, value in unreported.items():
+            # Unless there is a newer value by now.
+            if self._unreported[name] is value:
+                del self._unreported[name]
 
-    def _failed(self, failure: Failure) -> None:
+    def _report_failed(self, failure: Failure) -> None:
         problem: Any = failure.value
         if isinstance(problem, Transient):
-            self._said_at = self._reactor.seconds()
+            self._last_report = self._reactor.seconds()
             self._failures += 1
-            self._asked_to_wait = problem.retry_after
-            self._log.info("a report is repeated soon: {problem}", problem=str(problem))
+            self._retry_after = problem.retry_after
+            self._log.info("a report will be repeated: {problem}", problem=str(problem))
         elif not self._closed:
             self._closed = True
             self.problem = problem
             self._stop()
 
-    def _said(self, _: None) -> None:
-        self._saying = None
-        self._plan()
+    def _report_ended(self, _: None) -> None:
+        self._reporting = None
+        self._schedule_report()

@@ -1,9 +1,9 @@
 """
-For those who do the job: create it, report on it, learn that it was cancelled.
+C{WorkerClient}, for those who run jobs: it creates jobs and reports on them.
 
 Every report may be repeated without harm, and is repeated until the server has
-answered; a job is created under an idempotency key, so that this makes one job
-however many tries it takes.
+answered. A job is created under an idempotency key, so that one job is created
+however many tries that takes.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ from statusjob.contract.jobs import Report
 from statusjob.jobs import DEFAULT_KIND, FAILED, Job, Status
 from statusjob.pace.bounds import Pace
 
-#: Waits between tries begin with this and end with that (seconds).
-_PACE = Pace(1.0, 30.0)
+#: Waits of 1 to 30 seconds between the tries of one report.
+_RETRY_PACE = Pace(1.0, 30.0)
 
 
 class WorkerClient:
     """
-    Reports jobs to one server.
+    Creates jobs on one server, and reports on them.
 
     All methods return Deferreds, which may be awaited and cancelled. They fail with
-    L{JobCancelled} when somebody cancelled the job (its worker should stop), with L{JobFinished}
-    when it ended otherwise, with L{JobNotFound}, L{BadRequest} or another L{Refused}, and with
-    L{RetriesExhausted} when the server cannot be reached.
+    L{JobCancelled} if somebody cancelled the job (its worker should stop), with L{JobFinished}
+    if it ended otherwise, with L{JobNotFound}, L{BadRequest} or another L{Refused}, and with
+    L{RetriesExhausted} if the server cannot be reached.
     """
 
     _log = Logger()
@@ -73,15 +73,15 @@ class WorkerClient:
         random: Callable[[], float] = _random.random,
     ) -> None:
         """
-        @param base_url: the server's, such as C{http://host:8080}.
+        @param base_url: the server's URL, such as C{http://host:8080}.
         @param token: sent as a bearer token.
-        @param max_retries: how many failures in a row are outlived by one report.
-        @param request_timeout: seconds for one try, answer included.
+        @param max_retries: how many failures in a row are tolerated per report.
+        @param request_timeout: seconds for one request and its answer.
         @param reactor: C{None} for the global one.
-        @param treq: what sends the requests, such as a C{treq.client.HTTPClient}; C{None} for
-            our own, over connections that all clients of this reactor share.
-        @param random: draws numbers from 0 to 1, for jitter.
-        @raise BadSetting: if an argument makes no sense; L{BadBaseURL} for the base URL.
+        @param treq: sends the requests, as a C{treq.client.HTTPClient} does; C{None} for
+            connections that all clients of this reactor share.
+        @param random: returns random numbers from 0 to 1, for jitter.
+        @raise BadSetting: if an argument makes no sense; L{BadBaseURL} if it is the base URL.
         """
         if max_retries < 0:
             raise BadSetting(f"max_retries must be 0 or more, not {max_retries!r}")
@@ -105,17 +105,19 @@ class WorkerClient:
         """
         Create a job.
 
+        @param kind: what kind of work this is. Durations are learned per kind.
         @param metadata: a JSON object of your own.
         @param deadline: seconds from now after which the job ends as C{error}.
-        @param heartbeat: longest silence in seconds between two reports.
-        @param webhook: a URL, or an object with C{url} and, as you like, C{events}, C{secret}
-            and C{name}.
-        @param simulate: let the server play the worker, for tests: C{delay} in seconds and
-            C{error_rate}, 0 to 1, as you like.
-        @param idempotency_key: the same key makes the same job, also from another process;
-            without one only the tries of this call do.
+        @param heartbeat: the longest time in seconds between two reports; after that the job ends
+            as C{error}.
+        @param webhook: a URL, or an object with C{url} and optionally C{events}, C{secret} and
+            C{name}.
+        @param simulate: lets the server play the worker, for tests: an object with, optionally,
+            C{delay} in seconds and C{error_rate} from 0 to 1.
+        @param idempotency_key: creating a job again with the same key returns the same job, also
+            in another process. Without a key, only the tries of this call have one in common.
         """
-        asked = {
+        given = {
             "kind": kind,
             "metadata": metadata,
             "deadline": deadline,
@@ -123,26 +125,26 @@ class WorkerClient:
             "webhook": {"url": webhook} if isinstance(webhook, str) else webhook,
             "simulate": simulate,
         }
-        body = {name: value for name, value in asked.items() if value is not None}
+        body = {name: value for name, value in given.items() if value is not None}
         key = secrets.token_urlsafe(24) if idempotency_key is None else idempotency_key
         return Deferred.fromCoroutine(self._create(body, key))
 
     def run(self, job: Job | str, work: Callable[[JobHandle], object]) -> Deferred[Job]:
         """
-        Do a job: call a function, and report what becomes of it.
+        Run a job: call a function, and report how it ends.
 
-        What the function says of its progress is reported twice a second at most, with an ETA
-        that is told from it, and heartbeats are sent where they are expected. When it turns out
-        that the job was cancelled, or has ended otherwise, what the function returned is
-        cancelled.
+        The progress that the function reports is sent at most twice per second, with an ETA that
+        is estimated from it. Heartbeats are sent if the server expects them. If the job has been
+        cancelled, or has ended otherwise, the next report shows it, and what the function
+        returned is cancelled.
 
-        @param job: created by whomever; an id will do.
-        @param work: called with the open job. May be C{async def} or return a C{Deferred}; what
-            that comes to is the job's output, any JSON value, or C{None} for none. If it raises,
-            the job has failed: with L{JobFailed} for the reason that it gives, with anything else
-            for one of which only the name is told.
+        @param job: the job, or its id. Any client may have created it.
+        @param work: called with the job's handle. It may be C{async def} or return a
+            C{Deferred}. Its result is the job's output: any JSON value, or C{None} for none. If
+            it raises L{JobFailed}, the job fails for that reason; if it raises another exception,
+            only the name of its class is reported.
         @return: fires with the job as it ended; fails with what C{work} raised. Cancelling it
-            cancels the work and reports nothing: another may do the job, and if there is a
+            cancels C{work} and reports nothing. Another worker may then run the job; if it has a
             heartbeat, the server notices that nobody does.
         """
         return Deferred.fromCoroutine(self._run(job if isinstance(job, str) else job.id, work))
@@ -156,9 +158,12 @@ class WorkerClient:
         eta: float | UnsetType | None = UNSET,
     ) -> Deferred[Job]:
         """
-        Report how far a job is. What is not given stays as it is, C{None} clears it.
+        Report how far a job is.
 
-        @param progress: 0 to 1.
+        An argument that is not given leaves its value as it is; C{None} clears it.
+
+        @param progress: from 0 to 1.
+        @param message: for people, at most 1 KiB.
         @param eta: seconds from now until the job will be done.
         """
         return self._report(job_id, progress=progress, message=message, eta=eta)
@@ -169,7 +174,8 @@ class WorkerClient:
         """
         Report that a job is done.
 
-        @param output: any JSON value.
+        @param output: any JSON value, at most 256 KiB.
+        @param message: for people, at most 1 KiB.
         """
         return self._report(job_id, result=Status.COMPLETED, output=output, message=message)
 
@@ -179,13 +185,13 @@ class WorkerClient:
         """
         Report that a job failed.
 
-        @param code: why, for machines: letters, digits, dots, dashes, underscores.
-        @param message: why, for people.
+        @param code: the reason for machines: letters, digits, dots, dashes, underscores.
+        @param message: the reason for people, at most 1 KiB.
         """
         return self._report(job_id, result=Status.ERROR, error={"code": code, "message": message})
 
     def heartbeat(self, job_id: str) -> Deferred[Job]:
-        """Report that a job is still being done."""
+        """Report that a job is still running."""
         return self._report(job_id)
 
     def _report(self, job_id: str, **members: object) -> Deferred[Job]:
@@ -193,7 +199,7 @@ class WorkerClient:
         return Deferred.fromCoroutine(self._patch(job_id, body))
 
     async def _patch(self, job_id: str, body: Mapping[str, object]) -> Job:
-        job, _ = await self._insist("PATCH", "jobs", quote(job_id, safe=""), body=body)
+        job, _ = await self._ask_until_answered("PATCH", "jobs", quote(job_id, safe=""), body=body)
         return job
 
     async def _run(self, job_id: str, work: Callable[[JobHandle], object]) -> Job:
@@ -204,7 +210,7 @@ class WorkerClient:
             return self._read(answer)
 
         async with self._session.in_use():
-            # It is begun, if it is still to be done.
+            # A first report, which fails if the job has ended already.
             job = await self._patch(job_id, {})
             handle = JobHandle(
                 self._session.reactor,
@@ -217,10 +223,10 @@ class WorkerClient:
             try:
                 return await self._finish(handle, working)
             finally:
-                handle.abandon()
+                handle.abort()
 
     async def _finish(self, handle: JobHandle, working: Deferred[object]) -> Job:
-        """Wait for the work, and report its end."""
+        """Wait for the work, and report how it ended."""
         try:
             output = await working
             members = {"result": Status.COMPLETED, "output": output}
@@ -232,7 +238,7 @@ class WorkerClient:
         except Exception as error:
             if handle.problem is not None:
                 raise handle.problem from error
-            await self._confess(handle, error)
+            await self._report_failure(handle, error)
             raise
         if handle.problem is not None:
             raise handle.problem
@@ -240,19 +246,21 @@ class WorkerClient:
             del members["output"]
         return await self._patch(handle.id, {**await handle.close(), **members})
 
-    async def _confess(self, handle: JobHandle, error: Exception) -> None:
-        """Report that the work failed."""
-        # What else it says may not be fit for all who watch.
-        reason = error if isinstance(error, JobFailed) else JobFailed(message=_name(error))
+    async def _report_failure(self, handle: JobHandle, error: Exception) -> None:
+        """Report that the work failed; log it if that cannot be reported."""
+        # The text of an exception may be confidential, and everyone who watches sees this.
+        reason = error if isinstance(error, JobFailed) else JobFailed(message=type(error).__name__)
         try:
             await self._patch(handle.id, {**await handle.close(), **reason.members})
         except StatusjobError as problem:
-            self._log.warn("that a job failed is not reported: {problem}", problem=str(problem))
+            self._log.warn(
+                "the failure of a job was not reported: {problem}", problem=str(problem)
+            )
 
     async def _create(self, body: Mapping[str, object], key: str) -> CreatedJob:
-        job, answer = await self._insist("POST", "jobs", body=body, key=key)
-        made = read_members(answer, _Made).webhook
-        webhook = None if made is None else WebhookRegistration(made.id, made.secret)
+        job, answer = await self._ask_until_answered("POST", "jobs", body=body, key=key)
+        created = read_members(answer, _CreatedAnswer).webhook
+        webhook = None if created is None else WebhookRegistration(created.id, created.secret)
         return CreatedJob(
             **structs.asdict(job),
             url=self._session.base.child("jobs", job.id).to_text(),
@@ -260,10 +268,10 @@ class WorkerClient:
             webhook=webhook,
         )
 
-    async def _insist(
+    async def _ask_until_answered(
         self, method: str, *segments: str, body: object, key: str | None = None
     ) -> tuple[Job, Answer]:
-        """Ask until there is an answer that settles it."""
+        """Repeat a request until it succeeds, is refused, or has failed too often."""
         headers = {} if key is None else {"Idempotency-Key": key}
         failures = 0
         async with self._session.in_use():
@@ -277,11 +285,11 @@ class WorkerClient:
                     failures += 1
                     if failures > self._max_retries:
                         raise RetriesExhausted(failures, problem) from problem
-                    wait = _PACE.backoff(
+                    wait = _RETRY_PACE.backoff(
                         failures, draw=self._random(), retry_after=problem.retry_after
                     )
                     self._log.info(
-                        "reporting again in {wait:.1f} s: {problem}",
+                        "asking again in {wait:.1f} s: {problem}",
                         wait=wait,
                         problem=str(problem),
                     )
@@ -296,28 +304,29 @@ class WorkerClient:
             raise BadAnswer(str(error)) from error
 
 
-def _name(error: Exception) -> str:
-    return type(error).__name__
-
-
-class _Webhook(Struct):
+class _WebhookAnswer(Struct):
     id: str | None = None
     secret: str | None = None
 
 
-class _Made(Struct):
-    webhook: _Webhook | None = None
+class _CreatedAnswer(Struct):
+    """What is read of the answer to a creation, beside the job."""
+
+    webhook: _WebhookAnswer | None = None
 
 
-#: Servers tell times in whole seconds, so an age below this is rounding (seconds).
+#: Servers tell times in whole seconds, so an age below this (in seconds) may be rounding.
 _ROUNDING = 1.0
 
 
 def creation_time(job: Job, answer: Answer, now: float) -> float:
     """
-    When a job was created, by our clock: now, if it was not created before by the same key.
+    Return when a job was created, by our clock.
 
-    @param answer: the answer to its creation, which came just now.
+    That is now, unless an earlier request with the same idempotency key had created it.
+
+    @param answer: the answer to the creation, which came just now.
+    @param now: the time in seconds.
     """
     served = read_date(answer.header("Date") or "")
     age = 0.0 if served is None else served - job.created_at

@@ -6,57 +6,57 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statusjob.client.work.eta import LEAST_PROGRESS, LEAST_TIME, Extrapolation
+from statusjob.client.work.eta import LEAST_PROGRESS, LEAST_TIME, EtaEstimate
 
 
-class ExtrapolationTests(SynchronousTestCase):
+class EtaEstimateTests(SynchronousTestCase):
     """By example, and by property."""
 
     @given(st.floats(5, 1e6), st.floats(0, 0.9), st.lists(st.floats(0.1, 1), min_size=1))
     def test_work_that_goes_on_evenly_ends_when_it_should(
         self, length: float, had: float, parts: list[float]
     ) -> None:
-        job = Extrapolation(1000.0, had)
+        estimate = EtaEstimate(1000.0, had)
         for part in sorted(parts):
-            left = job.told(1000 + length * part, had + (1 - had) * part)
+            left = estimate.update(1000 + length * part, had + (1 - had) * part)
             if left is not None:
                 self.assertAlmostEqual(left, length * (1 - part), delta=length * 1e-6)
 
     def test_too_little_says_nothing(self) -> None:
-        job = Extrapolation(1000.0, 0.0)
-        self.assertIsNone(job.told(1000 + LEAST_TIME / 2, 0.5))
-        job = Extrapolation(1000.0, 0.0)
-        self.assertIsNone(job.told(1100.0, LEAST_PROGRESS / 2))
-        self.assertIsNone(job.told(1100.0, 0.0))
+        estimate = EtaEstimate(1000.0, 0.0)
+        self.assertIsNone(estimate.update(1000 + LEAST_TIME / 2, 0.5))
+        estimate = EtaEstimate(1000.0, 0.0)
+        self.assertIsNone(estimate.update(1100.0, LEAST_PROGRESS / 2))
+        self.assertIsNone(estimate.update(1100.0, 0.0))
 
     def test_one_slow_piece_of_work_moves_the_end_by_half(self) -> None:
-        job = Extrapolation(0.0, 0.0)
-        self.assertEqual(job.told(10.0, 0.1), 90)
+        estimate = EtaEstimate(0.0, 0.0)
+        self.assertEqual(estimate.update(10.0, 0.1), 90)
         # At 20 this is 180 from now: half of the way from 80.
-        self.assertEqual(job.told(20.0, 0.1), 130)
+        self.assertEqual(estimate.update(20.0, 0.1), 130)
 
     def test_it_never_ends_in_the_past(self) -> None:
-        job = Extrapolation(0.0, 0.0)
-        job.told(1.0, 0.5)
-        self.assertEqual(job.told(100.0, 0.99), 0)
+        estimate = EtaEstimate(0.0, 0.0)
+        estimate.update(1.0, 0.5)
+        self.assertEqual(estimate.update(100.0, 0.99), 0)
 
     def test_what_is_done_ends_now(self) -> None:
-        job = Extrapolation(0.0, 0.0)
-        job.told(10.0, 0.1)
-        self.assertEqual(job.told(20.0, 1.0), 0)
+        estimate = EtaEstimate(0.0, 0.0)
+        estimate.update(10.0, 0.1)
+        self.assertEqual(estimate.update(20.0, 1.0), 0)
 
     def test_progress_that_goes_back_begins_anew(self) -> None:
-        job = Extrapolation(0.0, 0.0)
-        job.told(10.0, 0.5)
-        self.assertIsNone(job.told(20.0, 0.1))
-        self.assertEqual(job.told(30.0, 0.2), 80)
+        estimate = EtaEstimate(0.0, 0.0)
+        estimate.update(10.0, 0.5)
+        self.assertIsNone(estimate.update(20.0, 0.1))
+        self.assertEqual(estimate.update(30.0, 0.2), 80)
 
     def test_so_does_a_clock_that_is_set_back(self) -> None:
-        job = Extrapolation(1000.0, 0.0)
-        job.told(1010.0, 0.5)
-        self.assertIsNone(job.told(10.0, 0.6))
-        self.assertAlmostEqual(job.told(20.0, 0.8) or 0, 10)
+        estimate = EtaEstimate(1000.0, 0.0)
+        estimate.update(1010.0, 0.5)
+        self.assertIsNone(estimate.update(10.0, 0.6))
+        self.assertAlmostEqual(estimate.update(20.0, 0.8) or 0, 10)
 
     def test_a_clock_that_is_set_forward_says_nothing_absurd(self) -> None:
-        job = Extrapolation(0.0, 0.0)
-        self.assertIsNone(job.told(1e12, 0.1))
+        estimate = EtaEstimate(0.0, 0.0)
+        self.assertIsNone(estimate.update(1e12, 0.1))
