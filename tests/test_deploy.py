@@ -77,6 +77,7 @@ class ProxyTests(ServedTestCase):
         """Start nginx with our file, inside the least that nginx needs around it."""
         nginx = need("nginx")
         need("curl")
+        super().setUp()
         with closing(socket.create_server(("127.0.0.1", 0))) as free:
             self.port = free.getsockname()[1]
         options: Any = self_signed_options("jobs.example.com")
@@ -149,6 +150,7 @@ class BackupTests(ServedTestCase):
     def setUp(self) -> None:
         """There is something to copy, and a directory for copies."""
         need("sqlite3")
+        super().setUp()
         self.database = self.directory / "statusjob.sqlite"
         self.copies = self.directory / self.id()
 

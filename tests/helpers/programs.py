@@ -6,6 +6,7 @@ One server serves all tests of a class, since starting it is what takes time.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
@@ -112,35 +113,45 @@ class Program:
 
 class ServedTestCase(SynchronousTestCase):
     """
-    Tests that share one server.
+    Tests that share one server, which the first of them starts.
 
     @cvar variables: the settings of the server.
-    @ivar directory: a directory that is deleted after the last test of the class.
-    @ivar url: the URL of the server.
+    @cvar directory: the server's working directory; it is deleted with all that tests put there.
+    @cvar url: the URL of the server.
     """
 
     variables: ClassVar[Mapping[str, str]] = {}
     directory: ClassVar[Path]
     url: ClassVar[str]
-    _server: ClassVar[Program]
+    _server: ClassVar[Program | None] = None
 
-    @classmethod
-    def setUpClass(cls) -> None:
-        """Start the server."""
-        cls.directory = Path(tempfile.mkdtemp(prefix="statusjob-"))
-        arguments = [sys.executable, "-m", "twisted", "--log-format=text", "statusjob"]
-        cls._server = Program(arguments, cls.directory, {"PORT": "0", **cls.variables})
-        try:
-            cls.url = cls._server.url()
-        except ProgramEnded:
-            cls.tearDownClass()
-            raise
+    def setUp(self) -> None:
+        """Start the server, unless it runs."""
+        if self._server is None:
+            self._begin()
 
     @classmethod
     def tearDownClass(cls) -> None:
-        """End it, and delete what it wrote."""
-        cls._server.kill()
-        shutil.rmtree(cls.directory)
+        """End the server. trial does not call this, so there it ends with the process."""
+        if cls._server is not None:
+            atexit.unregister(cls._end)
+            cls._end()
+
+    @classmethod
+    def _begin(cls) -> None:
+        cls.directory = Path(tempfile.mkdtemp(prefix="statusjob-"))
+        arguments = [sys.executable, "-m", "twisted", "--log-format=text", "statusjob"]
+        server = Program(arguments, cls.directory, {"PORT": "0", **cls.variables})
+        cls._server = server
+        atexit.register(cls._end)
+        cls.url = server.url()
+
+    @classmethod
+    def _end(cls) -> None:
+        server, cls._server = cls._server, None
+        if server is not None:
+            server.kill()
+            shutil.rmtree(cls.directory)
 
     def start(self, *arguments: str, variables: Mapping[str, str] | None = None) -> Program:
         """Start a program that is ended after the test."""
