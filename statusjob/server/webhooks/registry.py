@@ -118,13 +118,14 @@ class Registrations:
         Register a webhook for a job; if that is terminal already, its delivery is written at
         once.
 
-        @param job_id: C{None} for the demo job.
-        @raise BadInput: from L{check}.
+        The Deferred fails with L{UnknownJob}, L{WebhookConflict}, or with L{BadInput} if L{check}
+        refuses the webhook or its address is not allowed.
 
-        The Deferred fails with L{UnknownJob}, L{WebhookConflict}, or L{BadInput} if the webhook
-        may not be reached.
+        @param job_id: C{None} for the demo job.
         """
-        return self._checked(webhook, lambda tx: self._for_job(tx, jobs.get(tx, job_id), webhook))
+        return Deferred.fromCoroutine(
+            self._checked(webhook, lambda tx: self._for_job(tx, jobs.get(tx, job_id), webhook))
+        )
 
     def unregister(self, job_id: str | None, url: str) -> Deferred[None]:
         """
@@ -138,10 +139,9 @@ class Registrations:
 
     def add(self, webhook: NewScopedWebhook) -> Deferred[tuple[Webhook, str | None]]:
         """
-        Register a webhook for its scope. Fails as L{register} does.
+        Register a webhook for its scope. The Deferred fails as that of L{register} does.
 
-        @return: fires with the registration, and its secret unless it was there already.
-        @raise BadInput: from L{check}.
+        @return: fires with the webhook, and with its secret unless it was registered before.
         """
 
         def work(tx: Tx) -> tuple[Webhook, str | None]:
@@ -151,7 +151,7 @@ class Registrations:
                 registered = register(tx, webhook, kind=webhook.kind)
             return webhooks.get(tx, registered.id), registered.secret
 
-        return self._checked(webhook, work)
+        return Deferred.fromCoroutine(self._checked(webhook, work))
 
     def get(self, webhook_id: str) -> Deferred[Webhook]:
         """A registration; fails with L{UnknownWebhook}."""
@@ -209,14 +209,14 @@ class Registrations:
         """
         Sign with another secret, and for L{webhooks.OVERLAP} seconds with the old one as well.
 
-        @param secret: C{None} to have one made. The one that signs already changes nothing.
-        @raise BadInput: if it is none.
+        The Deferred fails with L{UnknownWebhook}, with L{BadInput} if C{secret} is invalid, or
+        with L{WebhookConflict} if too many secrets sign already.
 
-        The Deferred fails with L{UnknownWebhook}, or with L{WebhookConflict} if too many sign.
+        @param secret: C{None} to have one made. The secret that signs already changes nothing.
         """
-        _check_secret(secret)
 
         def work(tx: Tx) -> Registered:
+            _check_secret(secret)
             webhooks.get(tx, webhook_id)
             valid = webhooks.valid_secrets(tx, webhook_id)
             if secret != valid[0]:
@@ -231,10 +231,10 @@ class Registrations:
         made = _new_secret()
         return self._store.write(work)
 
-    def _checked(self, webhook: NewWebhook, work: Callable[[Tx], T]) -> Deferred[T]:
+    async def _checked(self, webhook: NewWebhook, work: Callable[[Tx], T]) -> T:
         check(webhook)
-        checked = self._check_address(webhook.url)
-        return checked.addCallback(lambda _: self._store.write(work))
+        await self._check_address(webhook.url)
+        return await self._store.write(work)
 
     def _for_job(self, tx: Tx, job: Job, webhook: NewWebhook) -> Registered:
         registered = register(tx, webhook, job_id=job.id)

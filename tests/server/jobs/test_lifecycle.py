@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statusjob.contract.codec import BadInput
 from statusjob.jobs import CANCELLED, FAILED, Job, JobError, Status
 from statusjob.server.errors import (
     JobFinished,
@@ -237,6 +238,13 @@ class KeyTests(CoreTestCase):
             for key in ("a", "b", None, None)
         }
         self.assertEqual(len(jobs), 4)
+
+    def test_an_unacceptable_webhook_fails_the_deferred_and_is_not_raised(self) -> None:
+        core = self.core()
+        new = new_job(b'{"webhook":{"url":"not a URL"}}')
+        for key in (None, "a"):
+            self.failureResultOf(core.lifecycle.create(new, key=key, key_hash="h"), BadInput)
+        self.assertEqual(self.column(core, "SELECT COUNT(*) FROM jobs"), [0])
 
     def test_a_job_whose_webhook_is_refused_is_not_created(self) -> None:
         core = self.core()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from statusjob.contract import signing
 from statusjob.contract.codec import BadInput
-from statusjob.contract.webhooks import URL_LIMIT
+from statusjob.contract.webhooks import URL_LIMIT, NewScopedWebhook
 from statusjob.jobs import EventType
 from statusjob.server.errors import UnknownJob, WebhookConflict
 from statusjob.server.webhooks import registry
@@ -97,14 +97,25 @@ class RegisterTests(CoreTestCase):
     def test_one_may_bring_ones_own_secret(self) -> None:
         self.assertEqual(self.register(secret=SECRET).secret, SECRET)
 
-    def test_a_secret_that_is_none_is_refused_without_being_shown(self) -> None:
+    def test_an_invalid_secret_is_refused_without_being_shown(self) -> None:
         for secret in ("", "hunter2", "whsec_", "whsec_c2hvcnQ=", "whsec_ü"):
-            webhook = hook(secret=secret)
-            error = self.assertRaises(
-                BadInput, self.box.registrations.register, self.job.id, webhook
-            )
-            self.assertNotIn("hunter2", str(error))
+            registering = self.box.registrations.register(self.job.id, hook(secret=secret))
+            failure = self.failureResultOf(registering, BadInput)
+            self.assertNotIn("hunter2", str(failure.value))
         self.assertEqual(self.count(), 0)
+
+    def test_every_refusal_fails_the_deferred_and_none_is_raised(self) -> None:
+        registrations = self.box.registrations
+        registered = self.register()
+        for answer in (
+            registrations.register(self.job.id, hook("not a URL")),
+            registrations.register(self.job.id, hook(secret="hunter2")),
+            registrations.add(NewScopedWebhook(url="not a URL")),
+            registrations.rotate(registered.id, "hunter2"),
+        ):
+            self.failureResultOf(answer, BadInput)
+        (secret,) = self.column(self.box, "SELECT secret FROM webhooks")
+        self.assertEqual(secret, registered.secret)
 
     def test_the_same_url_again_is_the_same_registration_and_shows_no_secret(self) -> None:
         first = self.register(secret=SECRET)
