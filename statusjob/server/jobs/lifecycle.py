@@ -15,9 +15,9 @@ from twisted.internet.defer import Deferred
 
 from statusjob.contract.jobs import NewJob, Report
 from statusjob.jobs import CANCELLED, FAILED, Job, JobError, Status
-from statusjob.server.errors import JobFinished, UnknownJob, VersionMismatch
+from statusjob.server.errors import JobFinished, VersionMismatch
 from statusjob.server.jobs.creation import Created, Simulator, create, find_created
-from statusjob.server.store import jobs
+from statusjob.server.store import job_lists, jobs
 from statusjob.server.store.interface import Store, Tx
 from statusjob.server.store.jobs import Poll
 from statusjob.server.webhooks import registry
@@ -95,14 +95,7 @@ class Lifecycle:
 
         @param job_id: C{None} for the demo job.
         """
-
-        def work(tx: Tx) -> Poll:
-            found = jobs.poll(tx, job_id)
-            if found is None:
-                raise UnknownJob
-            return found
-
-        return self._store.read(work)
+        return self._store.read(lambda tx: jobs.poll(tx, job_id))
 
     def list(
         self, *, limit: int, before: str | None, result: Status | None, kind: str | None
@@ -113,16 +106,16 @@ class Lifecycle:
         @return: fires with the page, and whether there are more.
         """
         return self._store.read(
-            lambda tx: jobs.newest(tx, limit=limit, before=before, result=result, kind=kind)
+            lambda tx: job_lists.page(tx, limit=limit, before=before, result=result, kind=kind)
         )
 
     def missing(self, job_ids: Collection[str]) -> Deferred[Sequence[str]]:
         """Those ids of which there is no job."""
-        return self._store.read(lambda tx: jobs.missing(tx, job_ids))
+        return self._store.read(lambda tx: job_lists.unknown_ids(tx, job_ids))
 
     def ids(self, *, limit: int, kind: str | None) -> Deferred[Sequence[str]]:
         """The ids of jobs, of one kind or all, the newest first."""
-        return self._store.read(lambda tx: jobs.newest_ids(tx, limit=limit, kind=kind))
+        return self._store.read(lambda tx: job_lists.ids(tx, limit=limit, kind=kind))
 
     async def _create(self, new: NewJob, key: str | None, key_hash: str | None) -> Created:
         if new.webhook is not None:

@@ -1,11 +1,15 @@
 """
 The interface of the store: what a transaction can do, and what a store promises.
 
-Work is a function of a transaction. L{Store.write} runs it and answers after
-its change is on disk; L{Store.read} runs it on a snapshot. SQL is plain, with
-C{:name} parameters, one text for every engine. What a transaction announces
-reaches the feed after its commit, in commit order, before its writer is
-answered: so nothing that must happen may stand after C{await store.write(...)}.
+Work is a function of a transaction. L{Store.write} runs it and answers after its change is on
+disk; L{Store.read} runs it on a snapshot. What a transaction announces reaches the feed after its
+commit, in commit order, before its writer is answered. A writer may be cancelled while it waits
+for its answer: what must happen is announced, and does not stand after C{await store.write(...)}.
+
+SQL is plain, with C{:name} parameters, and meant to be the same for every engine. What belongs to
+one engine only is named as such: spellings in L{statusjob.server.store.schema}, hints in
+L{statusjob.server.store.planner}, and in L{statusjob.server.store.single_process} what is right
+only where one process has the database to itself.
 """
 
 from __future__ import annotations
@@ -22,31 +26,32 @@ T = TypeVar("T")
 
 
 class StoreUnusable(Exception):
-    """The database cannot be opened; the message is one line that says which and why."""
+    """The database cannot be opened. The message is one line that says which one, and why."""
 
 
 class StoreUnavailable(Exception):
-    """The database cannot do this at present; the same may succeed later."""
+    """The database cannot do this now; the same call may succeed later."""
 
 
 class StoreFull(StoreUnavailable):
-    """There is no room for a write."""
+    """There is no room on the disk for a write."""
 
 
 class StoreBusy(StoreUnavailable):
-    """More is waiting than the store is willing to queue."""
+    """Too many calls wait for the store already."""
 
 
 class Update(Struct, frozen=True, kw_only=True):
     """
     One accepted change, as the feed brings it.
 
-    A report that changes nothing but renews the heartbeat is announced too, with the version
-    that listeners know already.
+    A report that only renews the heartbeat is announced too, with a version that listeners know
+    already.
 
-    @ivar job: the job's full state; C{None} if no job changed and only deliveries were written.
-    @ivar changed: whether its version is new.
-    @ivar due_at: when the job's next alarm rings, in seconds since the epoch, or C{None}.
+    @ivar job: the job's full state; C{None} if only deliveries were written.
+    @ivar changed: whether the job's version is new.
+    @ivar due_at: when the job's next alarm is due, in seconds since the epoch; C{None} without
+        an alarm.
     @ivar deliveries: how many deliveries the change wrote.
     """
 
@@ -57,7 +62,7 @@ class Update(Struct, frozen=True, kw_only=True):
 
 
 class Row(Protocol):
-    """A row of a result: values by the name of their column, or all in order."""
+    """A row of a result: a value by the name of its column, or all values in order."""
 
     def __getitem__(self, column: str, /) -> Any: ...
 
@@ -65,45 +70,50 @@ class Row(Protocol):
 
 
 class Tx(Protocol):
-    """A transaction in progress; only usable inside the function that it is given to."""
+    """A transaction in progress. It is usable only inside the function that received it."""
 
     @property
     def now(self) -> float:
-        """SQL's only clock: seconds since the epoch, whole milliseconds."""
+        """The present, in seconds since the epoch, in whole milliseconds: SQL's only clock."""
 
     def all(self, sql: str, /, **values: object) -> list[Row]:
-        """Every row of a statement's result."""
+        """Run a statement, and return all rows of its result."""
 
     def one(self, sql: str, /, **values: object) -> Row | None:
-        """The first row of a statement's result, if it has any."""
+        """Run a statement, and return the first row of its result, or C{None}."""
 
     def execute(self, sql: str, /, **values: object) -> int:
-        """Run a statement without a result; the number of rows that it changed."""
+        """Run a statement that has no result, and return how many rows it changed."""
 
     def render(self, job: Job) -> bytes:
         """
-        The body that brings this state of a job to webhooks. The store only keeps it: how it is
-        made was decided by whoever made the store.
+        The body that brings this state of a job to webhooks, by the function that the store was
+        given for it.
         """
 
     def announce(self, update: Update) -> None:
-        """Hand C{update} to the feed once this transaction is on disk, and not if it fails."""
+        """Hand C{update} to the feed once this transaction is on disk; not if it fails."""
 
 
 class Store(Protocol):
     """
-    Where transactions run.
+    Runs transactions.
 
-    Cancelling what C{write} or C{read} returned abandons the wait only.
+    Cancelling a Deferred of C{write} or C{read} ends only the wait, not the transaction.
     """
 
     def write(self, work: Callable[[Tx], T]) -> Deferred[T]:
         """
-        Run C{work} in a transaction that may change things; answer when that is on disk.
+        Run C{work} in a transaction that may change the database.
 
-        The Deferred fails with what C{work} raised (and nothing of it is kept), or with
-        L{StoreUnavailable}.
+        @return: fires with the value of C{work} once its changes are on disk. Fails with what
+            C{work} raised, and then none of its changes is kept, or with L{StoreUnavailable}.
         """
 
     def read(self, work: Callable[[Tx], T]) -> Deferred[T]:
-        """Run C{work} on a snapshot of all that is committed."""
+        """
+        Run C{work} on a snapshot of everything that is committed.
+
+        @return: fires with the value of C{work}. Fails with what C{work} raised, or with
+            L{StoreUnavailable}.
+        """

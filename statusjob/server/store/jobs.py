@@ -1,15 +1,14 @@
 """
-Jobs and their events in SQL.
+Jobs in SQL: they are added, changed and read here.
 
-Every change of a job goes through L{record} or L{change}: the job's row, its
-event and the deliveries that it causes are written in one transaction, and
-announced. That a terminal job changes no more is enforced by the very statement
-that changes it, never by reading first.
+Every change of a job goes through L{record} or L{change}: the job's row, its event and the
+deliveries that it causes are written in one transaction, and announced. A terminal job never
+changes again: the statement that changes a job sees to that, and nothing is read before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -19,22 +18,17 @@ from statusjob.jobs import DEMO_KIND, Job, JobError, Status
 from statusjob.server.errors import UnknownJob
 from statusjob.server.store.interface import Row, Tx, Update
 from statusjob.server.store.outbox_write import write_deliveries
+from statusjob.server.store.timeline import add_event
 
-#: A page of a list ends after this many bytes of what workers wrote; jobs read at a time for it.
-PAGE_BYTES = 512 * 1024
-_PAGE_STEP = 8
-
-#: A job's timeline holds at most this many events: the newest.
-EVENTS_LIMIT = 100
-
-_COLUMNS = (
+#: The columns that L{job_of} needs, in their order.
+COLUMNS = (
     "id, kind, result, version, progress, message, eta_at, output, error_code, error_message,"
     " metadata, deadline, heartbeat, simulated_delay, created_at, updated_at, finished_at, due_at"
 )
 
 _POLL = "SELECT id, kind, result, eta_at, created_at, updated_at, finished_at FROM jobs"
 
-#: Columns that a change may name, and that make a new version when they change.
+#: Columns that L{change} may set. A new value makes a new version.
 CHANGEABLE = frozenset(
     {"result", "progress", "message", "eta_at", "output", "error_code", "error_message"}
 )
@@ -53,9 +47,10 @@ def _text(value: object) -> str | None:
     return None if value is None else json.encode(value).decode()
 
 
-def _job(row: Row) -> Job:
-    # By position, in the order of _COLUMNS: every report comes through here, and looking up 18
-    # columns by name took longer than the update itself.
+def job_of(row: Row) -> Job:
+    """The job in a row that begins with L{COLUMNS}."""
+    # By position: every report comes through here, and looking up 18 columns by name took longer
+    # than the update itself.
     (
         job_id,
         kind,
@@ -108,11 +103,12 @@ def add(
     """
     Write a new job.
 
-    @param key: its idempotency key, if it has one, and C{key_hash} what was asked with it.
-    @param simulated: for a simulated job, the age in seconds at which it ends, and as what;
-        C{step_at} when it moves next.
-    @return: C{None} if the key is taken; nothing is written then. Else what to announce with
-        L{record}, once its webhook is registered.
+    @param key: its idempotency key, if it has one.
+    @param key_hash: a hash of the request that came with the key.
+    @param simulated: the age in seconds at which a simulated job ends, and its result.
+    @param step_at: when a simulated job changes next, in seconds since the epoch.
+    @return: the update for L{record}, which must follow once the job's webhook is registered;
+        C{None} if the key is taken, and then nothing is written.
     """
     row = tx.one(
         "INSERT INTO jobs (id, kind, result, version, metadata, deadline, heartbeat,"
@@ -143,27 +139,9 @@ def record(tx: Tx, update: Update) -> None:
     """Write the event of an update and the deliveries that it causes, and announce it."""
     job = update.job
     assert job is not None
-    new = tx.execute(
-        "INSERT INTO events (job_id, version, at, result, progress, message)"
-        " VALUES (:id, :version, :at, :result, :progress, :message)"
-        " ON CONFLICT (job_id, version) DO NOTHING",
-        id=job.id,
-        version=job.version,
-        at=job.updated_at,
-        result=job.result.value,
-        progress=job.progress,
-        message=job.message,
-    )
-    deliveries = 0
-    if new:
-        if job.version > EVENTS_LIMIT:
-            tx.execute(
-                "DELETE FROM events WHERE job_id = :id AND version <= :version",
-                id=job.id,
-                version=job.version - EVENTS_LIMIT,
-            )
-        deliveries = write_deliveries(tx, job)
-    tx.announce(Update(job=job, changed=bool(new), due_at=update.due_at, deliveries=deliveries))
+    new = add_event(tx, job)
+    deliveries = write_deliveries(tx, job) if new else 0
+    tx.announce(Update(job=job, changed=new, due_at=update.due_at, deliveries=deliveries))
 
 
 def change(
@@ -176,15 +154,16 @@ def change(
     step_at: float | None = None,
 ) -> Job | None:
     """
-    Change a pending job, in one statement that does nothing to a terminal one.
+    Change a pending job, and record that. A terminal job is left as it is.
 
-    @param members: columns (of L{CHANGEABLE}) and their new values. If none differs, there is
+    @param members: columns of L{CHANGEABLE}, with their new values. If no value differs, there is
         no new version.
-    @param versions: the job must be at one of these; if there are none, at any.
-    @param heard: whether a worker spoke, which renews the heartbeat.
-    @param step_at: when a simulated job moves next.
-    @return: the job as it is now, or C{None} if nothing was changed because there is no such
-        job, it is terminal, or it is at another version.
+    @param versions: the job must be at one of these versions; any version will do if there are
+        none.
+    @param heard: whether the job's worker reports, which renews the heartbeat.
+    @param step_at: when a simulated job changes next, in seconds since the epoch.
+    @return: the job as it is now; C{None} if there is no such job, if it is terminal or if it is
+        at another version.
     """
     ends = members.get("result", Status.PENDING) != Status.PENDING
     values = {f"version_{i}": version for i, version in enumerate(versions)}
@@ -198,14 +177,14 @@ def change(
     )
     if row is None:
         return None
-    job = _job(row)
+    job = job_of(row)
     record(tx, Update(job=job, due_at=row["due_at"]))
     return job
 
 
 @lru_cache
 def _update(names: tuple[str, ...], versions: int, ends: bool, heard: bool, steps: bool) -> str:
-    """The statement of L{change}, for the columns named."""
+    """The statement of L{change} for these columns."""
     assert set(names) <= CHANGEABLE, names
     differs = " OR ".join(f"{name} IS DISTINCT FROM :{name}" for name in names) or "FALSE"
     assignments = [f"{name} = :{name}" for name in names]
@@ -225,14 +204,8 @@ def _update(names: tuple[str, ...], versions: int, ends: bool, heard: bool, step
         conditions.append(f"version IN ({places})")
     return (
         f"UPDATE jobs SET {', '.join(assignments)} WHERE {' AND '.join(conditions)}"
-        f" RETURNING {_COLUMNS}"
+        f" RETURNING {COLUMNS}"
     )
-
-
-def find(tx: Tx, job_id: str) -> Job | None:
-    """The job of that id."""
-    row = tx.one(f"SELECT {_COLUMNS} FROM jobs WHERE id = :id", id=job_id)
-    return None if row is None else _job(row)
 
 
 def get(tx: Tx, job_id: str | None) -> Job:
@@ -242,28 +215,28 @@ def get(tx: Tx, job_id: str | None) -> Job:
     @raise UnknownJob: if there is none.
     """
     wanted = demo_id(tx) if job_id is None else job_id
-    job = None if wanted is None else find(tx, wanted)
-    if job is None:
+    row = tx.one(f"SELECT {COLUMNS} FROM jobs WHERE id = :id", id=wanted)
+    if row is None:
         raise UnknownJob
-    return job
+    return job_of(row)
 
 
 def find_by_key(tx: Tx, key: str) -> tuple[Job, str] | None:
-    """The job that was created with an idempotency key, and what was asked with it (a hash)."""
+    """The job that was created with an idempotency key, and the hash of that request."""
     row = tx.one(
-        f"SELECT {_COLUMNS}, idempotency_hash FROM jobs WHERE idempotency_key = :key", key=key
+        f"SELECT {COLUMNS}, idempotency_hash FROM jobs WHERE idempotency_key = :key", key=key
     )
-    return None if row is None else (_job(row), row["idempotency_hash"])
+    return None if row is None else (job_of(row), row["idempotency_hash"])
 
 
 def demo_id(tx: Tx) -> str | None:
-    """The id of the newest demo job."""
+    """The id of the newest demo job, if there is one."""
     row = tx.one("SELECT MAX(id) AS id FROM jobs WHERE kind = :kind", kind=DEMO_KIND)
     return None if row is None else row["id"]
 
 
 class Poll(NamedTuple):
-    """What the answer to a poll is made of; each as in L{Job}."""
+    """The part of a job that answers a poll; each member is as in L{Job}."""
 
     id: str
     kind: str
@@ -274,84 +247,29 @@ class Poll(NamedTuple):
     finished_at: float | None
 
 
-def poll(tx: Tx, job_id: str | None) -> Poll | None:
+def poll(tx: Tx, job_id: str | None) -> Poll:
     """
-    What a poll needs of a job.
+    The part of a job that answers a poll.
 
     @param job_id: C{None} for the newest demo job.
+    @raise UnknownJob: if there is none.
     """
     if job_id is None:
         row = tx.one(f"{_POLL} WHERE kind = :kind ORDER BY id DESC LIMIT 1", kind=DEMO_KIND)
     else:
         row = tx.one(f"{_POLL} WHERE id = :id", id=job_id)
     if row is None:
-        return None
+        raise UnknownJob
     found_id, kind, result, *times = row
     return Poll(found_id, kind, Status(result), *times)
 
 
-def newest(
-    tx: Tx, *, limit: int, before: str | None, result: Status | None, kind: str | None
-) -> tuple[list[Job], bool]:
-    """
-    Jobs, the newest first and the demo job left out.
-
-    @param before: an id to go on from.
-    @return: at most C{limit} of them, fewer if they are large (L{PAGE_BYTES}), and whether there
-        are more.
-    """
-    conditions = ["kind <> :demo"]
-    if kind is not None:
-        conditions.append("kind = :kind")
-    if result is not None:
-        conditions.append("result = :result")
-    jobs: list[Job] = []
-    size = 0
-    while True:
-        # A few at a time: each may be large, and most pages are not.
-        later = [*conditions, *(["id < :before"] if before is not None else [])]
-        rows = tx.all(
-            f"SELECT {_COLUMNS} FROM jobs WHERE {' AND '.join(later)}"
-            " ORDER BY id DESC LIMIT :limit",
-            kind=kind,
-            demo=DEMO_KIND,
-            result=None if result is None else result.value,
-            before=before,
-            limit=_PAGE_STEP,
-        )
-        for row in rows:
-            if len(jobs) == limit or size > PAGE_BYTES:
-                return jobs, True
-            size += sum(len(row[name] or "") for name in ("output", "metadata", "message"))
-            jobs.append(_job(row))
-        if len(rows) < _PAGE_STEP:
-            return jobs, False
-        before = jobs[-1].id
-
-
-def missing(tx: Tx, job_ids: Iterable[str]) -> list[str]:
-    """Those ids of which there is no job."""
-    sql = "SELECT 1 AS one FROM jobs WHERE id = :id"
-    return [each for each in job_ids if tx.one(sql, id=each) is None]
-
-
-def newest_ids(tx: Tx, *, limit: int, kind: str | None) -> list[str]:
-    """The ids of jobs, the newest first and the demo job left out."""
-    of_kind = "" if kind is None else " AND kind = :kind"
-    rows = tx.all(
-        f"SELECT id FROM jobs WHERE kind <> :demo{of_kind} ORDER BY id DESC LIMIT :limit",
-        demo=DEMO_KIND,
-        kind=kind,
-        limit=limit,
-    )
-    return [row["id"] for row in rows]
-
-
 def remove_demos(tx: Tx, after: str) -> None:
     """
-    Forget demo jobs that an earlier server left pending, with their registrations, and those with
-    an id above C{after}: they are from a clock that was set back, and the newest is the one that
-    counts.
+    Delete demo jobs that an earlier start left pending, with their webhooks.
+
+    @param after: demo jobs with a greater id are deleted, too. They are from before the clock was
+        set back, and would count as the newest.
     """
     tx.execute(
         "DELETE FROM jobs WHERE kind = :kind AND (result = 'pending' OR id > :after)",

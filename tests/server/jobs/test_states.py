@@ -22,7 +22,7 @@ from statusjob.contract.jobs import ErrorReport, NewJob, Report
 from statusjob.jobs import CANCELLED, DEADLINE_EXCEEDED, FAILED, WORKER_LOST, Job, JobError, Status
 from statusjob.server.errors import JobFinished
 from statusjob.server.feed import jobs_of
-from statusjob.server.store.jobs import EVENTS_LIMIT
+from statusjob.server.store.timeline import EVENTS_LIMIT
 from tests.helpers.core import Core
 
 #: One event of a timeline: version, result, progress, message.

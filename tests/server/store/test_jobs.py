@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from statusjob.jobs import EventType, Job, Status
 from statusjob.server.jobs.due import RETENTION_BATCH, delete_expired
-from statusjob.server.store import due_jobs, jobs
+from statusjob.server.store import due_jobs
 from statusjob.server.store.interface import Tx
+from statusjob.server.store.timeline import EVENTS_LIMIT
 from tests.helpers.core import COMPLETED, URL, Core, CoreTestCase, hook, new_job, said
 from tests.helpers.servers import EPOCH
 
@@ -25,13 +26,13 @@ class TimelineTests(CoreTestCase):
     def test_up_to_its_bound_every_event_is_kept(self) -> None:
         core = self.core()
         job = self.create(core)
-        self.report_times(core, job, jobs.EVENTS_LIMIT - 1)
+        self.report_times(core, job, EVENTS_LIMIT - 1)
         self.assertEqual(self.versions(core, job), list(range(1, 101)))
 
     def test_beyond_it_exactly_the_newest_are(self) -> None:
         core = self.core()
         job, other = self.create(core), self.create(core)
-        self.report_times(core, job, jobs.EVENTS_LIMIT)
+        self.report_times(core, job, EVENTS_LIMIT)
         self.assertEqual(self.versions(core, job), list(range(2, 102)))
         self.report(core, job, COMPLETED)
         self.assertEqual(self.versions(core, job), list(range(3, 103)))
