@@ -63,7 +63,7 @@ class OutboxTestCase(CoreTestCase):
         wait: float | None = None,
         *,
         node: str = NODE,
-        u: float = 0.0,
+        draw: float = 0.0,
         **more: Any,
     ) -> str | None:
         """
@@ -76,7 +76,7 @@ class OutboxTestCase(CoreTestCase):
             what = Outcome("http", outcome, **more)
         else:
             what = Outcome(outcome, 200 if outcome == "ok" else None, **more)
-        retry = Retry(wait=wait or 0, exhausted=wait is None, lifetime=LIFETIME, u=u)
+        retry = Retry(wait=wait or 0, exhausted=wait is None, lifetime=LIFETIME, draw=draw)
         return self.write(self.box, lambda tx: outbox_settle.settle(tx, node, claim, what, retry))
 
     def slots(self, core: Core | None = None) -> list[Slot]:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from statusjob.contract.codec import BODY_LIMIT
-from statusjob.server.store import webhooks
+from statusjob.server.store import webhook_secrets, webhooks
 from statusjob.server.webhooks import registry, urls
 from tests.helpers.confidential import URL, Broken, ConfidentialTestCase
 from tests.helpers.connections import Connection
@@ -144,7 +144,7 @@ class RequestTests(ConfidentialTestCase):
             patched = self.patch(owner, name, self.mistake)
             self.register(500, secret=SECRET)
             patched.restore()
-        self.patch(webhooks, "rotate", self.mistake)
+        self.patch(webhook_secrets, "rotate", self.mistake)
         rotating = self.post(f"/webhooks/{hook}/rotate", {"secret": OTHER_SECRET})
         self.assertEqual(rotating.code, 500)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 5)

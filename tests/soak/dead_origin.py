@@ -22,7 +22,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater, react
 from twisted.web.server import Site
 
-from statusjob.server.store.origins import CONCURRENCY
+from statusjob.server.store.origins import MAX_SLOTS
 from statusjob.testing import HostileReceiver, modes
 from tests.helpers.inbox import Inbox, disordered
 from tests.helpers.processes import Client, ServerProcess, reactor, start
@@ -118,7 +118,7 @@ async def drain(client: Client, inbox: Inbox, late: list[str], count: int) -> st
     left = max(0.0, probe + DRAIN_LIMIT - time.monotonic())
     await inbox.until(lambda: len(inbox.results) >= count).addTimeout(left, reactor)
     took = inbox.arrivals[-1].at - probe
-    assert inbox.most <= CONCURRENCY, inbox.most
+    assert inbox.most <= MAX_SLOTS, inbox.most
     assert not disordered(inbox.arrivals), disordered(inbox.arrivals)
     return (
         f"the probe was alone for {PROBE_SECONDS:g} s; {len(inbox.arrivals)} attempts, at most"
@@ -129,7 +129,7 @@ async def drain(client: Client, inbox: Inbox, late: list[str], count: int) -> st
 def check(seen: Seen) -> None:
     """Fail if a healthy origin had to wait, or a dead one had too much."""
     assert seen.p99 < LATENCY_LIMIT, seen
-    assert seen.sockets <= CONCURRENCY, seen
+    assert seen.sockets <= MAX_SLOTS, seen
 
 
 async def scenario(dead: Dead, count: int, directory: Path) -> None:

@@ -224,7 +224,7 @@ class DeliveryWorker:
             wait=step * (1 + RETRY_JITTER * draw),
             exhausted=exhausted,
             lifetime=self._lifetime,
-            u=draw,
+            draw=draw,
         )
 
     async def _attempt(self, claim: Claim) -> None:

@@ -12,7 +12,7 @@ from random import SystemRandom
 from statusjob.contract.jobs import NewJob, Simulation
 from statusjob.jobs import Job, Status, new_job_id, simulated_progress
 from statusjob.server.errors import KeyReused
-from statusjob.server.store import jobs, webhooks
+from statusjob.server.store import jobs, webhook_secrets, webhooks
 from statusjob.server.store.interface import Tx
 from statusjob.server.webhooks.registry import Registered, register
 
@@ -125,5 +125,5 @@ def find_created(tx: Tx, new: NewJob, key: str, key_hash: str | None) -> Created
         # The first answer may never have arrived: a replay shows the secret again.
         known = webhooks.find_by_url(tx, new.webhook.url, job_id=job.id)
         if known is not None:
-            webhook = Registered(known.id, webhooks.valid_secrets(tx, known.id)[0])
+            webhook = Registered(known.id, webhook_secrets.valid(tx, known.id)[0])
     return Created(job, webhook, replayed=True)

@@ -1,5 +1,5 @@
 """
-Deliveries in SQL, for people: what became of them, and how to send them once more.
+Deliveries in SQL, for people who operate a receiver: lists, redelivery and tests.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from statusjob.contract.webhooks import Attempt, Delivery, DeliveryState
 from statusjob.jobs import TEST_EVENT
 from statusjob.server.store.interface import Tx
 from statusjob.server.store.outbox_write import new_delivery_id
+from statusjob.server.store.planner import use_no_index_on
 
-#: Attempts of one delivery that are shown: the latest.
+#: Most attempts of one delivery that are shown: the latest.
 ATTEMPTS_SHOWN = 20
 
 
@@ -34,8 +35,8 @@ def page(
     if state is not None:
         conditions.append(f"d.state = '{state}'")
     if state is DeliveryState.DEAD:
-        # Few are, in an index of their own: it is not worth following the whole log for them.
-        made = "+d.created_at"
+        # By the index of the dead ones, which are few, rather than through the whole log.
+        made = use_no_index_on(made)
     if before is not None:
         conditions.append(f"({made}, d.id) < (:moment, :id)")
     rows = tx.all(
@@ -100,15 +101,14 @@ def state_of(tx: Tx, webhook_id: str, delivery_id: str) -> DeliveryState | None:
 
 def redeliver(tx: Tx, delivery_id: str) -> bool:
     """
-    Let a delivery that is over, or waits for its next attempt, be due now, with the same id and
-    a new schedule.
+    Let a delivery be due now, with the same id and a new schedule.
 
-    @return: whether it is; not while it is being sent, nor, if it is over, while another update
-        for the same webhook and job is under way.
+    @return: whether it is due now. It is not if it is being sent, or if it is finished and
+        another delivery for the same webhook and job is pending or being sent.
     """
     return (
         tx.execute(
-            f"{_AGAIN} WHERE id = :id AND (state = 'pending' OR {_FREE})",
+            f"{_MAKE_DUE} WHERE id = :id AND (state = 'pending' OR {_REPEATABLE})",
             id=delivery_id,
             now=tx.now,
         )
@@ -118,12 +118,17 @@ def redeliver(tx: Tx, delivery_id: str) -> bool:
 
 def redeliver_dead(tx: Tx, webhook_id: str, since: float, until: float, limit: int) -> int:
     """
-    Let deliveries that died in a span of time be due again, of each job the newest; how many.
+    Let the dead deliveries of a webhook be due now: for each job, only the newest.
+
+    @param since: only those that died at this time or later, in seconds since the epoch.
+    @param until: only those that died at this time or earlier, in seconds since the epoch.
+    @param limit: how many deliveries are made due at most.
+    @return: how many deliveries are due now.
     """
     return tx.execute(
-        f"{_AGAIN} WHERE id IN (SELECT id FROM deliveries WHERE webhook_id = :webhook_id"
+        f"{_MAKE_DUE} WHERE id IN (SELECT id FROM deliveries WHERE webhook_id = :webhook_id"
         " AND state = 'dead' AND finished_at BETWEEN :since AND :until AND job_id IS NOT NULL"
-        f" AND {_FREE}"
+        f" AND {_REPEATABLE}"
         " AND NOT EXISTS (SELECT 1 FROM deliveries n WHERE n.webhook_id = deliveries.webhook_id"
         " AND n.job_id = deliveries.job_id AND n.version > deliveries.version)"
         " ORDER BY finished_at LIMIT :limit)",
@@ -135,12 +140,13 @@ def redeliver_dead(tx: Tx, webhook_id: str, since: float, until: float, limit: i
     )
 
 
-_AGAIN = (
+#: Makes a delivery due now.
+_MAKE_DUE = (
     "UPDATE deliveries SET state = 'pending', attempts = 0, due_at = :now, finished_at = NULL,"
     " reason = NULL"
 )
-#: Nothing for the same webhook and job is under way.
-_FREE = (
+#: A delivery is finished, and no other one for the same webhook and job is pending or being sent.
+_REPEATABLE = (
     "state IN ('delivered', 'superseded', 'dead') AND NOT EXISTS (SELECT 1 FROM deliveries o"
     " WHERE o.webhook_id = deliveries.webhook_id AND o.job_id = deliveries.job_id"
     " AND o.state IN ('pending', 'sending'))"
@@ -149,9 +155,9 @@ _FREE = (
 
 def add_test(tx: Tx, webhook_id: str, body: bytes) -> tuple[str, bool]:
     """
-    Write a delivery that only tests a webhook, unless one is under way already.
+    Write a delivery that only tests a webhook, unless one is pending or being sent already.
 
-    @return: its id, and whether it is new.
+    @return: the id of the test, and whether it is new.
     """
     found = tx.one(
         "SELECT id FROM deliveries WHERE webhook_id = :id AND type = :type"

@@ -1,10 +1,10 @@
 """
-Origins in SQL: how many attempts each may have under way, and when it is left alone.
+Origins in SQL: how many attempts each may have under way, and when each is paused.
 
-An origin that answers gets more at the same time, up to a bound, one that fails
-gets half as many (as TCP does with its window: RFC 5681). One that fails again
-and again is paused, for longer each time; then a single attempt probes it. What
-its receivers ask for by C{Retry-After} pauses it as well.
+With each success an origin gets one more slot for attempts, up to a bound; with a failure it keeps
+half of its slots (as TCP does with its window: RFC 5681). After several failures in a row it is
+paused, for longer each time; after each pause a single attempt probes it. C{Retry-After} of a
+receiver pauses its origin as well.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from typing import NamedTuple
 
 from statusjob.server.store.interface import Tx
 
-#: Attempts under way to one origin at the same time, at most.
-CONCURRENCY = 16
-#: Failures in a row after which an origin is paused, and for how many seconds: the first time, and
-#: at most; doubling in between, each lengthened by at most this part of it.
-OPEN_AFTER = 5
+#: Most attempts that may be under way to one origin at the same time.
+MAX_SLOTS = 16
+#: An origin is paused after this many failures in a row.
+PAUSE_AFTER = 5
+#: The first and the longest pause, in seconds. In between, each is twice as long as the last one.
 FIRST_PAUSE = 5.0
 LONGEST_PAUSE = 300.0
-JITTER = 0.25
-#: The longest pause (seconds) that a receiver can ask for.
+#: Each pause is lengthened by a random part of itself, up to this one.
+PAUSE_JITTER = 0.25
+#: The longest pause that a receiver can ask for, in seconds.
 LONGEST_RETRY_AFTER = 3600.0
 
-#: Origins for which something is pending. The recursion hops from one to the next in the index:
-#: ten thousand deliveries to one that is down cost no more than one.
+#: Origins that have pending deliveries. The recursion hops from one origin to the next in the
+#: index: ten thousand deliveries to one origin cost no more than a single one.
 _WAITING = (
     "WITH RECURSIVE waiting (id) AS ("
     " SELECT MIN(origin_id) FROM deliveries WHERE state = 'pending'"
@@ -41,7 +42,7 @@ class ReadyOrigin(NamedTuple):
 
     @ivar slots: how many attempts it may have under way.
     @ivar busy: how many attempts it has under way.
-    @ivar round: see L{failed}.
+    @ivar round: see L{note_failure}.
     """
 
     id: int
@@ -52,8 +53,8 @@ class ReadyOrigin(NamedTuple):
 
 def ready(tx: Tx, node: str) -> list[ReadyOrigin]:
     """
-    Origins to which something is due and that C{node} may serve. Those that were not served for
-    longest come first.
+    Origins with deliveries that are due and that C{node} may make. The one that was served least
+    recently comes first.
     """
     rows = tx.all(
         f"{_WAITING} SELECT o.id, o.slots, (SELECT COUNT(*) FROM deliveries"
@@ -68,8 +69,10 @@ def ready(tx: Tx, node: str) -> list[ReadyOrigin]:
     return [ReadyOrigin(*row) for row in rows]
 
 
-def lapsed(tx: Tx, node: str) -> list[int]:
-    """Origins at which a node other than C{node} was sending something when its lease ended."""
+def with_expired_leases(tx: Tx, node: str) -> list[int]:
+    """
+    Ids of origins whose lease ended while a node other than C{node} was sending deliveries there.
+    """
     rows = tx.all(
         "SELECT DISTINCT o.id FROM deliveries d JOIN origins o ON o.id = d.origin_id"
         " WHERE d.state = 'sending' AND o.lease <> :node AND o.leased_until <= :now",
@@ -81,9 +84,9 @@ def lapsed(tx: Tx, node: str) -> list[int]:
 
 def lease(tx: Tx, origin_id: int, node: str, seconds: float) -> bool:
     """
-    Only C{node} may serve this origin for so many seconds from now.
+    Let only C{node} serve an origin, for so many seconds from now.
 
-    @return: whether that is so; not if another node was faster.
+    @return: whether C{node} has the lease now; it has not if another node was faster.
     """
     return (
         tx.execute(
@@ -98,8 +101,8 @@ def lease(tx: Tx, origin_id: int, node: str, seconds: float) -> bool:
     )
 
 
-def next_unpaused(tx: Tx) -> float | None:
-    """When the next pause ends."""
+def next_pause_end(tx: Tx) -> float | None:
+    """When the next pause ends, in seconds since the epoch; C{None} if no origin is paused."""
     row = tx.one(
         "SELECT MIN(paused_until) AS paused_until FROM origins WHERE paused_until > :now",
         now=tx.now,
@@ -107,17 +110,19 @@ def next_unpaused(tx: Tx) -> float | None:
     return None if row is None else row["paused_until"]
 
 
-def answered(tx: Tx, origin_id: int) -> None:
+def note_answer(tx: Tx, origin_id: int) -> None:
     """
-    It works: let it have one more at a time. If it was paused, what failed since it began to fail
-    is due now. What had failed before goes on waiting: an origin that works for a moment now and
-    then would soon use up all attempts.
+    Note that an origin works, and let it have one more slot.
+
+    If it was paused, the deliveries that failed since its first failure are due now. Those that
+    had failed before then go on waiting: otherwise an origin that works only now and then would
+    soon use up all their attempts.
     """
     row = tx.one(
         "SELECT failures, down_since FROM origins"
         " WHERE id = :id AND (failures > 0 OR slots < :most)",
         id=origin_id,
-        most=CONCURRENCY,
+        most=MAX_SLOTS,
     )
     if row is None:
         return
@@ -125,9 +130,9 @@ def answered(tx: Tx, origin_id: int) -> None:
         "UPDATE origins SET failures = 0, down_since = NULL,"
         " slots = CASE WHEN slots < :most THEN slots + 1 ELSE slots END WHERE id = :id",
         id=origin_id,
-        most=CONCURRENCY,
+        most=MAX_SLOTS,
     )
-    if row["failures"] >= OPEN_AFTER:
+    if row["failures"] >= PAUSE_AFTER:
         tx.execute(
             "UPDATE deliveries SET due_at = :now WHERE origin_id = :id AND state = 'pending'"
             " AND attempts > 0 AND due_at > :now AND NOT EXISTS (SELECT 1 FROM attempts a"
@@ -138,15 +143,17 @@ def answered(tx: Tx, origin_id: int) -> None:
         )
 
 
-def failed(tx: Tx, origin_id: int, round_: int, u: float, asked: float | None) -> bool:
+def note_failure(tx: Tx, origin_id: int, round_: int, draw: float, asked: float | None) -> bool:
     """
-    It does not work: let it have half as many, and pause it if that goes on.
+    Note that an origin does not work, let it keep half of its slots, and pause it after several
+    failures in a row.
 
-    @param round_: to which the attempt belongs. Of each round only the first failure counts; of
-        the others only what they ask for is heeded.
-    @param u: a random number from 0 to 1.
+    @param round_: the origin's round in which the attempt began. A failure ends the round, so that
+        of all attempts that were under way together only the first failure counts; of the others,
+        only C{asked} does.
+    @param draw: a random number from 0 to 1.
     @param asked: seconds of pause that the receiver asked for, if it did.
-    @return: whether it is failing for so long that it is paused.
+    @return: whether there were enough failures in a row to pause the origin.
     """
     row = tx.one(
         "SELECT slots, failures, round, paused_until FROM origins WHERE id = :id", id=origin_id
@@ -157,9 +164,9 @@ def failed(tx: Tx, origin_id: int, round_: int, u: float, asked: float | None) -
     pause = 0.0 if asked is None else min(max(0.0, asked), LONGEST_RETRY_AFTER)
     if round_ == row["round"]:
         failures += 1
-        if failures >= OPEN_AFTER:
-            doubled = FIRST_PAUSE * 2.0 ** min(failures - OPEN_AFTER, 16)
-            pause = max(pause, min(doubled, LONGEST_PAUSE) * (1 + JITTER * u))
+        if failures >= PAUSE_AFTER:
+            doubled = FIRST_PAUSE * 2.0 ** min(failures - PAUSE_AFTER, 16)
+            pause = max(pause, min(doubled, LONGEST_PAUSE) * (1 + PAUSE_JITTER * draw))
         tx.execute(
             "UPDATE origins SET slots = :slots, failures = :failures, round = round + 1,"
             " down_since = COALESCE(down_since, :now) WHERE id = :id",
@@ -174,4 +181,4 @@ def failed(tx: Tx, origin_id: int, round_: int, u: float, asked: float | None) -
             id=origin_id,
             until=tx.now + pause,
         )
-    return bool(failures >= OPEN_AFTER)
+    return bool(failures >= PAUSE_AFTER)

@@ -1,31 +1,33 @@
 """
-The outbox in SQL: what is to be brought to webhooks, and who is bringing it.
+The outbox in SQL: claiming deliveries that are due, to make an attempt of each.
 
-A delivery is one update for one webhook. Per job and webhook at most one is
-pending and one is being sent: a newer update takes over the pending one, so
-that versions arrive in rising order and the terminal one always comes. An
-origin is served by one node at a time, whose lease on it fences off whoever had
-it before; which origins may be served is in L{statusjob.server.store.origins}.
+An origin is served by one node at a time. A node that claims deliveries leases their origin, and
+only the node with the lease may settle them (L{statusjob.server.store.outbox_settle}). Which
+origins may be served is decided in L{statusjob.server.store.origins}.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from statusjob.server.store import origins, webhooks
+from statusjob.server.store import origins, webhook_secrets, webhooks
 from statusjob.server.store.interface import Row, Tx
 
-#: Seconds for which a claim leases its origin: well above the longest attempt.
+#: Seconds for which a claim leases its origin: much longer than an attempt can take.
 LEASE = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """
-    A delivery that is ours to attempt.
+    A delivery that the claiming node may attempt once.
 
-    @ivar attempt: counts from 1.
-    @ivar round: of its origin, see L{origins.failed}.
+    @ivar attempt: the number of the attempt, from 1.
+    @ivar origin_id: the store's id of the origin of C{url}.
+    @ivar round: the origin's present round, see L{origins.note_failure}.
+    @ivar job_id: the job that it tells of; C{None} for a test.
+    @ivar type: an event type, or C{webhook.test}.
+    @ivar secrets: all secrets that are to sign it, the present one first.
     """
 
     id: str
@@ -42,24 +44,24 @@ class Claim:
 
 def claim(tx: Tx, node: str, room: int, shared: int) -> list[Claim]:
     """
-    Take deliveries that are due, each with an attempt begun.
+    Claim deliveries that are due, and mark each as being sent.
 
-    Origins that were not served for longest come first, none gets more than it has slots, and
-    nothing is taken for a webhook that is being told of the same job right now.
+    The origin that was served least recently comes first, and none gets more deliveries than it
+    has slots. A delivery waits while its webhook is being sent another update of the same job.
 
     @param node: who claims.
-    @param room: how many to take at most.
+    @param room: how many deliveries are claimed at most.
     @param shared: how many of them may go to origins that have attempts under way already. The
-        others are for those that have none, so that no slow origin keeps them waiting.
+        others are for origins that have none, so that no slow origin keeps them waiting.
     """
-    for origin_id in origins.lapsed(tx, node):
-        # Whoever was sending there is gone, or too late.
+    for origin_id in origins.with_expired_leases(tx, node):
+        # The node that was sending there is gone, or too late.
         return_to_pending(tx, "origin_id = :origin_id", origin_id=origin_id)
     taken: list[Claim] = []
     for origin in origins.ready(tx, node):
         if len(taken) == room:
             break
-        free = min(origin.slots, origins.CONCURRENCY) - origin.busy
+        free = min(origin.slots, origins.MAX_SLOTS) - origin.busy
         first = 0 if origin.busy else 1
         limit = min(free, room - len(taken), first + shared)
         if limit <= 0 or not origins.lease(tx, origin.id, node, LEASE):
@@ -82,17 +84,17 @@ def _claim_at(tx: Tx, origin_id: int, round_: int, limit: int) -> list[Claim]:
         now=tx.now,
         limit=limit,
     )
-    return [_begin(tx, origin_id, round_, row) for row in due]
+    return [mark_sending(tx, origin_id, round_, row) for row in due]
 
 
-def _begin(tx: Tx, origin_id: int, round_: int, row: Row) -> Claim:
+def mark_sending(tx: Tx, origin_id: int, round_: int, row: Row) -> Claim:
+    """Mark a delivery as being sent."""
     tx.execute(
         "UPDATE deliveries SET state = 'sending', attempts = attempts + 1, begun_at = :now"
         " WHERE id = :id",
         id=row["id"],
         now=tx.now,
     )
-    keys = (row["secret"],)
     return Claim(
         id=row["id"],
         attempt=row["attempts"] + 1,
@@ -102,26 +104,32 @@ def _begin(tx: Tx, origin_id: int, round_: int, row: Row) -> Claim:
         job_id=row["job_id"],
         type=row["type"],
         url=row["url"],
-        secrets=webhooks.valid_secrets(tx, row["webhook_id"]) if row["rotated"] else keys,
+        secrets=webhook_secrets.valid(tx, row["webhook_id"])
+        if row["rotated"]
+        else (row["secret"],),
         body=row["body"].encode(),
     )
 
 
 def next_due(tx: Tx) -> float | None:
-    """When there will be something to do that cannot be done now."""
+    """
+    When more deliveries may be due than now, in seconds since the epoch; C{None} if nothing waits.
+    """
     row = tx.one(
         "SELECT MIN(due_at) AS due_at FROM deliveries WHERE state = 'pending' AND due_at > :now",
         now=tx.now,
     )
-    times = [origins.next_unpaused(tx), None if row is None else row["due_at"]]
+    times = [origins.next_pause_end(tx), None if row is None else row["due_at"]]
     return min((time for time in times if time is not None), default=None)
 
 
 def return_to_pending(tx: Tx, which: str, **values: object) -> None:
     """
-    Let what is being sent be due again at once, unless a newer update waits in its place or its
-    webhook was disabled meanwhile. The attempt does not count: crashes must not use up the
-    schedule.
+    Let deliveries that are being sent be due at once, unless a newer update is pending in their
+    place or their webhook was disabled meanwhile. Their attempt does not count: crashes must not
+    use up the schedule.
+
+    @param which: an SQL condition on deliveries, with C{values} for its parameters.
     """
     tx.execute(
         "UPDATE deliveries SET state = 'dead', finished_at = :now, reason = :was_disabled ||"

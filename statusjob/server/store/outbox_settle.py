@@ -1,5 +1,6 @@
 """
-Outcomes in SQL: what follows from an attempt for its delivery, its webhook and its origin.
+The outbox in SQL: settling attempts, with what follows for the delivery, its webhook and its
+origin.
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ from statusjob.server.store.interface import Tx
 from statusjob.server.store.outbox_claim import Claim
 from statusjob.server.store.outbox_write import delete_unused_bodies
 
-#: Deliveries that are given up in one transaction.
-EXPIRY_BATCH = 5_000
+#: Overdue deliveries that are given up in one transaction.
+OVERDUE_BATCH = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """
-    What became of an attempt.
+    How an attempt ended.
 
-    @ivar kind: its class; C{ok} is success, C{http} an answer that is none.
+    @ivar kind: C{ok}, C{http} (an answer that is no success), or the kind of failure.
     @ivar status: the status code of the answer, if there was one.
-    @ivar detail: a few words, without URL or secret.
+    @ivar detail: a few words about a failure, without URL or secret.
     @ivar retry_after: seconds for which the receiver asked to be left alone, if it did.
     """
 
@@ -38,61 +39,66 @@ class Outcome:
         return self.kind == "ok"
 
     @property
-    def gone(self) -> bool:
-        """Whether the receiver wants no more deliveries, ever."""
+    def refuses_all(self) -> bool:
+        """Whether the receiver wants no more deliveries: it answered 410 Gone."""
         return self.status == 410
 
     @property
     def blames_origin(self) -> bool:
-        """Whether the whole origin fails, rather than this webhook."""
+        """Whether the whole origin fails, rather than this webhook alone."""
         return not self.ok and (self.status is None or self.status >= 500 or self.status == 429)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
     """
-    What is to follow, should an attempt have failed.
+    What follows if an attempt failed.
 
-    @ivar wait: seconds until the next attempt of this delivery, or of one in its place.
-    @ivar exhausted: whether this one has no attempts left.
-    @ivar lifetime: seconds after which a delivery that a paused origin holds up is dead.
-    @ivar u: a random number from 0 to 1.
+    @ivar wait: seconds until the next attempt of this delivery, or of the one that replaces it.
+    @ivar exhausted: whether this delivery has no attempts left.
+    @ivar lifetime: seconds for which a failing origin may hold up a delivery before it is given
+        up.
+    @ivar draw: a random number from 0 to 1.
     """
 
     wait: float
     exhausted: bool
     lifetime: float
-    u: float
+    draw: float
 
 
 def settle(tx: Tx, node: str, claim: Claim, outcome: Outcome, retry: Retry) -> str | None:
     """
-    Write down what became of an attempt, and what follows for its webhook and its origin.
+    Write down an attempt, with what follows for its delivery, its webhook and its origin.
 
-    @return: the delivery's state now; C{None} if it was not ours any more.
+    @param node: who made the attempt.
+    @return: the delivery's new state; C{None} if the claim is not C{node}'s any more, and then
+        nothing is written.
     """
-    ours = tx.one(
+    row = tx.one(
         "SELECT d.begun_at FROM deliveries d JOIN origins o ON o.id = d.origin_id WHERE d.id = :id"
         " AND d.state = 'sending' AND d.attempts = :attempt AND o.lease = :node",
         id=claim.id,
         attempt=claim.attempt,
         node=node,
     )
-    if ours is None:
+    if row is None:
         return None
     tx.execute(
         "INSERT INTO attempts (delivery_id, attempt, started_at, ended_at, class, status, detail)"
         " VALUES (:id, :attempt, :begun_at, :now, :kind, :status, :detail)",
         id=claim.id,
         attempt=claim.attempt,
-        begun_at=ours["begun_at"],
+        begun_at=row["begun_at"],
         now=tx.now,
         kind=outcome.kind,
         status=outcome.status,
         detail=outcome.detail,
     )
-    # First, while it counts as being sent: what follows for others does not concern it.
-    _judge(tx, claim, outcome, retry)
+    # This comes first, while the delivery counts as being sent: what happens to the pending
+    # deliveries of its webhook and its origin must not happen to this one.
+    _settle_origin(tx, claim, outcome, retry)
+    _settle_webhook(tx, claim, outcome)
     state, reason = _next_state(tx, claim, outcome, retry)
     if state == "pending":
         tx.execute(
@@ -109,19 +115,19 @@ def settle(tx: Tx, node: str, claim: Claim, outcome: Outcome, retry: Retry) -> s
             reason=reason,
             id=claim.id,
         )
-        _prune(tx, claim)
+        _delete_older(tx, claim)
     return state
 
 
 def _next_state(tx: Tx, claim: Claim, outcome: Outcome, retry: Retry) -> tuple[str, str | None]:
-    """The state of a delivery after an attempt, and why, if it is dead."""
+    """The state of a delivery after an attempt, and the reason if it is dead."""
     if outcome.ok:
         return "delivered", None
     if claim.type == TEST_EVENT:
         return "dead", "a test is attempted once"
     if claim.type == EventType.PROGRESS:
-        # A newer update waits in the pending slot: it replaces this one, and a progress report
-        # also carries on with this one's schedule, at the last step if that is exhausted.
+        # A newer update that is pending replaces this one. If it is progress, too, it goes on with
+        # this one's schedule, at the last step if that is exhausted.
         newer = tx.one(
             "SELECT id, type, due_at FROM deliveries"
             " WHERE webhook_id = :webhook_id AND job_id = :job_id AND state = 'pending'",
@@ -137,34 +143,38 @@ def _next_state(tx: Tx, claim: Claim, outcome: Outcome, retry: Retry) -> tuple[s
                     id=newer["id"],
                 )
             return "superseded", None
-    if outcome.gone:
+    if outcome.refuses_all:
         return "dead", "the receiver is gone"
     if retry.exhausted:
         return "dead", "every attempt failed"
-    # What was being sent when its webhook was disabled was not there to be stopped.
-    disabled = webhooks.disabled(tx, claim.webhook_id)
+    # A webhook that is disabled while a delivery is being sent cannot stop that attempt.
+    disabled = webhooks.disabled_reason(tx, claim.webhook_id)
     return ("pending", None) if disabled is None else ("dead", disabled)
 
 
-def _judge(tx: Tx, claim: Claim, outcome: Outcome, retry: Retry) -> None:
-    """What an attempt tells of the webhook and of the origin."""
-    if outcome.blames_origin:
-        down = origins.failed(tx, claim.origin_id, claim.round, retry.u, outcome.retry_after)
-        if down:
-            _expire(tx, claim.origin_id, retry.lifetime)
-    else:
-        origins.answered(tx, claim.origin_id)
-    if outcome.gone:
+def _settle_origin(tx: Tx, claim: Claim, outcome: Outcome, retry: Retry) -> None:
+    if not outcome.blames_origin:
+        origins.note_answer(tx, claim.origin_id)
+    elif origins.note_failure(tx, claim.origin_id, claim.round, retry.draw, outcome.retry_after):
+        _give_up_overdue(tx, claim.origin_id, retry.lifetime)
+
+
+def _settle_webhook(tx: Tx, claim: Claim, outcome: Outcome) -> None:
+    if outcome.refuses_all:
         webhooks.disable(tx, claim.webhook_id, "it answered 410 Gone")
-    elif claim.type != TEST_EVENT and webhooks.judge(tx, claim.webhook_id, delivered=outcome.ok):
+    elif claim.type == TEST_EVENT:
+        return
+    elif outcome.ok:
+        webhooks.note_success(tx, claim.webhook_id)
+    elif webhooks.note_failure(tx, claim.webhook_id):
         webhooks.disable(tx, claim.webhook_id, "every delivery failed for 5 days")
 
 
-def _expire(tx: Tx, origin_id: int, lifetime: float) -> None:
+def _give_up_overdue(tx: Tx, origin_id: int, lifetime: float) -> None:
     """
-    Give up what an origin that is down has held up for longer than its attempts would have
-    taken: not attempted, it would otherwise wait for ever. At most L{EXPIRY_BATCH}; the rest
-    after the next attempt.
+    Give up deliveries that a failing origin has held up for longer than all their attempts would
+    have taken: without an attempt they would wait for ever. At most L{OVERDUE_BATCH} are given up;
+    the others are after the next failure.
     """
     tx.execute(
         "UPDATE deliveries SET state = 'dead', finished_at = :now, reason = :reason"
@@ -173,18 +183,20 @@ def _expire(tx: Tx, origin_id: int, lifetime: float) -> None:
         origin_id=origin_id,
         now=tx.now,
         overdue=tx.now - lifetime,
-        limit=EXPIRY_BATCH,
+        limit=OVERDUE_BATCH,
         reason="its origin was down for too long",
     )
 
 
-def _prune(tx: Tx, claim: Claim) -> None:
-    """Keep of progress, and of tests, only the newest that is over: jobs report without end."""
+def _delete_older(tx: Tx, claim: Claim) -> None:
+    """
+    Keep only the newest finished delivery of progress, and of tests: a job may report without end.
+    """
     if claim.type == TEST_EVENT:
         scope, kind = "job_id IS NULL", TEST_EVENT
     else:
         scope, kind = "job_id = :job_id", EventType.PROGRESS.value
-    pruned = tx.execute(
+    deleted = tx.execute(
         f"DELETE FROM deliveries WHERE webhook_id = :webhook_id AND {scope} AND type = :type"
         " AND state IN ('delivered', 'superseded', 'dead') AND id <> :id",
         webhook_id=claim.webhook_id,
@@ -192,5 +204,5 @@ def _prune(tx: Tx, claim: Claim) -> None:
         type=kind,
         id=claim.id,
     )
-    if pruned:
+    if deleted:
         delete_unused_bodies(tx, claim.job_id)

@@ -20,17 +20,17 @@ PROGRESS_INTERVAL = 0.5
 
 def write_deliveries(tx: Tx, job: Job, *, webhook_id: str | None = None) -> int:
     """
-    Write a delivery of a job's present state for each webhook that it concerns.
+    Write a delivery of a job's present state for each webhook that is to be told of it.
 
-    A pending delivery of an earlier state is taken over with a new id. A progress delivery
-    inherits its attempts and due time, so that reports do not hammer a broken receiver; a
+    A pending delivery of an earlier state is replaced, and gets a new id. A delivery of progress
+    inherits the attempts and the due time, so that reports do not hammer a broken receiver; a
     terminal one starts afresh.
 
-    @param webhook_id: only for this webhook.
-    @return: how many.
+    @param webhook_id: write a delivery only for this webhook.
+    @return: how many deliveries were written.
     """
     if job.result.terminal:
-        webhooks.finish(tx, job.id)
+        webhooks.mark_finished(tx, job.id)
     subscribers = [each for each in webhooks.subscribers(tx, job) if webhook_id in (None, each.id)]
     if not subscribers:
         return 0
@@ -54,7 +54,7 @@ def write_deliveries(tx: Tx, job: Job, *, webhook_id: str | None = None) -> int:
         if not job.result.terminal:
             due_at = _next_progress(tx, webhook.id, job.id)
         elif webhook.id in pending:
-            # What was attempted before was another delivery: this one starts afresh.
+            # These attempts belong to the delivery that is replaced.
             tx.execute("DELETE FROM attempts WHERE delivery_id = :id", id=pending[webhook.id])
         tx.execute(
             "INSERT INTO deliveries (id, webhook_id, origin_id, job_id, version, type, body_id,"
@@ -84,12 +84,12 @@ def write_deliveries(tx: Tx, job: Job, *, webhook_id: str | None = None) -> int:
 
 
 def new_delivery_id() -> str:
-    """An id for a delivery."""
+    """A new id for a delivery."""
     return "msg_" + secrets.token_hex(16)
 
 
 def _next_progress(tx: Tx, webhook_id: str, job_id: str) -> float:
-    """When this webhook may be told of this job's progress again."""
+    """When a webhook may be sent progress of a job again, in seconds since the epoch."""
     row = tx.one(
         "SELECT MAX(begun_at) AS begun_at FROM deliveries WHERE webhook_id = :webhook_id"
         " AND job_id = :job_id AND type = :progress AND state <> 'pending'",
@@ -99,13 +99,13 @@ def _next_progress(tx: Tx, webhook_id: str, job_id: str) -> float:
     )
     if row is None or row["begun_at"] is None:
         return tx.now
-    # The clock may have been set back meanwhile.
+    # The clock may have been set back since then.
     since = max(0.0, tx.now - float(row["begun_at"]))
     return tx.now + max(0.0, PROGRESS_INTERVAL - since)
 
 
 def delete_unused_bodies(tx: Tx, job_id: str | None) -> None:
-    """Delete the bodies of a job, or with C{None} of tests, that no delivery refers to."""
+    """Delete bodies that no delivery refers to: those of a job, or of tests for C{None}."""
     tx.execute(
         f"DELETE FROM bodies WHERE job_id {'IS NULL' if job_id is None else '= :job_id'}"
         " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE body_id = bodies.id)",

@@ -1,8 +1,7 @@
 """
-How jobs ended, in SQL: what is read of the past when a server starts.
+Past durations in SQL: how jobs ended, as a server reads it after its start.
 
-Every read is short, however many jobs there are: it finds its way by an index,
-and what it gives is limited.
+Every read is short, however many jobs there are: it uses an index, and its result is limited.
 """
 
 from __future__ import annotations
@@ -12,7 +11,10 @@ from statusjob.server.store.interface import Tx
 
 
 def next_kind(tx: Tx, after: str) -> str | None:
-    """The kind that comes after another by name, if there are jobs of any; never the demo's."""
+    """
+    The next kind in the order of names that has jobs; C{None} if there is none. The demo job's
+    kind is left out.
+    """
     row = tx.one(
         "SELECT kind FROM jobs WHERE kind > :after AND kind <> :demo ORDER BY kind LIMIT 1",
         after=after,
@@ -23,10 +25,12 @@ def next_kind(tx: Tx, after: str) -> str | None:
 
 def ended(tx: Tx, kind: str, result: Status, *, before: str | None, limit: int) -> list[Job]:
     """
-    Jobs of a kind that ended with a result, the newest first, with only what tells how they
-    ended: their times, their error code, and whether they were simulated.
+    Jobs of a kind that ended with a result, the newest first.
 
-    @param before: an id to go on from.
+    Only their times, their error code and whether they were simulated are read.
+
+    @param before: go on after the job of this id.
+    @param limit: how many jobs are read at most.
     """
     earlier = "" if before is None else " AND id < :before"
     rows = tx.all(

@@ -1,25 +1,26 @@
 """
-Webhooks in SQL: who is registered for what, with which secrets, and whether it still works.
+Webhooks in SQL: which are registered for which jobs, and whether they are enabled.
 
-What is to be brought to them is in L{statusjob.server.store.outbox_claim}.
+What they are to be sent is in L{statusjob.server.store.outbox_write}, their secrets are in
+L{statusjob.server.store.webhook_secrets}.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import NamedTuple
 
 from statusjob.contract.webhooks import Webhook
 from statusjob.jobs import DEMO_KIND, EventType, Job
 from statusjob.server.errors import UnknownWebhook
 from statusjob.server.store.interface import Row, Tx
+from statusjob.server.store.planner import USE_INDEX_ON_ID
 
-#: Seconds for which the old secret of a rotation still signs.
-OVERLAP = 86_400.0
-#: A webhook that failed on every delivery for so many seconds is disabled.
+#: A webhook is disabled when all deliveries to it have failed for this many seconds.
 FAILING_LIMIT = 5 * 86_400.0
-#: Why a delivery is dead whose webhook was disabled; that one's own reason follows.
+#: The reason of a delivery that is dead because its webhook was disabled; the reason for that
+#: follows.
 WAS_DISABLED = "the webhook was disabled: "
 
 _WEBHOOKS = (
@@ -102,17 +103,18 @@ def page(tx: Tx, *, limit: int, before: tuple[float, str] | None) -> tuple[list[
 
 def count(tx: Tx, *, job_id: str | None, origin: str) -> tuple[int, int, int]:
     """
-    How many webhooks are registered: for the job; and of those that may still be told something,
-    at the origin and in all.
+    Count registered webhooks.
+
+    @return: how many there are for the job, how many at the origin, and how many in all. The last
+        two leave out those for one job that is terminal.
     """
     active = "SELECT 1 FROM webhooks WHERE removed_at IS NULL AND finished_at IS NULL"
     row = tx.one(
         "SELECT (SELECT COUNT(*) FROM webhooks WHERE job_id = :job_id AND removed_at IS NULL)"
         f" AS job, (SELECT COUNT(*) FROM ({active} AND origin_id ="
         " (SELECT id FROM origins WHERE origin = :origin)) AS o) AS origin,"
-        # Every id is greater than that: it makes SQLite take the index of those that are active,
-        # instead of going through the many that are not.
-        f" (SELECT COUNT(*) FROM ({active} AND id > '') AS a) AS total",
+        # By the index of the active ones: most webhooks of a busy server are not.
+        f" (SELECT COUNT(*) FROM ({active} AND {USE_INDEX_ON_ID}) AS a) AS total",
         job_id=job_id,
         origin=origin,
     )
@@ -131,7 +133,11 @@ def add(
     secret: str,
     name: str | None,
 ) -> str:
-    """Write a registration for one job, one kind or (with neither) all; its id."""
+    """
+    Register a webhook for one job, one kind or (with neither) all jobs.
+
+    @return: its id.
+    """
     tx.execute(
         "INSERT INTO origins (origin) VALUES (:origin) ON CONFLICT (origin) DO NOTHING",
         origin=origin,
@@ -173,8 +179,8 @@ def subscribers(tx: Tx, job: Job) -> list[Subscriber]:
     ]
 
 
-def finish(tx: Tx, job_id: str) -> None:
-    """The job is terminal: those that are for it alone will be told nothing after that."""
+def mark_finished(tx: Tx, job_id: str) -> None:
+    """Note that a job is terminal: the webhooks for it alone get no more updates."""
     tx.execute(
         "UPDATE webhooks SET finished_at = :now WHERE job_id = :id AND finished_at IS NULL",
         now=tx.now,
@@ -182,17 +188,22 @@ def finish(tx: Tx, job_id: str) -> None:
     )
 
 
-def change(tx: Tx, webhook_id: str, members: Mapping[str, object]) -> None:
-    """Set C{name} or C{events}."""
-    assert set(members) <= {"name", "events"}, members
-    for name, value in members.items():
-        tx.execute(
-            f"UPDATE webhooks SET {name} = :value WHERE id = :id", value=value, id=webhook_id
-        )
+def rename(tx: Tx, webhook_id: str, name: str | None) -> None:
+    """Set the name of a webhook."""
+    tx.execute("UPDATE webhooks SET name = :name WHERE id = :id", name=name, id=webhook_id)
+
+
+def set_events(tx: Tx, webhook_id: str, events: Collection[EventType]) -> None:
+    """Set the event types that a webhook is told."""
+    tx.execute(
+        "UPDATE webhooks SET events = :events WHERE id = :id",
+        events=" ".join(events),
+        id=webhook_id,
+    )
 
 
 def enable(tx: Tx, webhook_id: str) -> None:
-    """Tell it of updates again, and judge it anew."""
+    """Send a disabled webhook updates again, and forget its failures."""
     tx.execute(
         "UPDATE webhooks SET enabled = 1, reason = NULL, failing_since = NULL"
         " WHERE id = :id AND enabled = 0",
@@ -201,7 +212,7 @@ def enable(tx: Tx, webhook_id: str) -> None:
 
 
 def disable(tx: Tx, webhook_id: str, reason: str) -> None:
-    """Tell it of no more updates; what waits for it is dead."""
+    """Send a webhook no more updates. Its pending deliveries are dead, except a test."""
     tx.execute(
         "UPDATE webhooks SET enabled = 0, reason = :reason WHERE id = :id AND enabled = 1",
         reason=reason,
@@ -216,25 +227,29 @@ def disable(tx: Tx, webhook_id: str, reason: str) -> None:
     )
 
 
-def disabled(tx: Tx, webhook_id: str) -> str | None:
-    """Why nothing waits for a webhook; C{None} if it is enabled."""
+def disabled_reason(tx: Tx, webhook_id: str) -> str | None:
+    """
+    The reason of deliveries that are dead because their webhook is disabled; C{None} if it is
+    enabled.
+    """
     row = tx.one("SELECT reason FROM webhooks WHERE id = :id AND enabled = 0", id=webhook_id)
     return None if row is None else WAS_DISABLED + row["reason"]
 
 
-def judge(tx: Tx, webhook_id: str, *, delivered: bool) -> bool:
-    """
-    Note how a delivery went.
+def note_success(tx: Tx, webhook_id: str) -> None:
+    """Note that an attempt of a delivery succeeded."""
+    tx.execute(
+        "UPDATE webhooks SET failing_since = NULL WHERE id = :id AND failing_since IS NOT NULL",
+        id=webhook_id,
+    )
 
-    @return: whether every one failed for longer than L{FAILING_LIMIT}.
+
+def note_failure(tx: Tx, webhook_id: str) -> bool:
     """
-    if delivered:
-        tx.execute(
-            "UPDATE webhooks SET failing_since = NULL"
-            " WHERE id = :id AND failing_since IS NOT NULL",
-            id=webhook_id,
-        )
-        return False
+    Note that an attempt of a delivery failed.
+
+    @return: whether all attempts have failed for L{FAILING_LIMIT} seconds.
+    """
     row = tx.one(
         "UPDATE webhooks SET failing_since = COALESCE(failing_since, :now) WHERE id = :id"
         " RETURNING failing_since",
@@ -244,37 +259,11 @@ def judge(tx: Tx, webhook_id: str, *, delivered: bool) -> bool:
     return row is not None and row["failing_since"] <= tx.now - FAILING_LIMIT
 
 
-def valid_secrets(tx: Tx, webhook_id: str) -> tuple[str, ...]:
-    """The secrets that sign now: the present one, then those that a rotation left, by age."""
-    rows = tx.all(
-        "SELECT secret, NULL AS until FROM webhooks WHERE id = :id UNION ALL"
-        " SELECT secret, until FROM old_secrets WHERE webhook_id = :id AND until > :now"
-        " ORDER BY until DESC NULLS FIRST",
-        id=webhook_id,
-        now=tx.now,
-    )
-    return tuple(row["secret"] for row in rows)
-
-
-def rotate(tx: Tx, webhook_id: str, secret: str) -> None:
-    """Let C{secret} sign from now on, and what signed until now for L{OVERLAP} seconds more."""
-    tx.execute(
-        "DELETE FROM old_secrets WHERE webhook_id = :id AND (until <= :now OR secret = :secret)",
-        id=webhook_id,
-        now=tx.now,
-        secret=secret,
-    )
-    tx.execute(
-        "INSERT INTO old_secrets (webhook_id, secret, until)"
-        " SELECT id, secret, :until FROM webhooks WHERE id = :id",
-        id=webhook_id,
-        until=tx.now + OVERLAP,
-    )
-    tx.execute("UPDATE webhooks SET secret = :secret WHERE id = :id", id=webhook_id, secret=secret)
-
-
-def remove(tx: Tx, url: str, *, job_id: str) -> None:
-    """Tell a job's webhook no more updates; what is written for it already still goes."""
+def unregister(tx: Tx, url: str, *, job_id: str) -> None:
+    """
+    Send the webhook of a URL no more updates of a job. Deliveries that are already written are
+    still made.
+    """
     tx.execute(
         "UPDATE webhooks SET removed_at = :now"
         " WHERE url = :url AND job_id = :job_id AND removed_at IS NULL",
@@ -284,10 +273,11 @@ def remove(tx: Tx, url: str, *, job_id: str) -> None:
     )
 
 
-def purge(tx: Tx, webhook_id: str) -> None:
+def delete(tx: Tx, webhook_id: str) -> None:
     """
-    Tell a webhook nothing more, neither what waits for it nor what is being sent and fails; its
-    URL and secrets are gone. Its history, which may be long, goes with L{forget_removed}.
+    Delete a webhook's URL and secrets, and make no more attempts for it: its pending deliveries
+    are dead, and those that are being sent are not repeated. Its rows, which may be many, are
+    deleted later (L{statusjob.server.store.retention.delete_removed_webhooks}).
     """
     tx.execute(
         "UPDATE webhooks SET removed_at = :now, url = '', secret = '' WHERE id = :id",

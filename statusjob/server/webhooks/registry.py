@@ -21,7 +21,7 @@ from statusjob.contract.codec import BadInput
 from statusjob.contract.webhooks import NewScopedWebhook, NewWebhook, Webhook, WebhookChange
 from statusjob.jobs import Job
 from statusjob.server.errors import WebhookConflict
-from statusjob.server.store import jobs, webhooks
+from statusjob.server.store import jobs, webhook_secrets, webhooks
 from statusjob.server.store.interface import Store, Tx, Update
 from statusjob.server.store.outbox_write import write_deliveries
 from statusjob.server.webhooks.urls import origin_of
@@ -74,7 +74,7 @@ def register(
     events = webhook.event_types
     if found is not None:
         # After a rotation the old secret is as good as the new one, for as long as it signs.
-        if webhook.secret not in (None, *webhooks.valid_secrets(tx, found.id)):
+        if webhook.secret not in (None, *webhook_secrets.valid(tx, found.id)):
             raise WebhookConflict("this URL is registered with another secret")
         if webhook.events is not None and found.events != events:
             raise WebhookConflict("this URL is registered with other events")
@@ -134,7 +134,7 @@ class Registrations:
         The Deferred fails with L{UnknownJob}; a URL that is not registered is no error.
         """
         return self._store.write(
-            lambda tx: webhooks.remove(tx, url, job_id=jobs.get(tx, job_id).id)
+            lambda tx: webhooks.unregister(tx, url, job_id=jobs.get(tx, job_id).id)
         )
 
     def add(self, webhook: NewScopedWebhook) -> Deferred[tuple[Webhook, str | None]]:
@@ -178,12 +178,10 @@ class Registrations:
 
         def work(tx: Tx) -> Webhook:
             webhooks.get(tx, webhook_id)
-            members: dict[str, object] = {}
             if change.name is not UNSET:
-                members["name"] = change.name
+                webhooks.rename(tx, webhook_id, change.name)
             if change.events is not UNSET:
-                members["events"] = " ".join(change.event_types)
-            webhooks.change(tx, webhook_id, members)
+                webhooks.set_events(tx, webhook_id, change.event_types)
             if change.enabled is True:
                 webhooks.enable(tx, webhook_id)
             elif change.enabled is False:
@@ -201,13 +199,14 @@ class Registrations:
 
         def work(tx: Tx) -> None:
             webhooks.get(tx, webhook_id)
-            webhooks.purge(tx, webhook_id)
+            webhooks.delete(tx, webhook_id)
 
         return self._store.write(work)
 
     def rotate(self, webhook_id: str, secret: str | None) -> Deferred[Registered]:
         """
-        Sign with another secret, and for L{webhooks.OVERLAP} seconds with the old one as well.
+        Sign with another secret, and with the old one as well for L{webhook_secrets.OVERLAP}
+        seconds.
 
         The Deferred fails with L{UnknownWebhook}, with L{BadInput} if C{secret} is invalid, or
         with L{WebhookConflict} if too many secrets sign already.
@@ -218,14 +217,14 @@ class Registrations:
         def work(tx: Tx) -> Registered:
             _check_secret(secret)
             webhooks.get(tx, webhook_id)
-            valid = webhooks.valid_secrets(tx, webhook_id)
+            valid = webhook_secrets.valid(tx, webhook_id)
             if secret != valid[0]:
                 if secret not in valid and len(valid) >= SECRETS_LIMIT:
                     raise WebhookConflict(
                         f"{SECRETS_LIMIT} secrets sign already: wait until the overlap of the"
                         " oldest is over"
                     )
-                webhooks.rotate(tx, webhook_id, secret or made)
+                webhook_secrets.rotate(tx, webhook_id, secret or made)
             return Registered(webhook_id, secret or made)
 
         made = _new_secret()

@@ -77,7 +77,7 @@ class StepTests(DeliveryTestCase):
         (after,) = self.column(self.box, "SELECT leased_until FROM origins")
         self.assertGreaterEqual(after, before + HOUR)
         self.assertEqual(
-            self.column(self.box, "SELECT slots FROM origins"), [origins.CONCURRENCY // 2 + 1]
+            self.column(self.box, "SELECT slots FROM origins"), [origins.MAX_SLOTS // 2 + 1]
         )
 
 

@@ -10,7 +10,7 @@ from twisted.internet.task import deferLater
 from twisted.web.server import Site
 
 from statusjob.failures import ExchangeFailed
-from statusjob.server.store.origins import CONCURRENCY
+from statusjob.server.store.origins import MAX_SLOTS
 from tests.helpers.inbox import Inbox, disordered
 from tests.helpers.processes import InboxTestCase, ServerProcess, reactor, together
 from tests.helpers.sockets import Refusing, open_sockets
@@ -205,7 +205,7 @@ class BacklogTests(DeliveryProcessTestCase):
         self.assertEqual((len(revived.arrivals), open_sockets(dead.port)), (1, 1))
         revived.release(0.01)
         await revived.until(lambda: len(revived.results) == 500).addTimeout(SOON, reactor)
-        self.assertLessEqual(revived.most, CONCURRENCY)
+        self.assertLessEqual(revived.most, MAX_SLOTS)
         self.assertEqual(disordered(revived.arrivals), [])
         self.assertEqual(len(revived.arrivals), 500)
         await self.stop(process)

@@ -11,7 +11,7 @@ from statusjob.server.alarms import LONGEST_SLEEP, RETRY_SLEEP
 from statusjob.server.delivery import worker
 from statusjob.server.store import outbox_claim, outbox_settle, single_process
 from statusjob.server.store.interface import Tx
-from statusjob.server.store.origins import CONCURRENCY as ORIGIN_CONCURRENCY
+from statusjob.server.store.origins import MAX_SLOTS
 from statusjob.server.store.outbox_claim import Claim
 from statusjob.server.store.outbox_settle import Outcome, Retry
 from tests.helpers.delivery import OK, REFUSED, DeliveryTestCase
@@ -65,7 +65,7 @@ class RoomTests(RoundsTestCase):
     def fill(self) -> None:
         """Let slow origins take all that they can get."""
         for i in range(4):
-            self.due(f"slow{i}", ORIGIN_CONCURRENCY)
+            self.due(f"slow{i}", MAX_SLOTS)
         self.rounds(20)
 
     def test_slow_origins_leave_some_room_to_others(self) -> None:
@@ -97,7 +97,7 @@ class RoomTests(RoundsTestCase):
         for _ in range(4):
             self.end_all()
             self.rounds(20)
-        self.assertEqual([self.sent_to(f"slow{i}") for i in range(4)], [ORIGIN_CONCURRENCY] * 4)
+        self.assertEqual([self.sent_to(f"slow{i}") for i in range(4)], [MAX_SLOTS] * 4)
 
     def test_only_so_many_begin_in_one_turn(self) -> None:
         for i in range(20):
@@ -110,8 +110,8 @@ class RoomTests(RoundsTestCase):
 
     def test_only_so_many_are_settled_in_one_turn(self) -> None:
         self.patch(worker, "SETTLED", 12)
-        self.due("a", ORIGIN_CONCURRENCY)
-        self.due("b", ORIGIN_CONCURRENCY)
+        self.due("a", MAX_SLOTS)
+        self.due("b", MAX_SLOTS)
         self.rounds(20)
         self.end_all()
         settled = []
@@ -186,13 +186,13 @@ class IdleTests(RoundsTestCase):
         self.sender.answers = lambda claim: Outcome("http", 429, retry_after=HOUR)
         self.fill(10_000)
         self.assertLess(self.count_rounds(HOUR - 1), self.HEARTBEATS + 60)
-        self.assertEqual(len(self.sender.sent), ORIGIN_CONCURRENCY)
+        self.assertEqual(len(self.sender.sent), MAX_SLOTS)
 
     def test_with_an_origin_that_answers_nothing_and_more_that_is_due(self) -> None:
         self.sender.answers = lambda claim: None
         self.fill(1_000)
         self.assertLessEqual(self.count_rounds(HOUR), self.HEARTBEATS + 3)
-        self.assertEqual(len(self.sender.sent), ORIGIN_CONCURRENCY)
+        self.assertEqual(len(self.sender.sent), MAX_SLOTS)
 
     def test_with_an_update_that_waits_until_the_one_before_it_is_over(self) -> None:
         self.sender.answers = lambda claim: None

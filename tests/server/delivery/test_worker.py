@@ -11,7 +11,7 @@ from statusjob.jobs import EventType
 from statusjob.server.alarms import RETRY_SLEEP
 from statusjob.server.delivery.worker import MAX_ATTEMPTS, RETRY_JITTER
 from statusjob.server.store.interface import StoreUnavailable
-from statusjob.server.store.origins import CONCURRENCY as ORIGIN_CONCURRENCY
+from statusjob.server.store.origins import MAX_SLOTS
 from statusjob.server.store.outbox_claim import Claim
 from statusjob.server.store.outbox_settle import Outcome
 from tests.helpers.delivery import (
@@ -93,14 +93,14 @@ class ScheduleTests(DeliveryTestCase):
 
     def test_an_origin_has_a_bounded_number_of_attempts_under_way(self) -> None:
         self.sender.answers = lambda claim: None
-        for _ in range(ORIGIN_CONCURRENCY + 2):
+        for _ in range(MAX_SLOTS + 2):
             self.finish(self.job())
         self.finish(self.job("http://other.example/"))
         self.rounds()
-        self.assertEqual(len(self.sender.sent), ORIGIN_CONCURRENCY + 1)
+        self.assertEqual(len(self.sender.sent), MAX_SLOTS + 1)
         self.sender.under_way[0].callback(OK)
         self.box.clock.advance(0)
-        self.assertEqual(len(self.sender.sent), ORIGIN_CONCURRENCY + 2)
+        self.assertEqual(len(self.sender.sent), MAX_SLOTS + 2)
 
     def test_all_origins_together_have_a_bound_too(self) -> None:
         self.sender.answers = lambda claim: None

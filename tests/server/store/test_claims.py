@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from statusjob.server.store import outbox_claim, single_process
-from statusjob.server.store.origins import CONCURRENCY as ORIGIN_CONCURRENCY
+from statusjob.server.store.origins import MAX_SLOTS
 from tests.helpers.core import COMPLETED, URL, a_claim
 from tests.helpers.outbox import ALL, NODE, OutboxTestCase, Slot
 from tests.helpers.secrets import SECRET
@@ -22,11 +22,11 @@ class ClaimTests(OutboxTestCase):
         self.assertEqual(self.claim(), [])
 
     def test_an_origin_gets_no_more_than_its_share(self) -> None:
-        self.due("busy.example", ORIGIN_CONCURRENCY + 3)
+        self.due("busy.example", MAX_SLOTS + 3)
         self.due("idle.example", 1)
         claims = self.claim()
         busy = [claim for claim in claims if "busy" in claim.url]
-        self.assertEqual((len(claims), len(busy)), (ORIGIN_CONCURRENCY + 1, ORIGIN_CONCURRENCY))
+        self.assertEqual((len(claims), len(busy)), (MAX_SLOTS + 1, MAX_SLOTS))
         self.assertEqual(self.claim(), [])
         for claim in busy[:2]:
             self.settle(claim)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from statusjob.server.store import single_process
-from statusjob.server.store.origins import CONCURRENCY
+from statusjob.server.store.origins import MAX_SLOTS
 from statusjob.server.store.outbox_claim import LEASE
 from tests.helpers.core import COMPLETED
 from tests.helpers.outbox import ALL, NODE, OutboxTestCase, Slot
@@ -79,10 +79,10 @@ class TakeOverTests(OutboxTestCase):
         self.assertEqual(self.column(self.box, "SELECT class FROM attempts"), ["http"])
 
     def test_all_that_it_had_is_free_at_once(self) -> None:
-        self.due(A, CONCURRENCY + 2)
-        self.assertEqual(len(self.claim()), CONCURRENCY)
+        self.due(A, MAX_SLOTS + 2)
+        self.assertEqual(len(self.claim()), MAX_SLOTS)
         self.box.clock.advance(LEASE)
-        self.assertEqual(len(self.claim(node=OTHER)), CONCURRENCY)
+        self.assertEqual(len(self.claim(node=OTHER)), MAX_SLOTS)
 
     def test_a_newer_update_takes_its_place(self) -> None:
         self.register(events=ALL)

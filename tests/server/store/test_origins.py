@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from statusjob.server.store.origins import (
-    CONCURRENCY,
     FIRST_PAUSE,
-    JITTER,
     LONGEST_PAUSE,
     LONGEST_RETRY_AFTER,
-    OPEN_AFTER,
+    MAX_SLOTS,
+    PAUSE_AFTER,
+    PAUSE_JITTER,
 )
 from tests.helpers.core import COMPLETED, URL
 from tests.helpers.outbox import OutboxTestCase
@@ -60,9 +60,9 @@ class SlotTests(OriginTestCase):
     """How many attempts may be under way."""
 
     def test_a_new_origin_may_have_as_many_as_there_are(self) -> None:
-        self.due(A, CONCURRENCY + 4)
-        self.assertEqual(len(self.claim()), CONCURRENCY)
-        self.assertEqual(self.state(), (CONCURRENCY, 0, 0))
+        self.due(A, MAX_SLOTS + 4)
+        self.assertEqual(len(self.claim()), MAX_SLOTS)
+        self.assertEqual(self.state(), (MAX_SLOTS, 0, 0))
 
     def test_a_failure_halves_them(self) -> None:
         self.due(A, 10)
@@ -110,10 +110,10 @@ class SlotTests(OriginTestCase):
         self.due(A, 40)
         self.let_fail(2)
         slots = []
-        for _ in range(CONCURRENCY):
+        for _ in range(MAX_SLOTS):
             self.succeed()
             slots.append(self.slots_left())
-        self.assertEqual(slots, [*range(5, CONCURRENCY), *[CONCURRENCY] * 5])
+        self.assertEqual(slots, [*range(5, MAX_SLOTS), *[MAX_SLOTS] * 5])
 
     def test_what_is_under_way_counts_when_there_are_fewer(self) -> None:
         self.due(A, 40)
@@ -127,7 +127,7 @@ class SlotTests(OriginTestCase):
 
     def test_success_and_failure_by_turns_neither_pauses_nor_frees_it(self) -> None:
         self.due(A, 40)
-        for _ in range(3 * OPEN_AFTER):
+        for _ in range(3 * PAUSE_AFTER):
             self.let_fail()
             self.succeed()
         self.assertEqual(self.state(), (2, 0, 0))
@@ -138,7 +138,7 @@ class PauseTests(OriginTestCase):
 
     def test_it_is_paused_after_the_fifth_failure_in_a_row(self) -> None:
         self.due(A, 10)
-        self.let_fail(OPEN_AFTER - 1)
+        self.let_fail(PAUSE_AFTER - 1)
         self.assertEqual(self.pause(), 0)
         self.let_fail()
         self.assertEqual(self.pause(), FIRST_PAUSE)
@@ -146,14 +146,14 @@ class PauseTests(OriginTestCase):
 
     def test_a_success_in_between_begins_the_count_anew(self) -> None:
         self.due(A, 20)
-        self.let_fail(OPEN_AFTER - 1)
+        self.let_fail(PAUSE_AFTER - 1)
         self.succeed()
-        self.let_fail(OPEN_AFTER - 1)
+        self.let_fail(PAUSE_AFTER - 1)
         self.assertEqual(self.pause(), 0)
 
     def test_pauses_double_up_to_the_longest(self) -> None:
         self.due(A, 20)
-        self.let_fail(OPEN_AFTER - 1)
+        self.let_fail(PAUSE_AFTER - 1)
         pauses = []
         for _ in range(8):
             self.let_fail()
@@ -163,10 +163,10 @@ class PauseTests(OriginTestCase):
 
     def test_every_pause_is_lengthened_by_jitter(self) -> None:
         self.due(A, 20)
-        self.let_fail(OPEN_AFTER - 1)
+        self.let_fail(PAUSE_AFTER - 1)
         for seconds in (5, 10, 20):
-            self.let_fail(u=1.0)
-            self.assertEqual(self.pause(), seconds * (1 + JITTER))
+            self.let_fail(draw=1.0)
+            self.assertEqual(self.pause(), seconds * (1 + PAUSE_JITTER))
 
     def test_however_long_it_fails_the_pause_is_a_number(self) -> None:
         self.due(A)
@@ -178,7 +178,7 @@ class PauseTests(OriginTestCase):
 
     def test_after_the_pause_a_single_attempt_probes_it(self) -> None:
         self.due(A, 20)
-        self.let_fail(OPEN_AFTER)
+        self.let_fail(PAUSE_AFTER)
         self.box.clock.advance(FIRST_PAUSE - 0.001)
         self.assertEqual(self.claim(), [])
         self.box.clock.advance(0.001)
@@ -193,7 +193,7 @@ class PauseTests(OriginTestCase):
         self.execute(self.box, "UPDATE origins SET failures = 4")
         for claim in self.claim():
             self.settle(claim, "connect", 1000)
-        self.assertEqual(self.state(), (8, OPEN_AFTER, FIRST_PAUSE))
+        self.assertEqual(self.state(), (8, PAUSE_AFTER, FIRST_PAUSE))
 
     def test_what_was_under_way_and_succeeds_does_not_end_the_pause(self) -> None:
         self.due(A, 40)
@@ -205,8 +205,8 @@ class PauseTests(OriginTestCase):
         self.assertEqual(self.claim(), [])
 
     def test_once_the_probe_succeeds_what_failed_is_due_and_more_at_a_time(self) -> None:
-        self.due(A, OPEN_AFTER + 5)
-        self.let_fail(OPEN_AFTER)
+        self.due(A, PAUSE_AFTER + 5)
+        self.let_fail(PAUSE_AFTER)
         self.box.clock.advance(FIRST_PAUSE)
         self.succeed()
         delivered = 1
@@ -216,7 +216,7 @@ class PauseTests(OriginTestCase):
             for claim in claims:
                 self.settle(claim)
             delivered += slots
-        self.assertEqual(delivered, OPEN_AFTER + 5)
+        self.assertEqual(delivered, PAUSE_AFTER + 5)
         self.assertEqual(self.state(), (11, 0, 0))
 
     def test_what_had_failed_before_the_origin_did_waits(self) -> None:
@@ -224,7 +224,7 @@ class PauseTests(OriginTestCase):
         (before,) = self.claim(1)
         self.settle(before, "connect", 500)
         self.succeed()
-        self.let_fail(OPEN_AFTER)
+        self.let_fail(PAUSE_AFTER)
         self.box.clock.advance(FIRST_PAUSE)
         self.succeed()
         self.assertNotIn(before.id, [claim.id for claim in self.claim() + self.claim()])
@@ -241,7 +241,7 @@ class PauseTests(OriginTestCase):
             (claim,) = self.claim(1)
             requests += 1
             # One request in six succeeds, unless it is for that one.
-            if requests % (OPEN_AFTER + 1) == 0 and claim.id != poor:
+            if requests % (PAUSE_AFTER + 1) == 0 and claim.id != poor:
                 self.settle(claim)
             else:
                 last = claim.attempt == len(schedule)
@@ -251,7 +251,7 @@ class PauseTests(OriginTestCase):
 
     def test_no_other_origin_is_held_up(self) -> None:
         self.due(A, 40)
-        self.let_fail(OPEN_AFTER)
+        self.let_fail(PAUSE_AFTER)
         self.due("b.example", 3)
         self.assertEqual({claim.url for claim in self.claim()}, {"http://b.example/"})
 
@@ -283,8 +283,8 @@ class BlameTests(OriginTestCase):
             self.assertEqual(since, [self.box.now()])
 
     def test_a_refused_probe_ends_the_outage_but_goes_on_with_its_own_schedule(self) -> None:
-        self.due(A, OPEN_AFTER + 2)
-        self.let_fail(OPEN_AFTER)
+        self.due(A, PAUSE_AFTER + 2)
+        self.let_fail(PAUSE_AFTER)
         self.box.clock.advance(FIRST_PAUSE)
         (probe,) = self.claim()
         self.settle(probe, 404, 1000)
@@ -340,7 +340,7 @@ class RetryAfterTests(OriginTestCase):
 
     def test_of_what_it_asks_for_and_its_failures_the_longer_pause_counts(self) -> None:
         self.due(A, 20)
-        self.let_fail(OPEN_AFTER - 1)
+        self.let_fail(PAUSE_AFTER - 1)
         for asked, pause in ((2, 5), (60, 60), (1, 20), (3600, 3600)):
             self.let_fail(outcome=503, retry_after=asked)
             self.assertEqual(self.pause(), pause)

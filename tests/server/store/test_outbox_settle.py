@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statusjob.jobs import TEST_EVENT
 from statusjob.server.store import outbox_settle, single_process
-from statusjob.server.store.origins import OPEN_AFTER
+from statusjob.server.store.origins import PAUSE_AFTER
 from statusjob.server.store.webhooks import FAILING_LIMIT
 from tests.helpers.core import COMPLETED
 from tests.helpers.outbox import ALL, LIFETIME, OutcomeTestCase
@@ -216,7 +216,7 @@ class ExpiryTests(OutcomeTestCase):
 
     def test_it_is_dead_once_its_attempts_would_have_been_over(self) -> None:
         self.due(A, 20)
-        self.let_fail(OPEN_AFTER)
+        self.let_fail(PAUSE_AFTER)
         self.box.clock.advance(LIFETIME - 100)
         self.let_fail(1)
         self.assertEqual({state for state, _ in self.fates()}, {"pending"})
@@ -229,21 +229,21 @@ class ExpiryTests(OutcomeTestCase):
     def test_an_origin_that_merely_fails_now_and_then_gives_up_nothing(self) -> None:
         self.due(A, 20)
         self.box.clock.advance(2 * LIFETIME)
-        self.let_fail(OPEN_AFTER - 1)
+        self.let_fail(PAUSE_AFTER - 1)
         self.assertEqual({state for state, _ in self.fates()}, {"pending"})
 
     def test_nothing_of_another_origin_is_given_up(self) -> None:
         self.due("b.example", 3)
         self.box.clock.advance(2 * LIFETIME)
         self.execute(self.box, "UPDATE deliveries SET due_at = due_at + 1")
-        self.due(A, OPEN_AFTER)
+        self.due(A, PAUSE_AFTER)
         self.execute(self.box, "UPDATE origins SET paused_until = 2e9 WHERE origin LIKE '%b.%'")
         self.execute(self.box, "UPDATE origins SET failures = 4 WHERE origin LIKE '%a.%'")
         self.settle(self.claim(1)[0], "connect", 5)
         self.assertEqual({state for state, _ in self.fates()}, {"pending"})
 
     def test_only_so_much_is_given_up_at_once(self) -> None:
-        self.patch(outbox_settle, "EXPIRY_BATCH", 2)
+        self.patch(outbox_settle, "OVERDUE_BATCH", 2)
         self.due(A, 8)
         self.box.clock.advance(2 * LIFETIME)
         self.execute(self.box, "UPDATE origins SET failures = 4")

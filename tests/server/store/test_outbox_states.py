@@ -180,7 +180,7 @@ class OutboxMachine(RuleBasedStateMachine):
             assert self.settled(name, claim, outcome, 5) is None
 
     def settled(self, name: str, claim: Claim, outcome: Outcome, wait: float) -> str | None:
-        retry = Retry(wait=wait, exhausted=claim.attempt >= ATTEMPTS, lifetime=2000, u=0.5)
+        retry = Retry(wait=wait, exhausted=claim.attempt >= ATTEMPTS, lifetime=2000, draw=0.5)
         return self.write(lambda tx: outbox_settle.settle(tx, name, claim, outcome, retry))
 
     def is_ours(self, name: str, claim: Claim) -> bool:

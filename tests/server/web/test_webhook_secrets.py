@@ -6,7 +6,7 @@ from base64 import b64encode
 from typing import Any
 
 from statusjob.contract.signing import check_secret
-from statusjob.server.store.webhooks import OVERLAP
+from statusjob.server.store.webhook_secrets import OVERLAP
 from statusjob.server.webhooks.registry import SECRETS_LIMIT
 from tests.helpers.secrets import OTHER_SECRET, SECRET
 from tests.helpers.servers import Reply
