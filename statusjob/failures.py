@@ -1,6 +1,7 @@
 """
-What can go wrong between two hosts, classified: used by the client and by the delivery of
-webhooks.
+The failures of an exchange between two hosts, classified.
+
+The client and the delivery of webhooks use it.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ FailureKind = Literal["dns", "blocked", "connect", "tls", "timeout", "too-big"]
 
 class ExchangeFailed(Exception):
     """
-    No complete answer came.
+    No complete answer arrived.
 
-    @ivar kind: C{dns}, C{blocked} (an address that must not be reached), C{connect} (also: lost in
-        mid-answer, or not HTTP), C{tls}, C{timeout} or C{too-big}.
-    @ivar reason: a few words; neither a URL nor a secret is in them.
+    @ivar kind: one of C{dns}, C{blocked} (the address must not be reached), C{connect} (also: the
+        connection was lost, or the answer is not HTTP), C{tls}, C{timeout} and C{too-big}.
+    @ivar reason: a short explanation, without URLs and secrets.
     """
 
     def __init__(self, kind: FailureKind, reason: str) -> None:
@@ -37,8 +38,10 @@ class ExchangeFailed(Exception):
 
 def classify(problem: BaseException) -> BaseException:
     """
-    What to raise for what went wrong: an L{ExchangeFailed}, or what is no failure of the transport
-    as it is.
+    Return the exception to raise for an error that Twisted raised.
+
+    @return: an L{ExchangeFailed} for a failure of the transport, a C{CancelledError} if the
+        exchange was cancelled, and any other error unchanged.
     """
     causes = tuple(_causes(problem))
 
@@ -70,12 +73,12 @@ def classify(problem: BaseException) -> BaseException:
 
 
 def _causes(problem: BaseException) -> Iterator[BaseException]:
-    """A failure and all that it wraps: Twisted lists the reasons of a lost answer in it."""
+    """Yield an error and all errors in it: Twisted lists the reasons why an answer was lost."""
     yield problem
     for reason in getattr(problem, "reasons", ()):
         yield from _causes(reason.value)
 
 
 def _is_bad_hostname(problem: BaseException) -> bool:
-    """C{HostnameEndpoint} says so by a bare C{ValueError}."""
+    """Tell whether a host name was invalid; C{HostnameEndpoint} raises a bare C{ValueError}."""
     return isinstance(problem, ValueError) and str(problem).startswith("invalid hostname")

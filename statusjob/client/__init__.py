@@ -1,1 +1,1 @@
-"""What users import to watch jobs and to report on them; see L{statusjob} for the names."""
+"""The client library, for programs that watch jobs or report on them. Import from L{statusjob}."""

@@ -1,7 +1,7 @@
 """
-What can go wrong for one who asks a server: one family of named errors.
+The errors that the client library raises: one tree, below L{StatusjobError}.
 
-No message holds a secret, a token or a URL.
+No message contains a secret, a token or a URL.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ from statusjob.jobs import FAILED, Job
 
 
 class StatusjobError(Exception):
-    """The base of every error that the client library raises by itself."""
+    """The base class of all errors of the client library."""
 
 
 class BadSetting(StatusjobError, ValueError):
-    """An argument of a constructor makes no sense; the message says which and why."""
+    """An argument of a constructor is out of range; the message tells which one and why."""
 
 
 class BadBaseURL(BadSetting):
-    """A base URL is none."""
+    """A base URL is not an absolute C{http} or C{https} URL."""
 
 
 class AlreadyMonitoring(StatusjobError):
-    """C{start_monitoring} was called while monitoring runs."""
+    """C{start_monitoring} was called while the client was monitoring already."""
 
 
 class NoWebhook(StatusjobError):
-    """A webhook was to be registered or unregistered, but no C{webhook_url} was given."""
+    """A webhook cannot be registered or unregistered, because no C{webhook_url} was given."""
 
 
 class Transient(StatusjobError):
     """
-    A failure that another try may not meet.
+    A failure that may be over at the next try.
 
-    @ivar retry_after: how many seconds the server asked to wait, or C{None}.
+    @ivar retry_after: the number of seconds that the server asked the client to wait, or C{None}.
     """
 
     retry_after: float | None = None
@@ -43,9 +43,9 @@ class Transient(StatusjobError):
 
 class Unreachable(Transient):
     """
-    No complete answer came.
+    No complete answer arrived.
 
-    @ivar kind: C{dns}, C{connect}, C{tls}, C{timeout} or C{too-big}.
+    @ivar kind: one of C{dns}, C{connect}, C{tls}, C{timeout} and C{too-big}.
     """
 
     def __init__(self, kind: str, reason: str) -> None:
@@ -54,15 +54,15 @@ class Unreachable(Transient):
 
 
 class BadAnswer(Transient):
-    """An answer came that the HTTP contract does not know."""
+    """An answer arrived that does not follow the HTTP contract."""
 
 
 class Refused(StatusjobError):
     """
-    The server answered that it will not.
+    The server refused a request.
 
-    @ivar code: the HTTP status.
-    @ivar detail: why, in the server's words.
+    @ivar code: the HTTP status code.
+    @ivar detail: the reason that the server gave.
     """
 
     def __init__(self, code: int, detail: str) -> None:
@@ -72,15 +72,15 @@ class Refused(StatusjobError):
 
 
 class NotAuthorized(Refused):
-    """The token is missing, wrong or not enough (401, 403)."""
+    """The token is missing or wrong, or does not permit the request (401, 403)."""
 
 
 class JobNotFound(Refused):
-    """There is no such job, or no longer (404)."""
+    """The job does not exist, or no longer (404)."""
 
 
 class BadRequest(Refused):
-    """The server cannot accept what was sent (400, 413, 415, 422)."""
+    """The server does not accept what was sent (400, 413, 415, 422)."""
 
 
 class Unavailable(Refused, Transient):
@@ -89,7 +89,7 @@ class Unavailable(Refused, Transient):
 
 class JobFinished(Refused):
     """
-    A report came too late (409).
+    A report came too late: the job has ended already (409).
 
     @ivar job: the job as it ended.
     """
@@ -100,20 +100,20 @@ class JobFinished(Refused):
 
 
 class JobCancelled(JobFinished):
-    """A report came too late, because somebody cancelled the job: its worker should stop."""
+    """A report came too late: the job was cancelled, and its worker should stop."""
 
 
 class JobFailed(StatusjobError):
     """
-    For work to raise (L{WorkerClient.run}): its job has failed, for this reason.
+    Raised by the function that does the work (L{WorkerClient.run}) to let its job fail.
 
-    @ivar code: for machines: letters, digits, dots, dashes, underscores.
-    @ivar message: for people, at most 1 KiB.
+    @ivar code: the reason for programs: letters, digits, dots, dashes and underscores.
+    @ivar message: the reason for people, at most 1 KiB long; or C{None}.
     """
 
     def __init__(self, code: str = FAILED, message: str | None = None) -> None:
         """
-        @raise ValueError: if a server would not take that.
+        @raise ValueError: if a server would not accept the code or the message.
         """
         super().__init__(code if message is None else f"{code}: {message}")
         self.code = code
@@ -124,9 +124,9 @@ class JobFailed(StatusjobError):
 
 class RetriesExhausted(StatusjobError):
     """
-    Too many tries failed in a row; C{__cause__} is the last failure.
+    Too many consecutive tries failed; C{__cause__} is the last failure.
 
-    @ivar failures: how many.
+    @ivar failures: the number of consecutive failures.
     """
 
     def __init__(self, failures: int, last: Transient) -> None:

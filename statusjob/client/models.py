@@ -1,4 +1,4 @@
-"""What a server says of what it has made: a job, a webhook."""
+"""The objects that a server has created for a client: jobs and webhooks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from statusjob.jobs import Job
 @dataclass(frozen=True, slots=True)
 class WebhookRegistration:
     """
-    What a server says of a webhook.
+    A registered webhook.
 
-    @ivar id: C{None} from servers of the original contract.
-    @ivar secret: only shown when the webhook is made; never part of the C{repr}.
+    @ivar id: the id of the webhook; C{None} from servers of the original contract.
+    @ivar secret: the secret, if the server has just made it; C{None} otherwise. It is never part
+        of the C{repr}.
     """
 
     id: str | None
@@ -22,11 +23,12 @@ class WebhookRegistration:
 
 class CreatedJob(Job, frozen=True, kw_only=True):
     """
-    A job as its creator sees it. Whoever is to watch it needs no more than this.
+    A job as its creator sees it. It can be given to everything that watches a job.
 
-    @ivar url: what to give to those who watch it as their base URL.
-    @ivar created_here: when it was created, by the clock of its creator's reactor.
-    @ivar webhook: the one that was asked for, with its secret if the server made one just now.
+    @ivar url: the base URL for those who watch the job.
+    @ivar created_here: the time at which it was created, by the clock of its creator's reactor.
+    @ivar webhook: the webhook that the creator asked for, with its secret if the server has just
+        made one; C{None} if the creator asked for none.
     """
 
     url: str

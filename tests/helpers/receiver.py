@@ -1,4 +1,4 @@
-"""A C{WebhookReceiver} in memory: deliveries come to it byte by byte as over the wire."""
+"""A C{WebhookReceiver} in memory, to which a test sends deliveries as over the wire."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ PAYLOAD = webhook_payload(a_job("completed", output=[1]))
 
 
 def payload(version: int, result: str = "pending", **members: Any) -> bytes:
-    """An update of a job."""
+    """The body of a delivery: an update of a job."""
     return webhook_payload(a_job(result, version=version, **members))
 
 
 class ReceiverTestCase(SynchronousTestCase):
     """
-    Delivers, and looks at what is answered and what is handed over.
+    Sends deliveries, and checks what is answered and what is passed on.
 
-    @ivar events: what C{on_update} was told.
+    @ivar events: the events with which C{on_update} was called.
     """
 
     def setUp(self) -> None:
@@ -40,7 +40,7 @@ class ReceiverTestCase(SynchronousTestCase):
         self.events: list[WebhookEvent] = []
 
     def receiver(self, *secrets: str, **options: Any) -> WebhookReceiver:
-        """A receiver that notes down what it is told."""
+        """A receiver that appends every event to C{events}."""
         options = {"on_update": self.events.append, "reactor": self.clock, **options}
         return WebhookReceiver(*(secrets or (SECRET,)), **options)
 
@@ -56,7 +56,12 @@ class ReceiverTestCase(SynchronousTestCase):
         timestamp: int = NOW,
         **changed: bytes | Sequence[bytes] | None,
     ) -> Connection:
-        """Deliver; C{webhook_id=None} leaves a header out, a list repeats it."""
+        """
+        Send a delivery.
+
+        @param changed: headers to send instead of the genuine ones: a list repeats a header, and
+            C{None} leaves it out.
+        """
         sent: dict[bytes, Any] = {**headers([secret], message_id, timestamp, body)}
         for name, value in changed.items():
             sent[name.replace("_", "-").encode()] = value
@@ -75,7 +80,7 @@ class ReceiverTestCase(SynchronousTestCase):
         lines: Sequence[tuple[bytes, bytes]],
         body: bytes,
     ) -> Connection:
-        """Send a request with these headers, whatever they are."""
+        """Send a request with any headers."""
         site = Site(resource, reactor=self.clock, timeout=None)
         connection = Connection(site)
         head = [
@@ -88,19 +93,19 @@ class ReceiverTestCase(SynchronousTestCase):
         return connection
 
     def code(self, connection: Connection) -> int:
-        """What was answered."""
+        """The status code of the answer."""
         return connection.answer().code
 
     def waiting(self, connection: Connection) -> bool:
-        """Whether nothing was answered yet."""
+        """Whether there is no answer yet."""
         return connection.open and connection.transport.value() == b""
 
     def refused(self, connection: Connection, code: int) -> str:
-        """The reason of a refusal with that code."""
+        """Check that the answer is a refusal with that code; return its reason."""
         return self.reason(connection.answer(), code)
 
     def reason(self, answer: Raw, code: int) -> str:
-        """What a refusal says; never a secret."""
+        """Check that an answer is a refusal without a secret; return its reason."""
         self.assertEqual(answer.code, code, answer.body)
         self.assertEqual(answer.headers["content-type"], "application/problem+json")
         self.assertNotIn(b"whsec", answer.body)
@@ -108,11 +113,11 @@ class ReceiverTestCase(SynchronousTestCase):
         return str(answer.json["detail"])
 
 
-class HeldTestCase(ReceiverTestCase):
+class SlowHandlerTestCase(ReceiverTestCase):
     """
-    Handlers that end when the test says so.
+    Has handlers that run until the test ends them.
 
-    @ivar running: what they are to fire, in the order in which they began.
+    @ivar running: the Deferreds of the running handlers, in the order in which they began.
     """
 
     def setUp(self) -> None:
@@ -120,25 +125,25 @@ class HeldTestCase(ReceiverTestCase):
         self.running: list[Deferred[None]] = []
 
     def handle(self, event: WebhookEvent) -> Deferred[None]:
-        """Begin."""
+        """Begin to handle an event."""
         self.events.append(event)
         self.running.append(Deferred())
         return self.running[-1]
 
-    def held(self, **options: Any) -> WebhookReceiver:
-        """A receiver of such handlers."""
+    def slow_receiver(self, **options: Any) -> WebhookReceiver:
+        """A receiver with such handlers."""
         return self.receiver(on_update=self.handle, **options)
 
     def succeed(self) -> None:
-        """The handler that runs for longest succeeds."""
+        """Let the handler that began first succeed."""
         self.running.pop(0).callback(None)
 
     def fail_handler(self) -> None:
-        """It fails."""
+        """Let the handler that began first fail."""
         self.running.pop(0).errback(ZeroDivisionError())
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     @property
     def versions(self) -> list[int]:
-        """Which versions were handed over, in order."""
+        """The versions that were passed on, in order."""
         return [each.job.version for each in self.events if each.job is not None]

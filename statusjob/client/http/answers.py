@@ -1,8 +1,8 @@
 """
-What servers answer and webhooks bring, read by those who wait and those who work.
+Reads the bodies of servers' answers and of webhook deliveries.
 
-Pure. Lenient about members that are not known, because the contract only grows;
-what is known must be as the contract has it, else it is L{BadInput}.
+Pure. Unknown members are ignored, because later servers may send more of them. A known member that
+does not follow the contract is refused with L{BadInput}.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from statusjob.jobs import EVENT_BY_RESULT, FAILED, EventType, Job, JobError, St
 
 T = TypeVar("T")
 
-#: The greatest version: every reader of JSON still tells it from the next.
+#: The greatest version: every JSON reader can still distinguish it from the next smaller one.
 MAX_VERSION = 2**53
 
 Moment = Annotated[datetime, Meta(tz=True)]
 Version = Annotated[int, Meta(ge=1, le=MAX_VERSION)]
-#: In milliseconds since the epoch; until the end of the year 9999, as in a C{Moment}.
+#: Milliseconds since the epoch, until the end of the year 9999 as in a C{Moment}.
 Timestamp = Annotated[float, Meta(ge=0, lt=253_402_300_800_000)]
-#: Ours are UUIDs; of any server it is plain text that a database can hold.
+#: Our servers use UUIDs. Of any other server, an id must be printable ASCII, for databases.
 JobId = Annotated[str, Meta(pattern=r"\A[!-~]{1,100}\Z")]
 
 
@@ -35,7 +35,7 @@ class _Error(Struct):
 
 
 class _JobAnswer(Struct):
-    """A job as a server of ours shows it; members that a later server adds are ignored."""
+    """A job as our server shows it; members that a later server adds are ignored."""
 
     id: JobId
     kind: str
@@ -86,7 +86,7 @@ class _StatusAnswer(Struct):
     result: Status
 
 
-class _Typed(Struct):
+class _TypeOnly(Struct):
     type: str | None = None
 
 
@@ -106,12 +106,12 @@ class _Payload(Struct):
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
     """
-    What a webhook brought.
+    An update of a job that a webhook delivered.
 
-    @ivar result: the job's result.
-    @ivar timestamp: when it changed, in seconds since the epoch.
-    @ivar type: what it tells, and
-    @ivar job: the whole job; both C{None} from servers of the original contract.
+    @ivar result: the result of the job.
+    @ivar timestamp: the time of the update, in seconds since the epoch.
+    @ivar type: the type of the event; C{None} from servers of the original contract.
+    @ivar job: the job after the update; C{None} from servers of the original contract.
     """
 
     result: Status
@@ -131,7 +131,7 @@ def read_status(body: bytes) -> Status:
     """
     Read the answer to C{GET .../status}.
 
-    @raise BadInput: if it is no JSON object with a known C{result}.
+    @raise BadInput: if it is not a JSON object with a known C{result}.
     """
     return _read(body, _StatusAnswer).result
 
@@ -140,27 +140,27 @@ def read_job(body: bytes) -> Job:
     """
     Read a job from a server's answer.
 
-    @raise BadInput: if it is not one.
+    @raise BadInput: if it is not a job that follows the contract.
     """
     return _read(body, _JobAnswer).job()
 
 
 def read_event_type(body: bytes) -> str | None:
     """
-    Read of the body that a webhook brought only which type it is of.
+    Read only the event type from the body of a webhook delivery.
 
-    @return: perhaps none that L{read_webhook} can read: a test, or what a later server tells.
-        C{None} from servers of the original contract.
-    @raise BadInput: if it is no JSON object, or the type no text.
+    @return: the type, which L{read_webhook} may not be able to read: a test event, or a type that
+        only later servers know. C{None} from servers of the original contract.
+    @raise BadInput: if it is not a JSON object, or the type is not a string.
     """
-    return _read(body, _Typed).type
+    return _read(body, _TypeOnly).type
 
 
 def read_webhook(body: bytes) -> WebhookEvent:
     """
-    Read the body by which a webhook brought an update.
+    Read an update of a job from the body of a webhook delivery.
 
-    @raise BadInput: if it is not that.
+    @raise BadInput: if it is not an update that follows the contract.
     """
     payload = _read(body, _Payload)
     return WebhookEvent(

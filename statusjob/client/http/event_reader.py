@@ -1,9 +1,8 @@
 """
-Server-sent events, read as they come in pieces.
+Reads server-sent events from a stream that arrives in pieces.
 
-Pure, and about nothing but the format (HTML standard, 9.2.6): what an event
-means is for others to say. Bounded: an event that is longer than it may be is
-an error, however it was cut into pieces.
+Pure. It reads the format (HTML standard, 9.2.6), and does not interpret the events. An event that
+is longer than a limit is an error, however it was cut into pieces.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class TooLong(Exception):
-    """An event has more bytes than it may have."""
+    """An event is longer than the limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +23,8 @@ class Event:
     """
     One event.
 
-    @ivar type: C{message} unless it names one.
-    @ivar id: the last one that was given, by this event or one before it.
+    @ivar type: the type of the event; C{message} if the stream names none.
+    @ivar id: the latest id in the stream, of this event or of an earlier one; may be empty.
     """
 
     type: str
@@ -37,15 +36,16 @@ class EventReader:
     """
     Reads one stream.
 
-    @ivar retry: how many seconds to wait before it is opened again, if it said.
+    @ivar retry: the number of seconds to wait before opening the stream again, or C{None} if the
+        stream does not tell.
     """
 
     def __init__(self, limit: int) -> None:
         """
-        @param limit: most bytes of one event, comments included.
+        @param limit: most bytes of one event, comments before it included.
         """
         self._limit = limit
-        # A line whose end has not come yet.
+        # A line whose end has not arrived yet.
         self._rest = bytearray()
         self._begun = False
         self._after_cr = False
@@ -57,13 +57,13 @@ class EventReader:
 
     def feed(self, piece: bytes) -> list[Event]:
         """
-        Take the next bytes.
+        Read the next bytes of the stream.
 
-        @return: the events that they complete.
-        @raise TooLong: if one has more bytes than it may have.
+        @return: the events that these bytes complete.
+        @raise TooLong: if an event is longer than the limit.
         """
         if self._after_cr and piece:
-            # It may have been the first half of CRLF.
+            # The last piece ended with CR: a LF now is the second half of the same line end.
             piece = piece.removeprefix(b"\n")
             self._after_cr = False
         events = []
@@ -90,7 +90,7 @@ class EventReader:
         self._rest += part
 
     def _field(self, line: bytes) -> None:
-        """Take one line of an event."""
+        """Read one line of an event."""
         name, _, text = line.decode(errors="replace").partition(":")
         value = text.removeprefix(" ")
         if name == "data":
@@ -104,7 +104,7 @@ class EventReader:
             self.retry = float(value) / 1000
 
     def _dispatch(self) -> list[Event]:
-        """An event is over; without data it is none."""
-        kind, data = self._type or "message", self._data
+        """Return the event that an empty line ends; without data there is none."""
+        event_type, data = self._type or "message", self._data
         self._size, self._type, self._data = 0, "", []
-        return [Event(kind, "\n".join(data), self._id)] if data else []
+        return [Event(event_type, "\n".join(data), self._id)] if data else []

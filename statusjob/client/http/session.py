@@ -110,7 +110,7 @@ class Session:
         if not request_timeout > 0:
             raise BadSetting(f"request_timeout must be above 0 s, not {request_timeout!r}")
         self.base = read_base_url(base_url)
-        self.reactor: IReactorTime = _global_reactor() if reactor is None else reactor
+        self.reactor: IReactorTime = reactor_or_global(reactor)
         self.timeout = request_timeout
         self.connections = shared_connections(self.reactor)
         self._treq = treq
@@ -293,7 +293,8 @@ def _conflict(answer: Answer, detail: str) -> Refused:
     return (JobCancelled if cancelled else JobFinished)(answer.code, detail, job=job)
 
 
-def _global_reactor() -> Any:
-    from twisted.internet import reactor
-
+def reactor_or_global(reactor: Any) -> Any:
+    """Return C{reactor}, or the global reactor instead of C{None}; only then is it imported."""
+    if reactor is None:
+        from twisted.internet import reactor
     return reactor

@@ -1,9 +1,9 @@
 """
-How deliveries are handed over: each once, those of one job one after the other.
+Passes deliveries to a handler: each one once, and those of one job one after the other.
 
-Whoever brings one waits for the outcome; if it is brought again meanwhile, that
-one waits, too, and learns the same. A delivery is remembered once its handler
-succeeded. Nothing here knows HTTP, and nothing ends a handler that takes long.
+A sender waits for the outcome of its delivery. If the same delivery arrives again meanwhile, the
+second sender waits for the same outcome. A delivery is remembered once its handler has succeeded.
+This module knows no HTTP, and it sets no limit to the time that a handler takes.
 """
 
 from __future__ import annotations
@@ -21,109 +21,121 @@ from twisted.python.failure import Failure
 from statusjob.client.http.answers import WebhookEvent
 from statusjob.client.receive.memory import WebhookDelivery, WebhookMemory
 
-#: Deliveries under way at the same time, at most, and those who wait for their outcome. A server
-#: of ours makes 16 at a time to one origin.
-LIMIT = 256
-WAITING_LIMIT = 2 * LIMIT
+#: Most deliveries that are handled or queued at the same time. Our server makes at most 16 at the
+#: same time to one origin.
+MAX_PENDING = 256
+#: Most senders that wait for an outcome at the same time.
+MAX_WAITING = 2 * MAX_PENDING
 
-#: Takes an event; what it returns may be awaited.
+#: Handles an event. The value that it returns may be awaitable.
 Handler = Callable[[WebhookEvent], Awaitable[object] | object]
 
 
 class Busy(Exception):
-    """Too much is under way."""
+    """Too many deliveries are pending, or too many senders wait."""
 
 
 class Dispatcher:
-    """Hands deliveries over to one handler."""
+    """Passes deliveries to one handler."""
 
     _log = Logger()
 
     def __init__(self, handler: Handler, memory: WebhookMemory, clock: IReactorTime) -> None:
+        """
+        @param handler: called with the event of each delivery that was not handled before.
+        @param memory: remembers the deliveries that were handled.
+        @param clock: tells the memory the time.
+        """
         self._handler = handler
         self._memory = memory
         self._clock = clock
-        self._under_way: dict[str, _UnderWay] = {}
-        self._lines: dict[str, deque[_UnderWay]] = {}
+        self._pending: dict[str, _Pending] = {}
+        self._queues: dict[str, deque[_Pending]] = {}
+
+    @property
+    def idle(self) -> bool:
+        """Whether no delivery is handled or queued."""
+        return not self._pending and not self._queues
 
     def dispatch(self, delivery: WebhookDelivery, event: WebhookEvent) -> Deferred[bool]:
         """
-        Have a delivery handled, unless it was already.
+        Have a delivery handled, unless it was handled before.
 
-        @return: whether it was handled, now or before. Cancelling it gives up waiting, no more.
-        @raise Busy: if that is too much now.
+        @return: fires with whether the delivery was handled, now or before. Cancelling it ends
+            the waiting, but not the handling.
+        @raise Busy: if a limit is reached.
         """
-        this = self._under_way.get(delivery.id)
-        if this is not None:
-            if sum(len(each.waiting) for each in self._under_way.values()) >= WAITING_LIMIT:
+        pending = self._pending.get(delivery.id)
+        if pending is not None:
+            if sum(len(each.waiters) for each in self._pending.values()) >= MAX_WAITING:
                 raise Busy
-            return this.outcome()
-        if len(self._under_way) >= LIMIT:
+            return pending.outcome()
+        if len(self._pending) >= MAX_PENDING:
             raise Busy
-        this = self._under_way[delivery.id] = _UnderWay(delivery, event)
-        outcome = this.outcome()
-        # Without a job there is no order, and it is a line of its own.
+        pending = self._pending[delivery.id] = _Pending(delivery, event)
+        outcome = pending.outcome()
+        # A delivery without a job has no order, and a queue of its own.
         key = delivery.job or delivery.id
-        if key in self._lines:
-            self._lines[key].append(this)
+        if key in self._queues:
+            self._queues[key].append(pending)
         else:
-            line = self._lines[key] = deque([this])
-            Deferred.fromCoroutine(self._work(key, line))
+            queue = self._queues[key] = deque([pending])
+            Deferred.fromCoroutine(self._handle_queue(key, queue))
         return outcome
 
-    async def _work(self, key: str, line: deque[_UnderWay]) -> None:
-        """Go through a job's line until nobody is left."""
+    async def _handle_queue(self, key: str, queue: deque[_Pending]) -> None:
+        """Handle the deliveries of one job until its queue is empty."""
         newest = 0
-        while line:
-            this = line.popleft()
-            # A newer one that failed will come again; an older one must not follow it.
-            if this.delivery.order_key < newest:
+        while queue:
+            pending = queue.popleft()
+            # A newer one that failed will arrive again; an older one must not follow it.
+            if pending.delivery.order_key < newest:
                 handled = True
             else:
-                newest = this.delivery.order_key
-                handling = Deferred.fromCoroutine(self._handle(this.delivery, this.event))
+                newest = pending.delivery.order_key
+                handling = Deferred.fromCoroutine(self._handle(pending.delivery, pending.event))
                 handled = await handling.addCallbacks(lambda _: True, self._failed)
-            del self._under_way[this.delivery.id]
-            this.settle(handled)
-        del self._lines[key]
+            del self._pending[pending.delivery.id]
+            pending.settle(handled)
+        del self._queues[key]
 
     async def _handle(self, delivery: WebhookDelivery, event: WebhookEvent) -> None:
-        if await _result(self._memory.is_handled(delivery, self._clock.seconds())):
-            self._log.debug("a webhook says {result} again", result=event.result)
+        if await _await_result(self._memory.is_handled(delivery, self._clock.seconds())):
+            self._log.debug("webhook ignored, handled before: {result}", result=event.result)
             return
-        self._log.debug("a webhook says {result}", result=event.result)
-        await _result(self._handler(event))
-        await _result(self._memory.remember(delivery, self._clock.seconds()))
+        self._log.debug("webhook received: {result}", result=event.result)
+        await _await_result(self._handler(event))
+        await _await_result(self._memory.remember(delivery, self._clock.seconds()))
 
     def _failed(self, failure: Failure) -> bool:
-        self._log.failure("a webhook's delivery was not handled", failure)
+        self._log.failure("webhook not handled", failure)
         return False
 
 
-class _UnderWay:
+class _Pending:
     """
-    A delivery that is being handled, or waits for its turn.
+    A delivery that is being handled, or is in a queue.
 
-    @ivar waiting: those who want to know the outcome.
+    @ivar waiters: the Deferreds of the senders that wait for the outcome.
     """
 
     def __init__(self, delivery: WebhookDelivery, event: WebhookEvent) -> None:
         self.delivery = delivery
         self.event = event
-        self.waiting: set[Deferred[bool]] = set()
+        self.waiters: set[Deferred[bool]] = set()
 
     def outcome(self) -> Deferred[bool]:
-        """Wait for the outcome; whoever cancels is forgotten."""
-        outcome: Deferred[bool] = Deferred(self.waiting.discard)
-        self.waiting.add(outcome)
+        """Return a Deferred that fires with the outcome; cancelling it removes the waiter."""
+        outcome: Deferred[bool] = Deferred(self.waiters.discard)
+        self.waiters.add(outcome)
         return outcome
 
     def settle(self, handled: bool) -> None:
-        """Tell all; each may do what it likes to the others."""
-        while self.waiting:
-            self.waiting.pop().callback(handled)
+        """Tell all waiters the outcome; one of them may cancel others."""
+        while self.waiters:
+            self.waiters.pop().callback(handled)
 
 
-async def _result(value: Any) -> Any:
-    """What a function of others came to, whether it returned that or something to await."""
+async def _await_result(value: Any) -> Any:
+    """Return the result of a user's function, which may be awaitable."""
     return await value if isawaitable(value) else value

@@ -1,10 +1,10 @@
 """
-For those who would rather be told: a resource that takes what webhooks deliver.
+A web resource that receives the deliveries of webhooks.
 
-Mount it in a C{Site} of your own, or return it from a Klein route with
-C{branch=True}. It verifies, reads and answers: with success only after all
-handlers are done, so that the server tries again what was not handled. How
-repetitions and old versions are told is in L{statusjob.client.receive.dispatch}.
+Mount it in your own C{Site}, or return it from a Klein route with C{branch=True}. It verifies each
+delivery and answers with success only after all handlers are done, so that the server repeats a
+delivery that was not handled. L{statusjob.client.receive.dispatch} recognises repeated deliveries
+and old versions.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from statusjob.client.http import answers
 from statusjob.client.http.answers import WebhookEvent
+from statusjob.client.http.session import reactor_or_global
 from statusjob.client.receive.dispatch import Busy, Dispatcher, Handler
 from statusjob.client.receive.memory import InProcessMemory, WebhookDelivery, WebhookMemory
 from statusjob.contract import codec
@@ -28,27 +29,27 @@ from statusjob.contract.codec import BODY_LIMIT
 from statusjob.contract.signing import TOLERANCE, Message, VerificationFailed, Verifier
 from statusjob.jobs import TEST_EVENT, EventType
 
-#: Headers that belong to errors; a sender that comes too often is asked to wait some seconds.
+#: Headers that belong to errors. If too much is pending, a sender is asked to wait a few seconds.
 _HEADERS_OF = {
     HTTPStatus.METHOD_NOT_ALLOWED: ("Allow", "POST"),
     HTTPStatus.SERVICE_UNAVAILABLE: ("Retry-After", "5"),
 }
-#: Most characters of an unknown type that are logged.
-_SHOWN = 64
+#: Most characters of an unknown event type that are logged.
+_LOGGED_TYPE_LIMIT = 64
 
 
-class Notified(Protocol):
-    """Somebody to be told of every event, such as a L{StatusClient}."""
+class Notifiable(Protocol):
+    """An object that is notified of every event, such as a L{StatusClient}."""
 
     def notify(self, event: WebhookEvent) -> None:
-        """Take an event; must not raise."""
+        """Take note of an event; must not raise."""
 
 
 class _Refusal(Exception):
     """
-    A request that is answered with an error.
+    A request is answered with an error.
 
-    @ivar code: the HTTP status.
+    @ivar code: the HTTP status code.
     """
 
     def __init__(self, code: HTTPStatus, detail: str) -> None:
@@ -58,14 +59,16 @@ class _Refusal(Exception):
 
 class WebhookReceiver(Resource):
     """
-    Takes deliveries by POST, at whatever path it is mounted.
+    Receives deliveries by POST, at the path at which it is mounted.
 
-    An update is handed over once: what is delivered again after it was handled, and versions
-    older than one that was, are acknowledged and no more; so are tests, and types of events
-    that are not known yet. A delivery that comes again while it is being handled waits for the
-    same outcome. Updates of one job are handed over one after the other, never an older one
-    after a newer one; those of different jobs at the same time. Beyond 256 at a time the server
-    is asked to wait.
+    Each update is passed on once. A delivery that was handled before, or whose version is older
+    than one that was handled, is acknowledged and ignored. So are test events, and events of
+    unknown types, which later servers may send. A delivery that arrives again while it is being
+    handled waits for the same outcome.
+
+    Updates of one job are passed on one after the other, never an older one after a newer one.
+    Updates of different jobs are passed on at the same time. At most 256 deliveries are pending
+    at the same time; beyond that the server is asked to wait.
     """
 
     isLeaf = True
@@ -75,33 +78,34 @@ class WebhookReceiver(Resource):
         self,
         *secrets: str,
         on_update: Handler | None = None,
-        clients: Collection[Notified] = (),
+        clients: Collection[Notifiable] = (),
         memory: WebhookMemory | None = None,
         tolerance: float = TOLERANCE,
         reactor: Any = None,
     ) -> None:
         """
-        @param secrets: those of the webhook; several during a rotation.
-        @param on_update: called with every update. It may return a C{Deferred}, or anything
-            else to await. If it fails, that is logged, and the server is asked to deliver again.
-            One that never comes to an end holds up its job, and its place among the 256.
-        @param clients: told of every update before that. Looked at anew each time, so it may be
-            a set that you add to and discard from.
-        @param memory: of what was handled; C{None} for an L{InProcessMemory}.
-        @param tolerance: how many seconds a timestamp may be off, either way.
-        @param reactor: whose clock counts; C{None} for the global one.
+        @param secrets: the secrets of the webhook: one, or several while it is being rotated.
+        @param on_update: called with every update. It may return a C{Deferred}, or another
+            awaitable. If it fails, the failure is logged, and the server is asked to deliver
+            again. If it never ends, further updates of the job wait, and one of the 256 pending
+            deliveries remains taken.
+        @param clients: notified of every update before C{on_update} is called. The collection is
+            read for each update, so it may be a set that you add to and discard from.
+        @param memory: remembers what was handled; C{None} for an L{InProcessMemory}.
+        @param tolerance: by how many seconds a timestamp may differ from the present, either way.
+        @param reactor: tells the time; C{None} for the global reactor.
         @raise BadSecret: if there is no secret, or one is malformed.
         """
         super().__init__()
         self._verifier = Verifier(*secrets, tolerance=tolerance)
         self._on_update = on_update
         self._clients = clients
-        self._reactor: IReactorTime = _global_reactor() if reactor is None else reactor
+        self._reactor: IReactorTime = reactor_or_global(reactor)
         memory = InProcessMemory() if memory is None else memory
-        self._dispatcher = Dispatcher(self._hand_over, memory, self._reactor)
+        self._dispatcher = Dispatcher(self._pass_on, memory, self._reactor)
 
     def render(self, request: Any) -> int:
-        """Answer a request, when it is settled."""
+        """Answer a request once its delivery is handled."""
         try:
             handled = self._receive(request)
         except _Refusal as refusal:
@@ -113,24 +117,23 @@ class WebhookReceiver(Resource):
                 request.setResponseCode(HTTPStatus.NO_CONTENT)
                 request.finish()
             else:
-                _refuse(
-                    request, _Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "not handled; try again")
-                )
+                failed = HTTPStatus.INTERNAL_SERVER_ERROR
+                _refuse(request, _Refusal(failed, "the delivery failed; try again"))
 
-        # Whoever hangs up is not waited for, and stops nothing.
+        # If the sender hangs up, only the waiting ends, but not the handling.
         request.notifyFinish().addErrback(lambda _: handled.cancel())
         handled.addCallbacks(answer, lambda failure: failure.trap(CancelledError))
         return NOT_DONE_YET
 
     def _receive(self, request: Any) -> Deferred[bool]:
         """
-        Take one request.
+        Verify a request and dispatch its delivery.
 
-        @return: whether what it brought was handled.
-        @raise _Refusal: if there is nothing in it to hand over, or not now.
+        @return: fires with whether the delivery was handled.
+        @raise _Refusal: if the delivery cannot be accepted, or not now.
         """
         if request.method != b"POST":
-            raise _Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "deliveries come by POST")
+            raise _Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "deliveries must be sent by POST")
         body = request.content.read(BODY_LIMIT + 1)
         if len(body) > BODY_LIMIT:
             raise _Refusal(
@@ -142,34 +145,37 @@ class WebhookReceiver(Resource):
         except VerificationFailed as error:
             raise _Refusal(HTTPStatus.UNAUTHORIZED, error.reason) from None
         try:
-            return self._take(message, body)
+            return self._dispatch(message, body)
         except codec.BadInput as error:
             raise _Refusal(HTTPStatus.BAD_REQUEST, str(error)) from None
         except Busy:
-            raise _Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many at a time") from None
+            raise _Refusal(
+                HTTPStatus.SERVICE_UNAVAILABLE, "too many deliveries are pending"
+            ) from None
 
-    def _take(self, message: Message, body: bytes) -> Deferred[bool]:
-        """Take a genuine message; whether it was handled."""
-        kind = answers.read_event_type(body)
-        if kind == TEST_EVENT:
-            self._log.info("a webhook was tested")
+    def _dispatch(self, message: Message, body: bytes) -> Deferred[bool]:
+        """Dispatch a genuine delivery. The result fires with whether it was handled."""
+        event_type = answers.read_event_type(body)
+        if event_type == TEST_EVENT:
+            self._log.info("webhook tested")
             return succeed(True)
-        if kind is not None and kind not in tuple(EventType):
-            self._log.info("a webhook brought an unknown event, {type!r}", type=kind[:_SHOWN])
+        if event_type is not None and event_type not in tuple(EventType):
+            shown = event_type[:_LOGGED_TYPE_LIMIT]
+            self._log.info("webhook ignored, unknown event type: {type!r}", type=shown)
             return succeed(True)
         event = answers.read_webhook(body)
         return self._dispatcher.dispatch(WebhookDelivery.of(message.id, event), event)
 
-    def _hand_over(self, event: WebhookEvent) -> Awaitable[object] | object:
-        """Give an update to whom it concerns; what the last one returns may be awaited."""
-        # A copy: one who is told may well leave.
+    def _pass_on(self, event: WebhookEvent) -> Awaitable[object] | object:
+        """Notify all clients of an update, then call C{on_update} and return its result."""
+        # A copy: a client that is notified may leave the collection.
         for client in tuple(self._clients):
             client.notify(event)
         return None if self._on_update is None else self._on_update(event)
 
 
 def _refuse(request: Any, refusal: _Refusal) -> None:
-    """Answer with an error, as problem+json (RFC 9457), as the server's own are."""
+    """Answer with an error in the format of our server: problem+json (RFC 9457)."""
     problem = {
         "type": "about:blank",
         "title": refusal.code.phrase,
@@ -184,9 +190,3 @@ def _refuse(request: Any, refusal: _Refusal) -> None:
         request.setHeader(*_HEADERS_OF[refusal.code])
     request.write(body)
     request.finish()
-
-
-def _global_reactor() -> Any:
-    from twisted.internet import reactor
-
-    return reactor

@@ -1,4 +1,4 @@
-"""C{WebhookReceiver}: bytes of all kinds, from strangers and from those who know the secret."""
+"""C{WebhookReceiver}: arbitrary bytes from strangers and from senders that know the secret."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.helpers.secrets import OTHER_SECRET, SECRET
 
 GENUINE = headers([SECRET], "msg_1", NOW, PAYLOAD)
 
-#: Anything that fits on one line, and more than any server takes.
+#: Anything that fits on one line, and lines that are longer than any server accepts.
 lines = st.binary(max_size=80).map(lambda line: line.replace(b"\n", b"").replace(b"\r", b""))
 huge = st.sampled_from([1000, 5000, 15_000, 70_000]).map(lambda size: b"x" * size)
 tokens = st.from_regex(rb"[A-Za-z!#$%&'*+.^_`|~-]{1,12}", fullmatch=True)
@@ -36,8 +36,8 @@ names = (
 all_headers = st.lists(st.tuples(names, values), max_size=8) | st.lists(
     st.tuples(lines, lines), max_size=3
 )
-#: Content types that Twisted reads by itself, before any resource is asked. Some other ones, with
-#: a vertical tab in them, make it hang up.
+#: Content types for which Twisted itself reads the body, before it calls any resource. For some
+#: other ones, which contain a vertical tab, it closes the connection.
 forms = st.sampled_from(
     [
         b"application/x-www-form-urlencoded",
@@ -48,7 +48,7 @@ forms = st.sampled_from(
     ]
 )
 
-#: Members of an update as they might be written, well or badly.
+#: Values of the members of an update, both valid and malformed.
 fragments = st.sampled_from(
     [
         b"null",
@@ -88,7 +88,7 @@ top_level, of_job = sorted(update), sorted(update["job"])
 
 @st.composite
 def updates(draw: Any) -> bytes:
-    """A payload in which some members are missing, repeated, new or something else."""
+    """Payloads in which some members are missing, repeated, new or of another type."""
 
     def members(given: dict[str, Any], names: list[str]) -> list[tuple[str, bytes]]:
         kept = [(name, json.encode(value)) for name, value in given.items() if name != "job"]
@@ -106,20 +106,20 @@ def updates(draw: Any) -> bytes:
 
 
 def write(members: list[tuple[str, bytes]]) -> bytes:
-    """A JSON object, if its members are JSON."""
+    """Write a JSON object, if the values of its members are JSON."""
     return b"{%b}" % b",".join(b'"%b":%b' % (name.encode(), value) for name, value in members)
 
 
 class StrangerTests(ReceiverTestCase):
-    """Whoever does not know a secret is refused, and nothing of theirs is handed over."""
+    """Senders that know no secret are refused, and nothing that they send is passed on."""
 
     def refuse(
         self, sent: list[tuple[bytes, bytes]], body: bytes, method: bytes = b"POST"
     ) -> None:
         """
-        Send what cannot be genuine, because no such body was ever signed.
+        Send a delivery that cannot be genuine; check that it is refused.
 
-        What cannot be told from a request that goes on, or is no HTTP, Twisted itself answers.
+        Twisted itself answers a request that is incomplete or is not HTTP.
         """
         events: list[WebhookEvent] = []
         receiver = self.receiver(OTHER_SECRET, SECRET, on_update=events.append)
@@ -129,18 +129,18 @@ class StrangerTests(ReceiverTestCase):
         self.assertEqual(events, [])
 
     @given(all_headers, st.binary(max_size=100))
-    def test_with_any_headers(self, sent: list[tuple[bytes, bytes]], body: bytes) -> None:
+    def test_any_headers_are_refused(self, sent: list[tuple[bytes, bytes]], body: bytes) -> None:
         self.refuse(sent, body)
 
     @given(st.lists(st.sampled_from(sorted(GENUINE.items())), max_size=6), st.binary(max_size=100))
-    def test_with_genuine_headers_of_another_body(
+    def test_genuine_headers_of_another_body_are_refused(
         self, sent: list[tuple[bytes, bytes]], body: bytes
     ) -> None:
         self.refuse(sent, body)
         self.refuse([*GENUINE.items()], body)
 
     @given(st.sampled_from(sorted(GENUINE)), values, st.booleans())
-    def test_with_one_genuine_header_replaced_or_repeated(
+    def test_one_genuine_header_replaced_or_repeated_is_refused(
         self, name: bytes, value: bytes, repeated: bool
     ) -> None:
         if value.strip() == GENUINE[name]:
@@ -150,19 +150,19 @@ class StrangerTests(ReceiverTestCase):
         self.refuse([(name, value), *rest], PAYLOAD)
 
     @given(forms, st.binary(max_size=200) | st.just(b"--x\r\n\r\n\r\n--x--"))
-    def test_with_any_form(self, content_type: bytes, body: bytes) -> None:
+    def test_any_form_is_refused(self, content_type: bytes, body: bytes) -> None:
         self.refuse([*GENUINE.items(), (b"content-type", content_type)], body)
 
     @given(tokens)
-    def test_with_any_method(self, method: bytes) -> None:
+    def test_any_method_is_refused(self, method: bytes) -> None:
         self.refuse([*GENUINE.items()], b"{}", method)
 
 
 class KnownSenderTests(ReceiverTestCase):
-    """Whoever knows a secret is told what is wrong, and nothing malformed is handed over."""
+    """Senders that know a secret learn what is wrong, and nothing malformed is passed on."""
 
     def deliver(self, body: bytes, secret: str) -> tuple[Raw, list[WebhookEvent]]:
-        """Deliver to a receiver whose secret is being rotated."""
+        """Deliver to a receiver with two secrets; check the answer and the events."""
         events: list[WebhookEvent] = []
         receiver = self.receiver(OTHER_SECRET, SECRET, on_update=events.append)
         answer = self.send(receiver, body, secret=secret).answer()
@@ -177,7 +177,7 @@ class KnownSenderTests(ReceiverTestCase):
         return answer, events
 
     def check(self, event: WebhookEvent) -> None:
-        """An event is as its documentation says."""
+        """Check that an event is as its documentation describes it."""
         self.assertIsInstance(event.result, Status)
         self.assertTrue(math.isfinite(event.timestamp) and event.timestamp >= 0)
         self.assertIn(event.type, (None, EVENT_BY_RESULT[event.result]))
@@ -190,7 +190,7 @@ class KnownSenderTests(ReceiverTestCase):
         self.assertTrue(job.progress is None or 0 <= job.progress <= 1)
         self.assertTrue(all(map(math.isfinite, (job.created_at, job.updated_at))))
         self.assertFalse(codec.is_too_deep(job.output) or codec.is_too_deep(job.metadata))
-        # It can be shown and stored.
+        # The event can be shown, and the job can be stored.
         self.assertIn(job.id, repr(event))
         json.encode(job)
 
@@ -201,19 +201,19 @@ class KnownSenderTests(ReceiverTestCase):
     @example(b"[" * 200_000, SECRET)
     @example(b'{"type":%b}' % nested(200_000), SECRET)
     @example(b'{"type":"webhook.test","more":%b}' % nested(200_000), SECRET)
-    def test_any_bytes(self, body: bytes, secret: str) -> None:
+    def test_any_bytes_are_acknowledged_or_refused(self, body: bytes, secret: str) -> None:
         self.deliver(body, secret)
 
     @given(json_values, st.sampled_from([SECRET, OTHER_SECRET]))
-    def test_any_json(self, value: Any, secret: str) -> None:
+    def test_any_json_is_acknowledged_or_refused(self, value: Any, secret: str) -> None:
         self.deliver(json.encode(value), secret)
 
     @settings(suppress_health_check=[HealthCheck.too_slow])
     @given(updates(), st.sampled_from([SECRET, OTHER_SECRET]))
-    def test_any_update(self, body: bytes, secret: str) -> None:
+    def test_any_update_is_acknowledged_or_refused(self, body: bytes, secret: str) -> None:
         self.deliver(body, secret)
 
-    def test_a_genuine_update_passes_all_of_this(self) -> None:
+    def test_a_genuine_update_is_passed_on(self) -> None:
         for secret in (SECRET, OTHER_SECRET):
             answer, events = self.deliver(PAYLOAD, secret)
             self.assertEqual((answer.code, len(events)), (204, 1))
@@ -232,7 +232,7 @@ class KnownSenderTests(ReceiverTestCase):
             answer, _ = self.deliver(body, SECRET)
             self.assertIn("contradict each other", self.reason(answer, 400))
 
-    def test_what_is_out_of_range_is_refused(self) -> None:
+    def test_values_out_of_range_are_refused(self) -> None:
         for members in (
             {"version": 0},
             {"version": -1},
@@ -253,7 +253,7 @@ class KnownSenderTests(ReceiverTestCase):
             body = b'{"result":"completed","timestamp":%b}' % timestamp
             self.assertEqual(self.deliver(body, SECRET)[0].code, 400)
 
-    def test_a_test_may_hold_anything_else(self) -> None:
+    def test_a_test_event_may_have_any_other_members(self) -> None:
         body = json.encode({"type": TEST_EVENT, "result": 5, "job": [], "timestamp": None})
         answer, events = self.deliver(body, OTHER_SECRET)
         self.assertEqual((answer.code, events), (204, []))

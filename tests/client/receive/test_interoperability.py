@@ -1,6 +1,6 @@
 """
-C{WebhookReceiver} takes what the Python package C{standardwebhooks} signs; the one for node is
-asked by C{tests/end_to_end/interoperate.py}.
+C{WebhookReceiver} accepts what the Python package C{standardwebhooks} signs. The package for
+Node.js is tested by C{tests/end_to_end/interoperate.py}.
 """
 
 from __future__ import annotations
@@ -19,38 +19,38 @@ from tests.helpers.secrets import OTHER_SECRET, SECRET
 
 
 def signature(secret: str, body: bytes = PAYLOAD, at: int = NOW) -> str:
-    """What the other library makes of a message."""
+    """The signature that the other library makes."""
     return Webhook(secret).sign("msg_1", datetime.fromtimestamp(at, UTC), body.decode())
 
 
 class OtherLibraryTests(ReceiverTestCase):
-    """The library signs, we verify."""
+    """The other library signs, and a receiver verifies."""
 
     def send_signed(self, signatures: str, body: bytes = PAYLOAD, *secrets: str) -> Connection:
-        """Deliver with these signatures to a receiver of its own."""
+        """Send a delivery with these signatures to a new receiver."""
         self.events.clear()
         receiver = self.receiver(*secrets)
         return self.send(receiver, body, webhook_signature=signatures.encode())
 
     @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=50))
-    def test_what_it_signs_is_taken(self, message: str) -> None:
+    def test_a_delivery_that_the_library_signed_is_accepted(self, message: str) -> None:
         body = webhook_payload(a_job("completed", message=message))
         self.assertEqual(self.code(self.send_signed(signature(SECRET, body), body)), 204)
         [event] = self.events
         assert event.job is not None
         self.assertEqual(event.job.message, message)
 
-    def test_either_secret_will_do_while_the_sender_rotates(self) -> None:
+    def test_two_signatures_are_accepted_with_either_secret(self) -> None:
         both = f"{signature(OTHER_SECRET)} {signature(SECRET)}"
         for secret in (SECRET, OTHER_SECRET):
             self.assertEqual(self.code(self.send_signed(both, PAYLOAD, secret)), 204)
 
-    def test_either_signature_will_do_while_the_receiver_rotates(self) -> None:
+    def test_either_signature_is_accepted_with_two_secrets(self) -> None:
         for secret in (SECRET, OTHER_SECRET):
             sent = self.send_signed(signature(secret), PAYLOAD, OTHER_SECRET, SECRET)
             self.assertEqual(self.code(sent), 204)
 
-    def test_what_it_signs_with_another_secret_or_for_another_time_is_refused(self) -> None:
+    def test_a_signature_with_another_secret_or_time_is_refused(self) -> None:
         for wrong in (signature(OTHER_SECRET), signature(SECRET, at=NOW - 1)):
             self.refused(self.send_signed(wrong), 401)
             self.assertEqual(self.events, [])

@@ -1,4 +1,4 @@
-"""C{WebhookReceiver}: what it takes, what it refuses, whom it tells."""
+"""C{WebhookReceiver}: which deliveries it accepts or refuses, and what it passes on."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from tests.helpers.secrets import OTHER_SECRET, SECRET
 
 
 class VerifyingTests(ReceiverTestCase):
-    """Only what is genuine and well-formed is handed over."""
+    """Only genuine and well-formed deliveries are passed on."""
 
-    def test_a_genuine_delivery_is_handed_over(self) -> None:
+    def test_a_genuine_delivery_is_passed_on(self) -> None:
         answer = self.send(self.receiver()).answer()
         self.assertEqual((answer.code, answer.body), (204, b""))
         [event] = self.events
         self.assertEqual((event.result, event.type), (Status.COMPLETED, EventType.COMPLETED))
         self.assertEqual(event.job, a_job("completed", output=[1]))
 
-    def test_the_payload_of_the_original_contract_will_do(self) -> None:
+    def test_a_payload_of_the_original_contract_is_accepted(self) -> None:
         body = b'{"result":"error","timestamp":1732387200123}'
         self.assertEqual(self.code(self.send(self.receiver(), body)), 204)
         self.assertEqual(self.events, [WebhookEvent(Status.ERROR, 1732387200.123)])
 
-    def test_any_of_several_secrets_will_do(self) -> None:
+    def test_a_delivery_may_be_signed_with_any_of_several_secrets(self) -> None:
         receiver = self.receiver(OTHER_SECRET, SECRET)
         for number, secret in enumerate((SECRET, OTHER_SECRET), 1):
             sent = self.send(receiver, payload(number), message_id=f"msg_{number}", secret=secret)
@@ -55,7 +55,7 @@ class VerifyingTests(ReceiverTestCase):
             self.refused(self.send(self.receiver(), **changed), 401)
         self.assertEqual(self.events, [])
 
-    def test_a_header_that_is_repeated_is_refused_whichever_is_right(self) -> None:
+    def test_a_repeated_header_is_refused_whichever_value_is_right(self) -> None:
         genuine = headers([SECRET], "msg_1", NOW, PAYLOAD)
         for name, value in genuine.items():
             for values in ([value, value], [value, b"x"], [b"x", value]):
@@ -64,7 +64,7 @@ class VerifyingTests(ReceiverTestCase):
                 self.assertEqual(self.refused(sent, 401), f"{name.decode()} is repeated")
         self.assertEqual(self.events, [])
 
-    def test_a_body_is_verified_as_it_came(self) -> None:
+    def test_a_body_is_verified_byte_by_byte(self) -> None:
         signed = headers([SECRET], "msg_1", NOW, PAYLOAD)[b"webhook-signature"]
         spaced = PAYLOAD.replace(b'{"result"', b'{ "result"')
         self.refused(self.send(self.receiver(), spaced, webhook_signature=signed), 401)
@@ -77,7 +77,7 @@ class VerifyingTests(ReceiverTestCase):
         self.assertEqual(self.events, [])
         self.assertEqual(self.code(self.send(self.receiver(), timestamp=NOW - 300)), 204)
 
-    def test_only_a_genuine_sender_learns_how_far_off_it_is(self) -> None:
+    def test_only_a_genuine_sender_learns_how_far_its_clock_is_off(self) -> None:
         sent = self.send(self.receiver(), secret=OTHER_SECRET, timestamp=NOW - 999)
         self.assertEqual(self.refused(sent, 401), "no signature matches")
 
@@ -85,7 +85,7 @@ class VerifyingTests(ReceiverTestCase):
         receiver = self.receiver(tolerance=1000)
         self.assertEqual(self.code(self.send(receiver, timestamp=NOW - 999)), 204)
 
-    def test_a_genuine_sender_of_nonsense_is_told(self) -> None:
+    def test_a_genuine_delivery_that_is_malformed_is_refused(self) -> None:
         for body in (
             b"",
             b"{}",
@@ -101,23 +101,23 @@ class VerifyingTests(ReceiverTestCase):
     def test_a_body_that_is_too_long_is_refused(self) -> None:
         self.refused(self.send(self.receiver(), b" " * (codec.BODY_LIMIT + 1)), 413)
 
-    def test_deliveries_come_by_post_only(self) -> None:
+    def test_only_post_is_accepted(self) -> None:
         for method in ("GET", "PUT", "DELETE", "PATCH", "OPTIONS"):
             answer = self.send(self.receiver(), method=method).answer()
             self.reason(answer, 405)
             self.assertEqual(answer.headers["allow"], "POST")
         self.assertEqual(self.events, [])
 
-    def test_it_needs_good_secrets(self) -> None:
+    def test_a_receiver_needs_wellformed_secrets(self) -> None:
         self.assertRaises(BadSecret, WebhookReceiver, reactor=self.clock)
         self.assertRaises(BadSecret, WebhookReceiver, "plain", reactor=self.clock)
 
 
 class OtherEventTests(ReceiverTestCase):
-    """Events that tell of no job, and those that a later server sends."""
+    """Events without a job, and events that only later servers send."""
 
-    def told(self, body: bytes) -> list[str]:
-        """Deliver what must be acknowledged, but handed to nobody; what is logged."""
+    def logged(self, body: bytes) -> list[str]:
+        """Deliver an event that must only be acknowledged; return the log lines."""
         with capturedLogs() as logged:
             self.assertEqual(self.code(self.send(self.receiver(clients=[self]), body)), 204)
         self.assertEqual(self.events, [])
@@ -125,39 +125,39 @@ class OtherEventTests(ReceiverTestCase):
         return [formatEvent(each) for each in logged]
 
     def notify(self, event: WebhookEvent) -> None:
-        """No client is told."""
+        """Fail: no client may be notified."""
         raise AssertionError(event)
 
-    def test_a_test_is_acknowledged_and_logged_but_not_handed_over(self) -> None:
+    def test_a_test_event_is_acknowledged_and_logged_but_not_passed_on(self) -> None:
         webhook = {"id": "wh_1", "name": "mine"}
         body = codec.encode({"type": TEST_EVENT, "timestamp": 1, "webhook": webhook})
-        self.assertEqual(self.told(body), ["a webhook was tested"])
+        self.assertEqual(self.logged(body), ["webhook tested"])
 
-    def test_an_unknown_type_is_acknowledged_but_not_handed_over(self) -> None:
+    def test_an_unknown_type_is_acknowledged_but_not_passed_on(self) -> None:
         body = b'{"type":"job.paused","result":"paused","timestamp":"now","job":5}'
-        self.assertEqual(self.told(body), ["a webhook brought an unknown event, 'job.paused'"])
+        self.assertEqual(self.logged(body), ["webhook ignored, unknown event type: 'job.paused'"])
 
     def test_an_unknown_type_reaches_the_log_escaped_and_cut_short(self) -> None:
         body = codec.encode({"type": "a\nb" + "x" * 1000})
-        [line] = self.told(body)
+        [line] = self.logged(body)
         self.assertNotIn("\n", line)
         self.assertLess(len(line), 120)
 
-    def test_a_forged_one_is_refused(self) -> None:
+    def test_a_forged_event_is_refused(self) -> None:
         for kind in (TEST_EVENT, "job.paused"):
             body = codec.encode({"type": kind})
             self.refused(self.send(self.receiver(), body, secret=OTHER_SECRET), 401)
 
-    def test_a_test_that_comes_again_is_acknowledged_again(self) -> None:
+    def test_a_repeated_test_event_is_acknowledged_again(self) -> None:
         receiver, body = self.receiver(), codec.encode({"type": TEST_EVENT, "timestamp": 1})
         for _ in range(2):
             self.assertEqual(self.code(self.send(receiver, body)), 204)
 
 
 class HandlerTests(ReceiverTestCase):
-    """The answer waits for C{on_update}, and depends on it."""
+    """The answer waits for C{on_update}, and depends on its outcome."""
 
-    def test_it_answers_when_the_handler_is_done(self) -> None:
+    def test_the_answer_is_sent_when_the_handler_is_done(self) -> None:
         handled: Deferred[None] = Deferred()
         sent = self.send(self.receiver(on_update=lambda _: handled))
         self.assertTrue(self.waiting(sent))
@@ -172,7 +172,7 @@ class HandlerTests(ReceiverTestCase):
         self.assertEqual(self.code(self.send(self.receiver(on_update=handle))), 204)
         self.assertEqual(len(self.events), 1)
 
-    def test_a_handler_that_fails_is_logged_and_the_sender_tries_again(self) -> None:
+    def test_a_failing_handler_is_logged_and_the_sender_asked_to_try_again(self) -> None:
         def broken(_: WebhookEvent) -> None:
             raise ZeroDivisionError("whsec_x")
 
@@ -183,11 +183,11 @@ class HandlerTests(ReceiverTestCase):
             self.refused(self.send(self.receiver(on_update=handler)), 500)
             self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
-    def test_even_a_handler_that_exits_is_only_one_that_failed(self) -> None:
-        def leaves(_: WebhookEvent) -> None:
+    def test_a_handler_that_raises_system_exit_has_only_failed(self) -> None:
+        def exits(_: WebhookEvent) -> None:
             raise SystemExit
 
-        receiver = self.receiver(on_update=leaves)
+        receiver = self.receiver(on_update=exits)
         for _ in range(2):
             self.refused(self.send(receiver), 500)
             self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
@@ -207,7 +207,7 @@ class HandlerTests(ReceiverTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(answered, [])
 
-    def test_nothing_of_a_delivery_is_logged_but_what_it_says(self) -> None:
+    def test_only_the_result_of_a_delivery_is_logged(self) -> None:
         receiver = self.receiver(on_update=lambda _: fail(ZeroDivisionError()))
         with capturedLogs() as logged:
             for secret, code in ((SECRET, 500), (OTHER_SECRET, 401)):
@@ -217,7 +217,7 @@ class HandlerTests(ReceiverTestCase):
                 self.refused(sent, code)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         shown = "".join(repr(each) + eventAsText(each) for each in logged)
-        self.assertIn("a webhook says completed", shown)
+        self.assertIn("webhook received: completed", shown)
         self.assertIn("ZeroDivisionError", shown)
         signature = headers([SECRET], "msg_private", NOW, PAYLOAD)[b"webhook-signature"]
         for private in ("whsec", "private", SECRET[6:], signature.decode()[3:], str(NOW)):
@@ -234,7 +234,7 @@ class HandlerTests(ReceiverTestCase):
         self.assertEqual(self.code(sent), 204)
         self.assertEqual(len(self.events), 1)
 
-    def test_a_sender_that_leaves_a_klein_app_stops_nothing(self) -> None:
+    def test_a_handler_in_a_klein_app_goes_on_if_the_sender_leaves(self) -> None:
         app, handled, done = Klein(), Deferred[None](), list[object]()
         receiver = self.receiver(on_update=lambda _: handled.addBoth(done.append))
 

@@ -1,4 +1,4 @@
-"""C{WebhookReceiver} and C{StatusClient}: monitoring ends the moment a webhook says so."""
+"""C{WebhookReceiver} and C{StatusClient}: a delivery ends the monitoring at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.helpers.secrets import SECRET
 
 
 class ClientTests(ReceiverTestCase):
-    """Deliveries are fed to clients that monitor."""
+    """Clients that monitor are notified of deliveries."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -23,7 +23,7 @@ class ClientTests(ReceiverTestCase):
     def monitor(
         self, server: ScriptedServer, base: str = BASE, **options: Any
     ) -> Deferred[Status]:
-        """A client that is told of deliveries as long as it monitors."""
+        """Start a client that is notified of deliveries while it monitors."""
         client = StatusClient(
             base, reactor=self.clock, treq=server.stub, on_update=self.seen.append, **options
         )
@@ -38,17 +38,17 @@ class ClientTests(ReceiverTestCase):
         return monitored.addBoth(leave)
 
     def deliver(self, **options: Any) -> int:
-        """Deliver the end; what was answered."""
+        """Deliver the end of the job; return the status code of the answer."""
         receiver = self.receiver(clients=self.clients, **options)
         body = payload(2, "completed")
         return self.code(self.send(receiver, body, timestamp=int(self.clock.seconds())))
 
-    def nothing_left(self) -> None:
-        """No timer runs, nobody is told any more."""
+    def assert_nothing_left(self) -> None:
+        """Check that no timer runs, and that no client is registered any more."""
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(self.clients, set())
 
-    def test_between_two_requests_it_ends_at_once(self) -> None:
+    def test_monitoring_ends_at_once_between_two_requests(self) -> None:
         server = ScriptedServer(self.clock, otherwise=PENDING)
         monitored = self.monitor(server)
         server.pass_time(3)
@@ -58,9 +58,9 @@ class ClientTests(ReceiverTestCase):
         self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
         self.assertEqual(self.seen, [Status.PENDING, Status.COMPLETED])
         self.assertEqual((len(server.requests), server.lost), (asked, 0))
-        self.nothing_left()
+        self.assert_nothing_left()
 
-    def test_with_a_request_in_flight_it_ends_at_once_and_gives_that_up(self) -> None:
+    def test_monitoring_ends_at_once_during_a_request_which_is_given_up(self) -> None:
         server = ScriptedServer(self.clock, PENDING, otherwise=hold)
         monitored = self.monitor(server)
         server.pass_time(3)
@@ -69,25 +69,25 @@ class ClientTests(ReceiverTestCase):
         self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
         server.stub.flush()
         self.assertEqual((len(server.requests), server.lost), (2, 1))
-        self.nothing_left()
+        self.assert_nothing_left()
 
-    def test_while_the_first_request_is_in_flight_it_ends_at_once(self) -> None:
+    def test_monitoring_ends_at_once_during_the_first_request(self) -> None:
         server = ScriptedServer(self.clock, otherwise=hold)
         monitored = self.monitor(server)
         self.assertEqual(self.deliver(), 204)
         self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
         self.assertEqual(self.seen, [Status.COMPLETED])
-        self.nothing_left()
+        self.assert_nothing_left()
 
-    def test_while_the_webhook_is_being_registered_it_ends_at_once(self) -> None:
+    def test_monitoring_ends_at_once_while_the_webhook_is_registered(self) -> None:
         server = ScriptedServer(self.clock, otherwise=hold)
         monitored = self.monitor(server, webhook_url="http://me.test/", webhook_secret=SECRET)
         self.assertEqual(server.asked, [f"POST /jobs/{JOB_ID}/webhooks/register"])
         self.assertEqual(self.deliver(), 204)
         self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
-        self.nothing_left()
+        self.assert_nothing_left()
 
-    def test_while_it_backs_off_from_a_server_that_is_down_it_ends_at_once(self) -> None:
+    def test_monitoring_ends_at_once_while_the_server_is_down(self) -> None:
         def down(request: Any) -> bytes:
             request.setResponseCode(503)
             return b""
@@ -97,9 +97,9 @@ class ClientTests(ReceiverTestCase):
         server.pass_time(5)
         self.assertEqual(self.deliver(), 204)
         self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
-        self.nothing_left()
+        self.assert_nothing_left()
 
-    def test_a_client_of_another_job_waits_on(self) -> None:
+    def test_a_client_of_another_job_goes_on(self) -> None:
         server = ScriptedServer(self.clock, otherwise=hold)
         mine = self.monitor(server)
         other = self.monitor(server, BASE.replace(JOB_ID, OTHER_ID))
@@ -109,10 +109,10 @@ class ClientTests(ReceiverTestCase):
         for client in tuple(self.clients):
             client.stop_monitoring()
         self.successResultOf(other)
-        self.nothing_left()
+        self.assert_nothing_left()
 
-    def test_clients_may_come_and_go_while_they_are_told(self) -> None:
-        # The set changes while it is gone through: the first leaves, a new one comes.
+    def test_clients_may_come_and_go_while_they_are_notified(self) -> None:
+        # The set changes during the iteration: one client leaves, and a new one comes.
         server = ScriptedServer(self.clock, otherwise=hold)
         late: list[Deferred[Status]] = []
         for _ in range(2):
@@ -122,17 +122,17 @@ class ClientTests(ReceiverTestCase):
         self.assertEqual(len(late), 2)
         for client in tuple(self.clients):
             client.stop_monitoring()
-        self.nothing_left()
+        self.assert_nothing_left()
 
-    def test_clients_are_told_though_the_handler_fails(self) -> None:
+    def test_clients_are_notified_even_if_the_handler_fails(self) -> None:
         server = ScriptedServer(self.clock, otherwise=hold)
         monitored = self.monitor(server)
         self.assertEqual(self.deliver(on_update=lambda _: fail(ZeroDivisionError())), 500)
         self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-        self.nothing_left()
+        self.assert_nothing_left()
 
-    def test_a_client_whose_own_callback_fails_harms_no_delivery(self) -> None:
+    def test_a_client_whose_callback_fails_does_no_harm_to_the_delivery(self) -> None:
         def broken(_: Status) -> None:
             raise ZeroDivisionError
 
