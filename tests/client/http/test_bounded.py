@@ -20,7 +20,7 @@ from tests.helpers.byte_server import ByteServer
 
 LIMIT = 1000
 BEGIN = b"HTTP/1.1 200 OK\r\n"
-#: An answer that has as many bytes as it may have.
+#: An answer that is as long as the limit.
 FULL = BEGIN + b"X-Pad: " + b"x" * (LIMIT - len(BEGIN) - 30) + b"\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -66,7 +66,7 @@ class BoundTests(SynchronousTestCase):
         self.assertEqual(self.failureResultOf(asked, ExchangeFailed).value.kind, "too-big")
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_an_answer_as_long_as_the_limit_is_taken(self) -> None:
+    def test_an_answer_as_long_as_the_limit_is_accepted(self) -> None:
         asked = self.ask()
         self.server.send(FULL)
         self.assertEqual(self.successResultOf(asked).code, 200)
@@ -104,7 +104,7 @@ class BoundTests(SynchronousTestCase):
             self.assertTrue(self.server.transport.disconnected)
             self.assert_too_big(asked)
 
-    def test_a_body_as_long_as_the_limit_is_taken_after_its_headers(self) -> None:
+    def test_a_body_as_long_as_the_limit_is_accepted_after_its_headers(self) -> None:
         asked = self.ask()
         self.server.send(BEGIN + b"Content-Length: %d\r\n\r\n" % LIMIT)
         for _ in range(LIMIT // 100):
@@ -158,7 +158,7 @@ class BoundTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_giving_up_a_body_aborts_the_connection(self) -> None:
-        # What is unsent, or a peer that does not agree, would hold up a polite end.
+        # A polite close would wait for unsent bytes and, with TLS, for the peer.
         asked = self.ask()
         self.server.send(BEGIN + b"Content-Length: 5\r\n\r\nab")
         asked.cancel()

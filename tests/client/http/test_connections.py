@@ -1,4 +1,4 @@
-"""Kept connections: closed politely where the server agrees, and by force where it does not."""
+"""Kept connections, which are all closed in the end."""
 
 from __future__ import annotations
 

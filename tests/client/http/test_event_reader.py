@@ -1,4 +1,4 @@
-"""Server-sent events, however they are cut into pieces."""
+"""Reading server-sent events, however the stream is cut into pieces."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from statusjob.client.http.event_reader import Event, EventReader, TooLong
 
 
 def read(stream: bytes, limit: int = 1000) -> list[Event]:
-    """The events of a stream that comes in one piece."""
+    """Return the events of a stream that arrives in one piece."""
     return EventReader(limit).feed(stream)
 
 
 class FormatTests(SynchronousTestCase):
-    """What the standard says; its examples, too."""
+    """The rules of the standard, and its examples."""
 
     def test_an_event_ends_with_an_empty_line(self) -> None:
         self.assertEqual(read(b"data: a\n"), [])
@@ -25,33 +25,33 @@ class FormatTests(SynchronousTestCase):
         stream = b"event: add\nid: 7\ndata: one\ndata: two\n\n"
         self.assertEqual(read(stream), [Event("add", "one\ntwo", "7")])
 
-    def test_an_id_counts_until_there_is_another(self) -> None:
+    def test_an_id_holds_until_there_is_another(self) -> None:
         events = read(b"id: 1\ndata: a\n\ndata: b\n\nid\ndata: c\n\nid: \0\ndata: d\n\n")
         self.assertEqual([each.id for each in events], ["1", "1", "", ""])
 
-    def test_a_type_counts_once(self) -> None:
+    def test_a_type_holds_for_one_event(self) -> None:
         events = read(b"event: add\n\nevent: x\ndata: a\n\ndata: b\n\n")
         self.assertEqual([each.type for each in events], ["x", "message"])
 
-    def test_every_kind_of_line_end_will_do(self) -> None:
+    def test_every_kind_of_line_end_is_accepted(self) -> None:
         for end in (b"\n", b"\r", b"\r\n"):
             stream = b"data: a\ndata: b\n\ndata: c\n\n".replace(b"\n", end)
             self.assertEqual([each.data for each in read(stream)], ["a\nb", "c"], end)
 
-    def test_comments_and_unknown_fields_are_passed_over(self) -> None:
+    def test_comments_and_unknown_fields_are_ignored(self) -> None:
         stream = b": test\nwhat: ever\ndata\n\n:\n\ndata:a\ndata:  b\ndata:\n\n"
         self.assertEqual([each.data for each in read(stream)], ["", "a\n b\n"])
 
-    def test_one_mark_at_the_beginning_is_no_part_of_it(self) -> None:
+    def test_one_byte_order_mark_at_the_beginning_is_ignored(self) -> None:
         mark = b"\xef\xbb\xbf"
         self.assertEqual([each.data for each in read(mark + b"data: a\n\n")], ["a"])
         self.assertEqual(read(mark + mark + b"data: a\n\n"), [])
         self.assertEqual(read(b"\n" + mark + b"data: a\n\n"), [])
 
-    def test_bytes_that_are_no_text_harm_nobody(self) -> None:
+    def test_bytes_that_are_not_utf8_are_replaced(self) -> None:
         self.assertEqual([each.data for each in read(b"data: \xff\0\n\n")], ["\ufffd\0"])
 
-    def test_the_time_to_wait_is_told_in_milliseconds(self) -> None:
+    def test_the_time_to_wait_is_sent_in_milliseconds_and_read_in_seconds(self) -> None:
         for told, seconds in ((b"1500", 1.5), (b"0", 0.0), (b"9" * 400, float("inf"))):
             reader = EventReader(1000)
             reader.feed(b"retry: " + told + b"\n")
@@ -63,12 +63,12 @@ class FormatTests(SynchronousTestCase):
 
 
 class BoundTests(SynchronousTestCase):
-    """How much may come."""
+    """The limit for the length of an event."""
 
-    def test_an_event_of_just_the_limit_is_read(self) -> None:
+    def test_an_event_as_long_as_the_limit_is_read(self) -> None:
         self.assertEqual(len(read(b"data: " + b"x" * 94 + b"\n\n", limit=100)), 1)
 
-    def test_a_longer_one_is_not_however_it_comes(self) -> None:
+    def test_a_longer_event_is_an_error_in_any_pieces(self) -> None:
         for stream in (
             b"data: " + b"x" * 95 + b"\n\n",
             b"x" * 101,
@@ -84,12 +84,12 @@ class BoundTests(SynchronousTestCase):
 
             self.assertRaises(TooLong, drip)
 
-    def test_any_number_of_short_ones_is(self) -> None:
+    def test_any_number_of_short_events_is_read(self) -> None:
         self.assertEqual(len(read(b"data: x\n\n:\n\n" * 1000, limit=100)), 1000)
 
 
 class PieceTests(SynchronousTestCase):
-    """Where it is cut makes no difference."""
+    """It makes no difference where a stream is cut."""
 
     @given(
         st.lists(

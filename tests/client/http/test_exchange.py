@@ -1,4 +1,4 @@
-"""One exchange: in memory on a clock, and on real sockets against servers that misbehave."""
+"""One exchange: in memory on a clock, and on sockets with servers that misbehave."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ URL = "http://example.test/"
 
 
 class Given(Resource):
-    """Answers as it is told, and remembers what was asked."""
+    """Gives one answer to all requests, and remembers the latest one and all peers."""
 
     isLeaf = True
 
@@ -45,8 +45,8 @@ class Given(Resource):
         return self.body
 
 
-class Held(Resource):
-    """Never says all it has to say."""
+class Unfinished(Resource):
+    """Begins an answer, perhaps, and never completes it."""
 
     isLeaf = True
 
@@ -66,13 +66,13 @@ class Held(Resource):
 
 
 class InMemoryTests(SynchronousTestCase):
-    """On a clock, over treq's stub."""
+    """On a clock, with C{StubTreq}."""
 
     def setUp(self) -> None:
         self.clock = Clock()
 
     def ask(self, resource: Resource, *, limit: int = 100) -> Deferred[Answer]:
-        """One exchange with C{resource}, due in 10 s."""
+        """Make one exchange with C{resource}, whose deadline is 10 s."""
         self.stub = cast(Any, StubTreq(resource))
         return exchange(
             self.clock,
@@ -82,13 +82,13 @@ class InMemoryTests(SynchronousTestCase):
         )
 
     def failed(self, asked: Deferred[Answer]) -> ExchangeFailed:
-        """Its failure, with proof that no delayed call is left."""
+        """Return the failure of an exchange; check that no delayed call is left."""
         error = self.failureResultOf(asked, ExchangeFailed).value
         self.assertEqual(self.clock.getDelayedCalls(), [])
         assert isinstance(error, ExchangeFailed)
         return error
 
-    def test_an_answer_comes_back_whole(self) -> None:
+    def test_an_answer_has_code_headers_and_body(self) -> None:
         answer = self.successResultOf(self.ask(Given(418, b"short and stout")))
         self.assertEqual((answer.code, answer.body), (418, b"short and stout"))
         self.assertEqual((answer.header("x-answer"), answer.header("x-none")), ("42", None))
@@ -97,41 +97,41 @@ class InMemoryTests(SynchronousTestCase):
     def test_an_empty_body_is_an_answer(self) -> None:
         self.assertEqual(self.successResultOf(self.ask(Given(204, b""))).body, b"")
 
-    def test_a_body_as_long_as_the_limit_is_taken(self) -> None:
+    def test_a_body_as_long_as_the_limit_is_accepted(self) -> None:
         self.assertEqual(len(self.successResultOf(self.ask(Given(body=b"x" * 100))).body), 100)
 
     def test_a_body_longer_than_the_limit_is_too_big(self) -> None:
         self.assertEqual(self.failed(self.ask(Given(body=b"x" * 101))).kind, "too-big")
 
-    def test_a_body_that_unpacks_beyond_the_limit_is_too_big(self) -> None:
+    def test_a_body_that_is_too_long_when_decompressed_is_too_big(self) -> None:
         packed = gzip.compress(b"x" * 100_000)
         error = self.failed(self.ask(Given(299, packed), limit=10_000))
         self.assertEqual(error.kind, "too-big")
 
-    def test_no_answer_by_the_deadline_is_a_timeout(self) -> None:
-        asked = self.ask(Held())
+    def test_without_an_answer_by_the_deadline_it_fails(self) -> None:
+        asked = self.ask(Unfinished())
         self.clock.advance(9.9)
         self.assertNoResult(asked)
         self.clock.advance(0.1)
         self.assertEqual(self.failed(asked).kind, "timeout")
 
     def test_the_deadline_covers_the_body(self) -> None:
-        asked = self.ask(Held(b'{"resu'))
+        asked = self.ask(Unfinished(b'{"resu'))
         self.clock.advance(9.9)
         self.assertNoResult(asked)
         self.clock.advance(0.1)
         self.assertEqual(self.failed(asked).kind, "timeout")
 
-    def test_the_deadline_gives_up_the_connection(self) -> None:
-        for resource in (Held(), Held(b'{"resu')):
+    def test_the_connection_is_closed_at_the_deadline(self) -> None:
+        for resource in (Unfinished(), Unfinished(b'{"resu')):
             asked = self.ask(resource)
             self.clock.advance(10)
             self.failed(asked)
             self.stub.flush()
             self.assertEqual(resource.lost, 1)
 
-    def test_cancelling_gives_up_the_connection(self) -> None:
-        for resource in (Held(), Held(b'{"resu')):
+    def test_cancelling_closes_the_connection(self) -> None:
+        for resource in (Unfinished(), Unfinished(b'{"resu')):
             asked = self.ask(resource)
             asked.cancel()
             self.failureResultOf(asked, CancelledError)
@@ -139,7 +139,7 @@ class InMemoryTests(SynchronousTestCase):
             self.stub.flush()
             self.assertEqual(resource.lost, 1)
 
-    def test_a_mistake_of_the_program_comes_through(self) -> None:
+    def test_a_programming_error_is_passed_on_unchanged(self) -> None:
         def broken() -> Deferred[IResponse]:
             raise ZeroDivisionError
 
@@ -148,7 +148,7 @@ class InMemoryTests(SynchronousTestCase):
             self.failureResultOf(asked, ZeroDivisionError)
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_a_start_that_never_gets_anywhere_is_cancelled(self) -> None:
+    def test_a_request_that_never_starts_is_cancelled_at_the_deadline(self) -> None:
         cancelled: list[object] = []
         stuck: Deferred[IResponse] = Deferred(cancelled.append)
         asked = exchange(self.clock, lambda: stuck, deadline=10, limit=100)
@@ -158,7 +158,7 @@ class InMemoryTests(SynchronousTestCase):
 
 
 class SocketTests(SocketTestCase):
-    """A bare agent on loopback; trial fails whatever leaves a socket or a timer behind."""
+    """A bare agent on loopback; trial fails a test that leaves a socket or a timer behind."""
 
     def ask(
         self,
@@ -169,7 +169,7 @@ class SocketTests(SocketTestCase):
         agent: Agent | None = None,
         body: bytes | None = None,
     ) -> Deferred[Answer]:
-        """One exchange with a real server."""
+        """Make one exchange with a server on loopback."""
         sender = agent or Agent(reactor)
 
         def start() -> Deferred[IResponse]:
@@ -180,44 +180,44 @@ class SocketTests(SocketTestCase):
         return exchange(reactor, start, deadline=deadline, limit=limit)
 
     async def failure_of(self, asked: Deferred[Answer]) -> ExchangeFailed:
-        """How it failed, without a word of where."""
+        """Return the failure of an exchange; check that it does not contain the address."""
         try:
             await asked
         except ExchangeFailed as error:
             self.assertNotIn("127.0.0.1", str(error))
             return error
-        self.fail("there was an answer")
+        self.fail("the exchange did not fail")
 
     async def kind_of(self, asked: Deferred[Answer]) -> str:
-        """In what way it failed."""
+        """Return the kind of failure of an exchange."""
         return (await self.failure_of(asked)).kind
 
-    async def test_a_body_goes_out_and_an_answer_comes_in(self) -> None:
+    async def test_a_body_is_sent_and_an_answer_received(self) -> None:
         resource = Given(201, b"made")
         answer = await self.ask(self.serve(resource), body=b"make it")
         self.assertEqual((answer.code, answer.body), (201, b"made"))
         self.assertEqual(resource.received, b"make it")
 
-    async def test_refused(self) -> None:
+    async def test_a_refused_connection_is_a_failure_to_connect(self) -> None:
         asked = self.ask(await self.closed_port())
         error = await self.failure_of(asked)
         self.assertEqual((error.kind, error.reason), ("connect", "connection refused"))
 
-    async def test_an_impossible_host_name(self) -> None:
+    async def test_an_impossible_host_name_cannot_be_resolved(self) -> None:
         for host in ("nowhere.invalid", "a..b", "x" * 70):
             self.assertEqual(await self.kind_of(self.ask(f"http://{host}/")), "dns")
 
-    async def test_a_reset_in_mid_answer(self) -> None:
+    async def test_a_reset_during_the_answer_is_a_failure_to_connect(self) -> None:
         url, server = self.misbehaving(modes.reset_in_body)
         self.assertEqual(await self.kind_of(self.ask(url)), "connect")
         await server.wait_until_closed()
 
-    async def test_a_server_that_speaks_no_http(self) -> None:
+    async def test_an_answer_that_is_not_http_is_a_failure_to_connect(self) -> None:
         url, server = self.misbehaving(modes.gibberish)
         self.assertEqual(await self.kind_of(self.ask(url)), "connect")
         await server.wait_until_closed()
 
-    async def test_a_server_that_never_answers(self) -> None:
+    async def test_a_server_that_never_completes_its_answer_is_a_timeout(self) -> None:
         for mode in (modes.silent, modes.hang_in_body):
             url, server = self.misbehaving(mode)
             self.assertEqual(await self.kind_of(self.ask(url, deadline=0.05)), "timeout")
@@ -255,7 +255,7 @@ class SocketTests(SocketTestCase):
         self.assertEqual(server.received, 1)
         await server.wait_until_closed()
 
-    async def test_a_connection_cut_short_is_not_kept(self) -> None:
+    async def test_a_connection_whose_answer_was_given_up_is_not_kept(self) -> None:
         pool = HTTPConnectionPool(reactor)
         self.addCleanup(pool.closeCachedConnections)
         agent = Agent(reactor, pool=pool)
@@ -263,7 +263,7 @@ class SocketTests(SocketTestCase):
         self.assertEqual(await self.kind_of(self.ask(url, agent=agent)), "too-big")
         await server.wait_until_closed()
 
-    async def test_a_connection_read_to_its_end_is_kept(self) -> None:
+    async def test_a_connection_whose_answer_was_read_is_kept(self) -> None:
         pool = HTTPConnectionPool(reactor)
         self.addCleanup(pool.closeCachedConnections)
         agent = Agent(reactor, pool=pool)
@@ -273,19 +273,19 @@ class SocketTests(SocketTestCase):
             await self.ask(url, agent=agent)
         self.assertEqual(len(resource.peers), 1)
 
-    async def test_a_certificate_that_cannot_be_trusted(self) -> None:
+    async def test_a_certificate_that_is_not_trusted_is_a_tls_failure(self) -> None:
         for name in ("127.0.0.1", "127.0.0.2"):
             asked = self.ask(self.listen_tls(Site(Given()), name))
             self.assertEqual(await self.kind_of(asked), "tls")
 
-    async def test_a_server_without_tls(self) -> None:
+    async def test_a_server_without_tls_is_a_tls_failure(self) -> None:
         url, server = self.misbehaving(modes.gibberish)
         self.assertEqual(await self.kind_of(self.ask(url.replace("http:", "https:"))), "tls")
         await server.wait_until_closed()
 
 
 class ProducerTests(SynchronousTestCase):
-    """A body that is there already."""
+    """A request body that is sent at once."""
 
     def test_it_writes_everything_at_once(self) -> None:
         written: list[bytes] = []
