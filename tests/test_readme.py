@@ -236,6 +236,15 @@ class DocumentTests(SynchronousTestCase):
         for path in paths:
             self.assertTrue((ROOT / path).exists(), path)
 
+    def test_every_name_that_contributors_are_to_look_for_is_in_its_file(self) -> None:
+        # Such as "`MIGRATIONS` in `statusjob/server/store/schema.py`".
+        found = re.findall(r"([^.:;]*`\w+`[^.:;]*) in `([^`]+\.py)`", CONTRIBUTING)
+        self.assertGreater(len(found), 4)
+        for words, path in found:
+            source = (ROOT / path).read_text()
+            for name in re.findall(r"`(\w+)`", words):
+                self.assertTrue(re.search(rf"\b{name}\b", source), f"{name} in {path}")
+
     def test_the_picture_is_one_of_light_and_of_dark(self) -> None:
         picture = (ROOT / "examples/overview.svg").read_text()
         self.assertEqual(ElementTree.fromstring(picture).tag, "{http://www.w3.org/2000/svg}svg")
