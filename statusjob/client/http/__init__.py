@@ -1,0 +1,1 @@
+"""How the client sends requests: sessions, shared connections, bounded exchanges and streams."""

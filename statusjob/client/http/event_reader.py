@@ -45,8 +45,8 @@ class EventReader:
         @param limit: most bytes of one event, comments before it included.
         """
         self._limit = limit
-        # A line whose end has not arrived yet.
-        self._rest = bytearray()
+        # The beginning of a line whose end has not arrived yet.
+        self._line = bytearray()
         self._begun = False
         self._after_cr = False
         self._size = 0
@@ -70,7 +70,7 @@ class EventReader:
         begin = 0
         for end in _LINE_END.finditer(piece):
             self._keep(piece[begin : end.start()])
-            line, self._rest = bytes(self._rest), bytearray()
+            line, self._line = bytes(self._line), bytearray()
             if not self._begun:
                 line = line.removeprefix(_BOM)
                 self._begun = True
@@ -87,7 +87,7 @@ class EventReader:
         self._size += len(part)
         if self._size > self._limit:
             raise TooLong
-        self._rest += part
+        self._line += part
 
     def _field(self, line: bytes) -> None:
         """Read one line of an event."""

@@ -1,0 +1,1 @@
+"""How an application receives webhooks: the resource, its dispatcher and its memory."""
