@@ -19,8 +19,9 @@ from typing import Any, cast
 
 from twisted.logger import ILogObserver, LogEvent, eventAsJSON, eventAsText, globalLogPublisher
 
+from tests.helpers.messages import Reply
 from tests.helpers.secrets import OTHER_SECRET, SECRET
-from tests.helpers.servers import InMemoryServer, Reply
+from tests.helpers.servers import InMemoryServer
 from tests.helpers.webhook_api import WebhookApiTestCase
 
 #: What must not be told, in a URL, and as it goes over the wire.
@@ -79,7 +80,7 @@ class ConfidentialTestCase(WebhookApiTestCase):
             self.assertEqual((method, reply.header("Cache-Control")), ("POST", "no-store"))
             self.secrets.append(shown[1])
             body = body.replace(shown[0], "")
-        headers = [f"{name}: {values}" for name, values in reply.headers.getAllRawHeaders()]
+        headers = [f"{name}: {value}" for name, value in reply.headers.items()]
         self.answers += [body, *headers]
         return reply
 

@@ -7,45 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.interfaces import IAddress
-from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.web.server import Site
 
-
-@dataclass(frozen=True)
-class Raw:
-    """One answer as it came over the wire; header names in lower case."""
-
-    code: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        """The body, decoded."""
-        return json.loads(self.body)
-
-
-class _Transport(StringTransportWithDisconnection):
-    """
-    Says, as real ones do, that it is being closed, and how.
-
-    @ivar stalled: whether its client does not read, which closing waits for and aborting does not.
-    """
-
-    aborting = False
-    stalled = False
-
-    def loseConnection(self) -> None:
-        self.disconnecting = True
-        if not self.stalled:
-            super().loseConnection()
-
-    def abortConnection(self) -> None:
-        self.aborting = True
-        super().loseConnection()
-
-    def unregisterProducer(self) -> None:
-        self.producer = None
+from tests.helpers.messages import Reply, read_head, read_messages, request_bytes
+from tests.helpers.transports import MemoryTransport
 
 
 @dataclass(frozen=True)
@@ -64,7 +29,7 @@ class Connection:
         """
         @param host: the server's end, if that matters.
         """
-        self.transport: Any = _Transport(hostAddress=host, peerAddress=host)
+        self.transport: Any = MemoryTransport(hostAddress=host, peerAddress=host)
         self.protocol = site.buildProtocol(None)
         self.transport.protocol = self.protocol
         self.protocol.makeConnection(self.transport)
@@ -77,7 +42,7 @@ class Connection:
     @property
     def aborted(self) -> bool:
         """Whether the server closed it without waiting for what is unsent."""
-        return bool(self.transport.aborting)
+        return bool(self.transport.aborted)
 
     def send(self, data: bytes) -> None:
         """The client sends."""
@@ -85,10 +50,7 @@ class Connection:
 
     def ask(self, first_line: str, *headers: str, body: bytes = b"") -> None:
         """Send a request."""
-        lines = [f"{first_line} HTTP/1.1", "Host: localhost", *headers]
-        if body:
-            lines.append(f"Content-Length: {len(body)}")
-        self.send("\r\n".join([*lines, "", ""]).encode() + body)
+        self.send(request_bytes(first_line, *headers, body=body))
 
     def hang_up(self) -> None:
         """The client closes."""
@@ -100,20 +62,14 @@ class Connection:
         self.transport.clear()
         return data
 
-    def answers(self) -> list[Raw]:
+    def answers(self) -> list[Reply]:
         """The answers that came since this was last asked, each with a Content-Length or none."""
-        rest, answers = self.received(), []
-        while rest:
-            head, _, rest = rest.partition(b"\r\n\r\n")
-            first, *lines = head.decode().split("\r\n")
-            pairs = [line.split(": ", 1) for line in lines]
-            headers = {name.lower(): value for name, value in pairs}
-            length = int(headers.get("content-length", 0))
-            answers.append(Raw(int(first.split()[1]), headers, rest[:length]))
-            rest = rest[length:]
-        return answers
+        return [
+            Reply(code=int(first_line.split()[1]), headers=message.headers, body=message.body)
+            for first_line, message in read_messages(self.received())
+        ]
 
-    def answer(self) -> Raw:
+    def answer(self) -> Reply:
         """The one answer that came."""
         (answer,) = self.answers()
         return answer
@@ -132,8 +88,8 @@ class Following:
 
     def __init__(self, site: Site, path: str, *headers: str) -> None:
         self.connection = Connection(site)
-        self.head: Raw | None = None
-        self.refusal: Raw | None = None
+        self.head: Reply | None = None
+        self.refusal: Reply | None = None
         self.comments = 0
         self.retry = 0
         self.ended = False
@@ -182,12 +138,11 @@ class Following:
             self.ended = length == 0
 
     def _read_head(self) -> None:
-        head, _, rest = self._received.partition(b"\r\n\r\n")
-        first, *lines = head.decode().split("\r\n")
-        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
-        raw = Raw(int(first.split()[1]), headers, b"")
+        first_line, headers, rest = read_head(self._received)
+        code = int(first_line.split()[1])
         if headers.get("content-type") == "text/event-stream":
             assert headers["transfer-encoding"] == "chunked"
-            self.head, self._received = raw, rest
+            self.head = Reply(code=code, headers=headers, body=b"")
+            self._received = rest
         else:
-            self.refusal = Raw(raw.code, headers, rest)
+            self.refusal = Reply(code=code, headers=headers, body=rest)

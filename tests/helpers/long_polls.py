@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
 
-from tests.helpers.servers import InMemoryServer, Reply, ServerTestCase
+from tests.helpers.messages import Reply
+from tests.helpers.servers import InMemoryServer, ServerTestCase
 
 
 class Held:
@@ -29,8 +30,7 @@ class Held:
         """The answer, which is there."""
         self._fake.clock.advance(0)
         self._fake.treq.flush()
-        response = self._case.successResultOf(self._asked)
-        return Reply(response, self._case.successResultOf(response.content()))
+        return self._case.reply(self._asked)
 
     def give_up(self) -> None:
         """The client hangs up."""

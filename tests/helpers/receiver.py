@@ -14,7 +14,8 @@ from twisted.web.server import Site
 from statusjob import WebhookEvent, WebhookReceiver
 from statusjob.contract.jobs import webhook_payload
 from statusjob.contract.signing import headers
-from tests.helpers.connections import Connection, Raw
+from tests.helpers.connections import Connection
+from tests.helpers.messages import Reply
 from tests.helpers.scripted_server import a_job
 from tests.helpers.secrets import SECRET
 
@@ -104,7 +105,7 @@ class ReceiverTestCase(SynchronousTestCase):
         """Check that the answer is a refusal with that code; return its reason."""
         return self.reason(connection.answer(), code)
 
-    def reason(self, answer: Raw, code: int) -> str:
+    def reason(self, answer: Reply, code: int) -> str:
         """Check that an answer is a refusal without a secret; return its reason."""
         self.assertEqual(answer.code, code, answer.body)
         self.assertEqual(answer.headers["content-type"], "application/problem+json")

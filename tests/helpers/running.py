@@ -20,7 +20,6 @@ from tests.helpers.scripted_server import (
     a_job,
     answer,
     job_body,
-    json_of,
 )
 
 
@@ -74,7 +73,7 @@ class RunTestCase(SynchronousTestCase):
     @property
     def said(self) -> list[Any]:
         """What was reported, after the job was begun."""
-        return [json_of(each) for each in self.server.requests[1:]]
+        return [each.json for each in self.server.requests[1:]]
 
     @property
     def times(self) -> list[float]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from email.utils import formatdate
-from typing import Any, cast
+from typing import Any
 
 from treq.testing import StubTreq
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
@@ -22,27 +20,11 @@ from statusjob.client.watch.history import DurationMemory
 from statusjob.contract import codec
 from statusjob.contract.jobs import job_to_json
 from statusjob.jobs import Job, JobError, Status
+from tests.helpers.messages import Request, headers_of
 
 JOB_ID = "01936b5e-7d4c-7e3a-8c1d-2f9b3a4c5d6e"
 OTHER_ID = "01936b5e-7d4c-7e3a-8c1d-000000000000"
 BASE = f"http://example.test/jobs/{JOB_ID}"
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One request, and when it came."""
-
-    at: float
-    method: str
-    path: str
-    headers: Headers
-    body: bytes
-
-    def header(self, name: str) -> str | None:
-        """The one value of a header."""
-        values = self.headers.getRawHeaders(name)
-        assert values is None or len(values) == 1
-        return None if values is None else values[0]
 
 
 Answering = Callable[[Any], bytes | int]
@@ -101,7 +83,7 @@ class ScriptedServer(Resource):
         self._clock = clock
         self._answers = list(answers)
         self._otherwise = otherwise
-        self.requests: list[Asked] = []
+        self.requests: list[Request] = []
         self.lost = 0
         self.stub: Any = StubTreq(self)
 
@@ -111,12 +93,15 @@ class ScriptedServer(Resource):
 
     def render(self, request: Any) -> Any:
         """Answer one request."""
-        headers = Headers()
-        for name, values in request.requestHeaders.getAllRawHeaders():
-            headers.setRawHeaders(name.decode(), [value.decode() for value in values])
-        path, body = request.uri.decode(), request.content.read()
-        method = request.method.decode()
-        self.requests.append(Asked(self._clock.seconds(), method, path, headers, body))
+        self.requests.append(
+            Request(
+                at=self._clock.seconds(),
+                method=request.method.decode(),
+                path=request.uri.decode(),
+                headers=headers_of(request.requestHeaders.getAllRawHeaders()),
+                body=request.content.read(),
+            )
+        )
 
         def lost(_: object) -> None:
             self.lost += 1
@@ -138,7 +123,7 @@ class ScriptedServer(Resource):
     @property
     def asked(self) -> list[str]:
         """What was asked, such as C{GET /status}."""
-        return [f"{each.method} {each.path}" for each in self.requests]
+        return [each.line for each in self.requests]
 
     def settle(self) -> None:
         """Let what is to be done at once be done."""
@@ -241,11 +226,6 @@ def event(result: str = "completed", **members: Any) -> answers.WebhookEvent:
     """What a webhook brings."""
     job = a_job(result, **members)
     return answers.WebhookEvent(job.result, job.updated_at, job.event_type, job)
-
-
-def json_of(request: Asked) -> Any:
-    """The body of a request."""
-    return cast(Any, codec.decode(request.body, dict))
 
 
 class ClientTestCase(SynchronousTestCase):

@@ -13,6 +13,7 @@ from twisted.trial.unittest import TestCase
 from statusjob.contract.jobs import NewJob
 from statusjob.server.service import Server
 from statusjob.server.settings import resolve
+from tests.helpers.messages import request_bytes
 from tests.helpers.servers import directory
 from tests.helpers.sockets import reactor, until
 
@@ -33,10 +34,9 @@ class Client(Protocol):
 
     def ask(self, first_line: str, *headers: str, body: bytes = b"") -> None:
         """Send a request."""
-        lines = [f"{first_line} HTTP/1.1", "Host: localhost", *headers]
         if body:
-            lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
-        self.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
+            headers = (*headers, "Content-Type: application/json")
+        self.transport.write(request_bytes(first_line, *headers, body=body))
 
     def until(self, words: bytes) -> Deferred[None]:
         """Fires once that has been received."""

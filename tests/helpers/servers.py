@@ -23,6 +23,7 @@ from statusjob.server.settings import resolve
 from statusjob.server.web.root import Root
 from tests.helpers.databases import connect_migrated
 from tests.helpers.lanes import HeldLane, InlineLane
+from tests.helpers.messages import Reply, headers_of
 
 #: When tests begin: 2024-11-23T18:00:00Z.
 EPOCH = 1_732_384_800.0
@@ -129,8 +130,16 @@ class ServerTestCase(SynchronousTestCase):
             given.setdefault("Content-Type", "application/json")
         asked = fake.treq.request(method, "http://localhost" + path, data=data, headers=given)
         fake.treq.flush()
+        return self.reply(asked)
+
+    def reply(self, asked: Deferred[Any]) -> Reply:
+        """The answer to a request, which is there."""
         response = self.successResultOf(asked)
-        return Reply(response, self.successResultOf(response.content()))
+        return Reply(
+            code=response.code,
+            headers=headers_of(response.headers.getAllRawHeaders()),
+            body=self.successResultOf(response.content()),
+        )
 
     def create(self, fake: InMemoryServer, **members: Any) -> Any:
         """Create a job: the answer's JSON."""
@@ -168,25 +177,3 @@ class HeldServerTestCase(ServerTestCase):
         while self.lane.held:
             self.lane.step()
             self.fake.clock.advance(0)
-
-
-class Reply:
-    """An answer that is all there."""
-
-    def __init__(self, response: Any, body: bytes) -> None:
-        self.code: int = response.code
-        self.headers = response.headers
-        self.body = body
-
-    @property
-    def json(self) -> Any:
-        """The body, decoded."""
-        return json.loads(self.body)
-
-    def header(self, name: str) -> str | None:
-        """The only value of a header, or C{None}."""
-        values = self.headers.getRawHeaders(name)
-        if values is None:
-            return None
-        (value,) = values
-        return str(value)

@@ -6,8 +6,9 @@ from typing import Any
 
 from statusjob.contract.signing import VerificationFailed, Verifier
 from statusjob.server.lanes import Lane
-from tests.helpers.servers import EPOCH, InMemoryServer, Reply, ServerTestCase
-from tests.helpers.wires import NO_CONTENT, Sent, Wire
+from tests.helpers.messages import Reply, Request
+from tests.helpers.servers import EPOCH, InMemoryServer, ServerTestCase
+from tests.helpers.wires import NO_CONTENT, Wire
 
 URL = "https://user:hunter2@receiver.example/deep/hook?token=hunter3"
 OTHER_URL = "http://127.0.0.1:9999/hook"
@@ -82,7 +83,7 @@ class WebhookApiTestCase(ServerTestCase):
         """Create a job and complete it."""
         return self.report(self.create(self.fake, **members), result="completed")
 
-    def under_way(self) -> list[tuple[Wire, Sent]]:
+    def under_way(self) -> list[tuple[Wire, Request]]:
         """The attempts that begin within a moment, each to be answered."""
         begun = []
         for _ in range(4):
@@ -92,7 +93,7 @@ class WebhookApiTestCase(ServerTestCase):
             begun += [(wire, sent) for wire in self.wires for sent in wire.sent()]
         return begun
 
-    def receive(self, answer: bytes = NO_CONTENT) -> list[Sent]:
+    def receive(self, answer: bytes = NO_CONTENT) -> list[Request]:
         """Receive what is due, and answer it."""
         received = []
         while begun := self.under_way():
@@ -101,12 +102,12 @@ class WebhookApiTestCase(ServerTestCase):
                 wire.answer(answer)
         return received
 
-    def told(self, answer: bytes = NO_CONTENT) -> Sent:
+    def told(self, answer: bytes = NO_CONTENT) -> Request:
         """Receive the one delivery that is due, and answer it."""
         (sent,) = self.receive(answer)
         return sent
 
-    def signers(self, sent: Sent, *secrets: str) -> list[str]:
+    def signers(self, sent: Request, *secrets: str) -> list[str]:
         """Which of these secrets signed what was received, by whose clock it is the present."""
 
         def signed(secret: str) -> bool:

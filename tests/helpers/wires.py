@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
-from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from tests.helpers.messages import Message, Request, read_messages
+from tests.helpers.transports import MemoryTransport
+
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A request as it came over the wire; header names in lower case."""
-
-    line: str
-    headers: dict[str, str]
-    body: bytes
-
-
-class _Transport(StringTransportWithDisconnection):
-    aborted = False
-
-    def abortConnection(self) -> None:
-        self.aborted = True
-        if self.connected:
-            self.connected = False
-            self.protocol.connectionLost(Failure(ConnectionLost()))
 
 
 class Wire:
@@ -43,7 +25,7 @@ class Wire:
     """
 
     def __init__(self, factory: IProtocolFactory) -> None:
-        self.transport: Any = _Transport()
+        self.transport: Any = MemoryTransport()
         protocol: Any = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 80))
         self.protocol = protocol
         self.transport.protocol = self.protocol
@@ -58,20 +40,11 @@ class Wire:
     def aborted(self) -> bool:
         return bool(self.transport.aborted)
 
-    def sent(self) -> list[Sent]:
+    def sent(self) -> list[Request]:
         """The requests that came since this was last asked."""
-        rest, sent = self.transport.value(), []
+        data = self.transport.value()
         self.transport.clear()
-        while rest:
-            head, _, rest = rest.partition(b"\r\n\r\n")
-            line, *lines = head.decode("ascii").split("\r\n")
-            pairs = [each.split(": ", 1) for each in lines]
-            headers = {name.lower(): value for name, value in pairs}
-            assert len(headers) == len(pairs), lines
-            length = int(headers["content-length"])
-            sent.append(Sent(line, headers, rest[:length]))
-            rest = rest[length:]
-        return sent
+        return [_request(first_line, message) for first_line, message in read_messages(data)]
 
     def answer(self, data: bytes = NO_CONTENT) -> None:
         """The receiver sends."""
@@ -83,6 +56,12 @@ class Wire:
         if self.open:
             self.transport.connected = False
             self.protocol.connectionLost(Failure(ConnectionDone()))
+
+
+def _request(first_line: str, message: Message) -> Request:
+    method, path, version = first_line.split(" ")
+    assert version == "HTTP/1.1", first_line
+    return Request(method=method, path=path, headers=message.headers, body=message.body)
 
 
 @implementer(IStreamClientEndpoint)

@@ -10,8 +10,8 @@ from statusjob.server.store import webhook_secrets, webhooks
 from statusjob.server.webhooks import registry, urls
 from tests.helpers.confidential import URL, Broken, ConfidentialTestCase
 from tests.helpers.connections import Connection
+from tests.helpers.messages import Reply
 from tests.helpers.secrets import OTHER_SECRET, SECRET
-from tests.helpers.servers import Reply
 
 
 class RequestTests(ConfidentialTestCase):

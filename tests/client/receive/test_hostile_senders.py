@@ -15,7 +15,7 @@ from statusjob.contract import codec
 from statusjob.contract.signing import headers
 from statusjob.jobs import EVENT_BY_RESULT, TEST_EVENT
 from tests.helpers.bodies import json_values, nested
-from tests.helpers.connections import Raw
+from tests.helpers.messages import Reply
 from tests.helpers.receiver import NOW, PAYLOAD, ReceiverTestCase
 from tests.helpers.secrets import OTHER_SECRET, SECRET
 
@@ -161,7 +161,7 @@ class StrangerTests(ReceiverTestCase):
 class KnownSenderTests(ReceiverTestCase):
     """Senders that know a secret learn what is wrong, and nothing malformed is passed on."""
 
-    def deliver(self, body: bytes, secret: str) -> tuple[Raw, list[WebhookEvent]]:
+    def deliver(self, body: bytes, secret: str) -> tuple[Reply, list[WebhookEvent]]:
         """Deliver to a receiver with two secrets; check the answer and the events."""
         events: list[WebhookEvent] = []
         receiver = self.receiver(OTHER_SECRET, SECRET, on_update=events.append)

@@ -37,7 +37,6 @@ from tests.helpers.scripted_server import (
     hang_up,
     hold,
     job_body,
-    json_of,
     problem,
     status,
 )
@@ -58,7 +57,7 @@ class WebhookTests(ClientTestCase):
         first, second = self.server.requests
         self.assertEqual((first.method, first.path), ("POST", f"/jobs/{JOB_ID}/webhooks/register"))
         self.assertEqual(first.header("Content-Type"), "application/json")
-        self.assertEqual(json_of(first), {"url": HOOK, "secret": SECRET})
+        self.assertEqual(first.json, {"url": HOOK, "secret": SECRET})
         self.assertEqual((second.method, second.path), ("GET", f"/jobs/{JOB_ID}/status"))
         self.assertEqual(client.registration, WebhookRegistration("w1", "whsec_x"))
 
@@ -66,7 +65,7 @@ class WebhookTests(ClientTestCase):
         self.serve(self.REGISTERED)
         client = self.client(webhook_url=HOOK)
         registration = self.successResultOf(client.register_webhook())
-        self.assertEqual(json_of(self.server.requests[0]), {"url": HOOK})
+        self.assertEqual(self.server.requests[0].json, {"url": HOOK})
         self.assertEqual(registration, WebhookRegistration("w1", "whsec_x"))
         self.assertNotIn("whsec_x", repr(registration))
 
@@ -101,7 +100,7 @@ class WebhookTests(ClientTestCase):
         self.assertEqual(
             (last.method, last.path), ("DELETE", f"/jobs/{JOB_ID}/webhooks/unregister")
         )
-        self.assertEqual(json_of(last), {"url": HOOK})
+        self.assertEqual(last.json, {"url": HOOK})
 
     def test_monitoring_ends_only_when_that_is_done(self) -> None:
         self.serve(self.REGISTERED, PENDING, hold)

@@ -26,7 +26,6 @@ from tests.helpers.scripted_server import (
     hang_up,
     hold,
     job_body,
-    json_of,
     problem,
 )
 
@@ -38,7 +37,7 @@ class EndTests(RunTestCase):
         done = self.run_job()
         (begun,) = self.server.requests
         self.assertEqual((begun.method, begun.path), ("PATCH", f"/jobs/{JOB_ID}"))
-        self.assertEqual(json_of(begun), {})
+        self.assertEqual(begun.json, {})
         self.assertEqual((self.job.id, self.job.job), (JOB_ID, a_job()))
         self.server.pass_time(100)
         self.server.then(answer(200, job_body(a_job("completed"))))

@@ -38,7 +38,6 @@ from tests.helpers.scripted_server import (
     hang_up,
     hold,
     job_body,
-    json_of,
     problem,
 )
 from tests.helpers.sockets import SocketTestCase, reactor
@@ -84,12 +83,12 @@ class WorkerTests(SynchronousTestCase):
         self.assertIsNone(created.webhook)
         self.assertEqual(self.server.asked, ["POST /jobs"])
         asked = {"kind": job.kind, "metadata": {"a": 1}, "deadline": 60, "heartbeat": 5}
-        self.assertEqual(json_of(self.server.requests[0]), asked)
+        self.assertEqual(self.server.requests[0].json, asked)
 
     def test_what_is_not_given_is_the_servers_to_choose(self) -> None:
         worker = self.worker(job_answer(a_job(), 201))
         self.successResultOf(worker.create())
-        self.assertEqual(json_of(self.server.requests[0]), {"kind": "default"})
+        self.assertEqual(self.server.requests[0].json, {"kind": "default"})
 
     def test_a_webhook_comes_with_its_secret(self) -> None:
         made = {"id": "w1", "secret": "whsec_x"}
@@ -97,14 +96,14 @@ class WorkerTests(SynchronousTestCase):
         created = self.successResultOf(worker.create(webhook="https://receiver.test/"))
         self.assertEqual(created.webhook, WebhookRegistration("w1", "whsec_x"))
         self.assertNotIn("whsec_x", repr(created))
-        asked = json_of(self.server.requests[0])
+        asked = self.server.requests[0].json
         self.assertEqual(asked["webhook"], {"url": "https://receiver.test/"})
 
     def test_a_webhook_may_be_given_in_full(self) -> None:
         webhook = {"url": "https://receiver.test/", "events": ["job.progress"], "name": "me"}
         worker = self.worker(job_answer(a_job(), 201))
         self.successResultOf(worker.create(webhook=webhook))
-        self.assertEqual(json_of(self.server.requests[0])["webhook"], webhook)
+        self.assertEqual(self.server.requests[0].json["webhook"], webhook)
 
     def test_all_tries_of_a_creation_have_one_key(self) -> None:
         worker = self.worker(hang_up, problem(503, "busy"), job_answer(a_job()))
@@ -160,7 +159,7 @@ class WorkerTests(SynchronousTestCase):
             worker = self.worker(job_answer(job))
             self.assertEqual(self.successResultOf(report(worker)), job)
             self.assertEqual(self.server.asked, [f"PATCH /jobs/{JOB_ID}"])
-            self.assertEqual(json_of(self.server.requests[0]), expected)
+            self.assertEqual(self.server.requests[0].json, expected)
             self.assertEqual(self.server.requests[0].header("Content-Type"), "application/json")
 
     def test_every_report_is_one_that_the_server_can_read(self) -> None:

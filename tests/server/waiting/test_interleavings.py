@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from statusjob.contract.jobs import NewJob, Report
 from statusjob.jobs import Status
 from tests import THOROUGH
-from tests.helpers.connections import Connection, Following, Raw
+from tests.helpers.connections import Connection, Following
+from tests.helpers.messages import Reply
 from tests.helpers.servers import ServerTestCase
 
 T = TypeVar("T")
@@ -179,7 +180,7 @@ class InterleavingTests(ServerTestCase):
             self.assertEqual(len(self.fake.server.watchers), 0, seed)
 
     @staticmethod
-    def answer(connection: Connection) -> Raw | None:
+    def answer(connection: Connection) -> Reply | None:
         """The answer, if there is one."""
         answers = connection.answers()
         return answers[0] if answers else None

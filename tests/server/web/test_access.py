@@ -6,7 +6,8 @@ from base64 import b64encode
 from collections.abc import Mapping
 
 from statusjob.server.web.access import is_loopback
-from tests.helpers.servers import InMemoryServer, Reply, ServerTestCase
+from tests.helpers.messages import Reply
+from tests.helpers.servers import InMemoryServer, ServerTestCase
 
 TOKEN = "correct-horse"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}

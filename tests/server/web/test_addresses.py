@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from statusjob.server.delivery.guard import CHECK_DEADLINE
-from tests.helpers.servers import PUBLIC, InMemoryServer, Reply, ServerTestCase
+from tests.helpers.messages import Reply
+from tests.helpers.servers import PUBLIC, InMemoryServer, ServerTestCase
 
 TOKEN = {"Authorization": "Bearer x"}
 NOT_ALLOWED = "webhook address not allowed"

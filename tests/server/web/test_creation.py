@@ -7,8 +7,9 @@ from typing import Any
 
 from statusjob.contract.jobs import METADATA_LIMIT
 from tests.helpers.lanes import HeldLane
+from tests.helpers.messages import Reply
 from tests.helpers.secrets import SECRET
-from tests.helpers.servers import Reply, ServerTestCase
+from tests.helpers.servers import ServerTestCase
 
 HOOK = {"url": "http://127.0.0.1:9999/hook", "events": ["job.completed"], "name": "build"}
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from statusjob.jobs import new_job_id
-from tests.helpers.servers import EPOCH, Reply, ServerTestCase
+from tests.helpers.messages import Reply
+from tests.helpers.servers import EPOCH, ServerTestCase
 
 
 class ListTests(ServerTestCase):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from statusjob.contract.jobs import MESSAGE_LIMIT, OUTPUT_LIMIT
-from tests.helpers.servers import Reply, ServerTestCase
+from tests.helpers.messages import Reply
+from tests.helpers.servers import ServerTestCase
 
 
 class JobTestCase(ServerTestCase):

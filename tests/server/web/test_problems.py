@@ -9,7 +9,8 @@ from twisted.internet.defer import fail
 from statusjob.contract.codec import DEPTH_LIMIT
 from statusjob.server.store.interface import StoreBusy, StoreFull
 from statusjob.server.web.problems import DETAIL_LIMIT
-from tests.helpers.servers import Reply, ServerTestCase
+from tests.helpers.messages import Reply
+from tests.helpers.servers import ServerTestCase
 
 NESTED = b"[" * 100_000 + b"]" * 100_000
 

@@ -7,9 +7,8 @@ from typing import Any
 from statusjob.server.store import delivery_log
 from statusjob.server.store.interface import Tx
 from statusjob.server.webhooks import redelivery as server_deliveries
-from tests.helpers.servers import Reply
+from tests.helpers.messages import Reply, Request
 from tests.helpers.webhook_api import BEGINNING, OTHER_URL, WebhookApiTestCase, status
-from tests.helpers.wires import Sent
 
 
 class RedeliveryTestCase(WebhookApiTestCase):
@@ -40,7 +39,7 @@ class RedeliveryTestCase(WebhookApiTestCase):
         self.assertEqual(self.ids(self.receive(status(404))), ids)
         return ids
 
-    def ids(self, sent: list[Sent]) -> list[str]:
+    def ids(self, sent: list[Request]) -> list[str]:
         return sorted(each.headers["webhook-id"] for each in sent)
 
     def states(self) -> list[str]:

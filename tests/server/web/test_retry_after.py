@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.helpers.servers import EPOCH, InMemoryServer, Reply, ServerTestCase, directory
+from tests.helpers.messages import Reply
+from tests.helpers.servers import EPOCH, InMemoryServer, ServerTestCase, directory
 
 LONG = 60
 

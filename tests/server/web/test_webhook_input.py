@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from statusjob.contract.codec import BODY_LIMIT
 from tests.helpers.connections import Connection
+from tests.helpers.messages import Reply
 from tests.helpers.secrets import OTHER_SECRET, SECRET
-from tests.helpers.servers import Reply
 from tests.helpers.webhook_api import BEGINNING, NOBODY, OTHER_URL, WebhookApiTestCase
 
 #: What takes a body, and what does not; C{{}} stands for an id.

@@ -8,8 +8,8 @@ from typing import Any
 from statusjob.contract.signing import check_secret
 from statusjob.server.store.webhook_secrets import OVERLAP
 from statusjob.server.webhooks.registry import SECRETS_LIMIT
+from tests.helpers.messages import Reply
 from tests.helpers.secrets import OTHER_SECRET, SECRET
-from tests.helpers.servers import Reply
 from tests.helpers.webhook_api import OTHER_URL, WebhookApiTestCase, status
 
 

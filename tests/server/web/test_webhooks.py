@@ -10,8 +10,9 @@ from statusjob.jobs import new_job_id
 from statusjob.server.delivery.poster import DEADLINE
 from statusjob.server.store.interface import Row
 from statusjob.server.webhooks.registry import JOB_LIMIT
+from tests.helpers.messages import Reply
 from tests.helpers.secrets import SECRET
-from tests.helpers.servers import EPOCH, InMemoryServer, Reply, ServerTestCase
+from tests.helpers.servers import EPOCH, InMemoryServer, ServerTestCase
 
 URL = "http://127.0.0.1:9999/hook"
 REGISTERED = "webhook registered successfully"
