@@ -200,7 +200,7 @@ class GuardedEndpoints:
         @param origin: the origin as C{scheme://host:port}, which C{origin_of} makes.
         """
         uri = URI.fromBytes(origin.encode("ascii"))
-        endpoint = _GuardedEndpoint(self._reactor, self._guard, uri.host.decode("ascii"), uri.port)
+        endpoint = GuardedEndpoint(self._reactor, self._guard, uri.host.decode("ascii"), uri.port)
         if uri.scheme == b"https":
             creator = self._policy.creatorForNetloc(uri.host, uri.port)
             return wrapClientTLS(creator, endpoint, clock=self._reactor)
@@ -208,7 +208,7 @@ class GuardedEndpoints:
 
 
 @implementer(IStreamClientEndpoint)
-class _GuardedEndpoint:
+class GuardedEndpoint:
     """Looks up and judges a host, then connects to the first of its addresses that answers."""
 
     def __init__(self, reactor: Any, guard: Guard, host: str, port: int) -> None:
@@ -222,17 +222,17 @@ class _GuardedEndpoint:
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
         found = await self._guard.addresses(self._host)
-        dialler = _Dialler(self._reactor, self._guard, found)
+        guarded = GuardedReactor(self._reactor, self._guard, found)
         if len(found) > 1:
-            endpoint = HostnameEndpoint(dialler, self._host, self._port, timeout=CONNECT_TIMEOUT)
+            endpoint = HostnameEndpoint(guarded, self._host, self._port, timeout=CONNECT_TIMEOUT)
             return await endpoint.connect(factory)
         # HostnameEndpoint would report a refusal only when it would try the next address.
         kind = TCP6ClientEndpoint if ":" in found[0] else TCP4ClientEndpoint
-        return await kind(dialler, found[0], self._port, CONNECT_TIMEOUT).connect(factory)
+        return await kind(guarded, found[0], self._port, CONNECT_TIMEOUT).connect(factory)
 
 
 @implementer(IReactorPluggableNameResolver, IHostnameResolver)
-class _Dialler:
+class GuardedReactor:
     """
     Stands in for the reactor of one endpoint.
 

@@ -30,12 +30,12 @@ MAX_ATTEMPTS = 256
 RESERVED = 64
 #: Most attempts that begin, and most that are settled, in one round: a round must not hold the
 #: reactor up.
-BATCH = 32
-SETTLED = 64
+CLAIM_BATCH = 32
+SETTLE_BATCH = 64
 #: A step of the retry schedule is lengthened by at most this part of itself.
 RETRY_JITTER = 0.25
 #: The outcome of an attempt that raised an exception, or whose own outcome cannot be stored.
-WRONG = Outcome(kind="connect", detail="it went wrong; the log has more")
+UNFORESEEN = Outcome(kind="connect", detail="it went wrong; the log has more")
 #: A delivery that a paused origin holds up is given up after the seconds that its schedule takes,
 #: but never before it has waited for so many.
 SHORTEST_LIFETIME = 86_400.0
@@ -129,7 +129,7 @@ class DeliveryWorker:
         @return: when the next round is to be, in seconds since the epoch.
         """
         free = MAX_ATTEMPTS - len(self._under_way)
-        room = min(BATCH, free)
+        room = min(CLAIM_BATCH, free)
         claims, next_due = await self._settle_and_claim(room, min(room, max(0, free - RESERVED)))
         if self._stopping:
             return None
@@ -153,7 +153,7 @@ class DeliveryWorker:
         @param shared: how many of them may go to origins that have attempts under way.
         @return: what was claimed, and when something is due next, in seconds since the epoch.
         """
-        over, self._over = self._over[:SETTLED], self._over[SETTLED:]
+        over, self._over = self._over[:SETTLE_BATCH], self._over[SETTLE_BATCH:]
 
         def work(tx: Tx) -> tuple[list[str | None], list[Claim], float | None]:
             states = [
@@ -190,11 +190,11 @@ class DeliveryWorker:
         """
         Settle attempts one by one, after an unforeseen exception when they were settled together.
 
-        The one that raises it must hold up no other. It is settled as L{WRONG}. If that raises,
-        too, the delivery counts as being sent until the next start.
+        The one that raises it must hold up no other. It is settled as L{UNFORESEEN}. If that
+        raises, too, the delivery counts as being sent until the next start.
         """
         for index, (claim, outcome, retry) in enumerate(judged):
-            for candidate in (outcome, WRONG):
+            for candidate in (outcome, UNFORESEEN):
                 settle = partial(
                     outbox_settle.settle,
                     node=self._node,
@@ -236,7 +236,7 @@ class DeliveryWorker:
         except Exception:
             # If it were not settled, it would occupy its connection slot for ever.
             self._log.failure("an attempt of {id} went wrong", id=claim.id)
-            outcome = WRONG
+            outcome = UNFORESEEN
         self._over.append((claim, outcome))
 
     def _cancelled(self, failure: Failure) -> None:

@@ -1,4 +1,4 @@
-"""Sending: what one message looks like to its receiver, and what is made of the answer."""
+"""One attempt: what the receiver gets, and which outcome its answer becomes."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ from tests.helpers.wires import Exchange
 
 
 def guarded(on: Any) -> Connect:
-    """What may be dialled: public addresses and this machine."""
+    """Make endpoints that connect to public addresses and to this machine."""
     networks = [ip_network("127.0.0.0/8")]
     guard = Guard(on, Resolver(lambda name: succeed([PUBLIC])), networks)
     return GuardedEndpoints(on, guard).endpoint
 
 
 class FrozenTime(datetime):
-    """The oracle's present."""
+    """The present, as the library of Standard Webhooks sees it."""
 
     @classmethod
     def now(cls, tz: tzinfo | None = None) -> FrozenTime:
         return cls.fromtimestamp(EPOCH, tz)
 
 
-class SenderTests(SynchronousTestCase):
-    """One attempt."""
+class AttemptTests(SynchronousTestCase):
+    """One attempt, over a connection in memory."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -63,14 +63,14 @@ class SenderTests(SynchronousTestCase):
         self.poster = Poster(cast(IReactorTime, self.clock), self.exchange.endpoint)
 
     def send(self, url: str = URL, *secrets: str) -> Deferred[Outcome]:
-        """Begin an attempt; what it says is C{self.sent}."""
+        """Begin an attempt."""
         claim = a_claim(url, *secrets)
         return Deferred.fromCoroutine(
             make_attempt(claim, poster=self.poster, now=self.clock.seconds)
         )
 
     def attempt(self, url: str = URL, *secrets: str, answer: int = 200, **headers: str) -> Outcome:
-        """What is made of an answer."""
+        """Make an attempt that is answered; what was sent is C{self.sent}."""
         sending = self.send(url, *secrets)
         (self.sent,) = self.exchange.wires[-1].sent()
         lines = [f"HTTP/1.1 {answer} X", "Content-Length: 0"]
@@ -79,14 +79,14 @@ class SenderTests(SynchronousTestCase):
         return self.successResultOf(sending)
 
     def verify(self, secret: str) -> Any:
-        """The body, as the library of Standard Webhooks verifies it."""
+        """Verify what was sent by the library of Standard Webhooks, and give the body."""
         names = ("webhook-id", "webhook-timestamp", "webhook-signature")
         self.patch(webhooks, "datetime", FrozenTime)
         return Webhook(secret).verify(
             self.sent.body, {name: self.sent.headers[name] for name in names}
         )
 
-    def test_it_posts_json_that_the_standards_library_verifies(self) -> None:
+    def test_the_library_of_standard_webhooks_verifies_what_is_posted(self) -> None:
         self.assertEqual(self.attempt(), Outcome("ok", 200))
         self.assertEqual(self.sent.line, "POST /hook")
         self.assertEqual(self.sent.headers["host"], "receiver.example")
@@ -95,7 +95,7 @@ class SenderTests(SynchronousTestCase):
         self.assertEqual(self.sent.headers["user-agent"], f"statusjob/{__version__}")
         self.assertEqual(self.verify(SECRET), {"result": "completed"})
 
-    def test_during_a_rotation_both_secrets_sign(self) -> None:
+    def test_both_secrets_sign_during_a_rotation(self) -> None:
         self.attempt(URL, SECRET, OTHER_SECRET)
         for secret in (SECRET, OTHER_SECRET):
             self.assertEqual(self.verify(secret), {"result": "completed"})
@@ -120,7 +120,7 @@ class SenderTests(SynchronousTestCase):
             self.assertEqual((attempt.kind, attempt.status), ("http", code))
             self.assertIsNotNone(attempt.detail)
 
-    def test_credentials_of_the_url_become_a_header_and_its_fragment_stays_here(self) -> None:
+    def test_credentials_in_the_url_become_a_header_and_its_fragment_is_not_sent(self) -> None:
         for url, credentials in (
             ("https://user:p%40ss@receiver.example:8443/hook?a=b#here", b"user:p@ss"),
             ("https://user@receiver.example:8443/hook?a=b", b"user:"),
@@ -132,11 +132,11 @@ class SenderTests(SynchronousTestCase):
             expected = "Basic " + b64encode(credentials).decode()
             self.assertEqual(self.sent.headers["authorization"], expected)
 
-    def test_without_credentials_there_is_no_such_header(self) -> None:
+    def test_without_credentials_there_is_no_authorization_header(self) -> None:
         self.attempt()
         self.assertNotIn("authorization", self.sent.headers)
 
-    def test_what_is_asked_for_is_the_path_and_the_query(self) -> None:
+    def test_the_request_line_has_the_path_and_the_query(self) -> None:
         for url, path in (
             ("http://receiver.example", "/"),
             ("http://receiver.example?a=b", "/?a=b"),
@@ -147,17 +147,17 @@ class SenderTests(SynchronousTestCase):
             self.attempt(url)
             self.assertEqual(self.sent.line, f"POST {path}")
 
-    def test_an_ipv6_address_stays_in_its_brackets(self) -> None:
+    def test_an_ipv6_address_is_in_brackets(self) -> None:
         self.attempt("http://[::1]:9000/hook")
         self.assertEqual(self.sent.headers["host"], "[::1]:9000")
         self.assertEqual(self.exchange.dialled, ["http://[::1]:9000"])
 
-    def test_what_is_not_ascii_in_a_url_is_encoded(self) -> None:
+    def test_characters_of_a_url_that_are_not_ascii_are_encoded(self) -> None:
         self.attempt("https://bücher.example/für?ä=ö")
         self.assertEqual(self.sent.line, "POST /f%C3%BCr?%C3%A4=%C3%B6")
         self.assertEqual(self.sent.headers["host"], "xn--bcher-kva.example")
 
-    def test_failures_have_a_class_and_neither_url_nor_secret_in_their_detail(self) -> None:
+    def test_a_failure_has_a_class_and_its_detail_has_neither_url_nor_secret(self) -> None:
         for problem, kind in (
             (ConnectionRefusedError(), "connect"),
             (DNSLookupError("receiver.example"), "dns"),
@@ -168,7 +168,7 @@ class SenderTests(SynchronousTestCase):
             for secret in ("tok_1", SECRET, "receiver"):
                 self.assertNotIn(secret, repr(attempt))
 
-    def test_a_receiver_that_never_answers_is_given_up_at_the_deadline(self) -> None:
+    def test_an_attempt_that_is_not_answered_ends_at_the_deadline(self) -> None:
         sending = self.send()
         self.clock.advance(DEADLINE - 0.1)
         self.assertNoResult(sending)
@@ -176,19 +176,19 @@ class SenderTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(sending).kind, "timeout")
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_a_receiver_that_is_busy_says_for_how_long(self) -> None:
+    def test_retry_after_of_429_and_503_is_read(self) -> None:
         for code in (429, 503):
             self.assertEqual(self.attempt(answer=code, Retry_After="120").retry_after, 120)
             date = "Sat, 23 Nov 2024 18:10:00 GMT"
             asked = self.attempt(answer=code, Retry_After=date).retry_after
             self.assertEqual(asked, 600 - 0.75)
 
-    def test_a_date_is_measured_by_the_clock_of_the_receiver(self) -> None:
+    def test_a_date_in_retry_after_is_compared_with_the_receivers_clock(self) -> None:
         now, then = "Fri, 01 Jan 2100 00:00:00 GMT", "Fri, 01 Jan 2100 00:02:00 GMT"
         asked = self.attempt(answer=503, Date=now, Retry_After=then).retry_after
         self.assertEqual(asked, 120)
 
-    def test_what_makes_no_sense_or_comes_with_another_answer_is_not_heeded(self) -> None:
+    def test_retry_after_is_ignored_if_it_is_invalid_or_the_status_is_another(self) -> None:
         for value in ("-5", "soon", "", "1.5", "1e9"):
             self.assertIsNone(self.attempt(answer=503, Retry_After=value).retry_after, value)
         past = "Mon, 01 Jan 2001 00:00:00 GMT"
@@ -224,7 +224,7 @@ class SenderTests(SynchronousTestCase):
 
 
 class Receiver(Resource):
-    """Fails at first, then is well; remembers what came."""
+    """A receiver that answers with one status code after the other, and records the requests."""
 
     isLeaf = True
 
@@ -243,7 +243,7 @@ class Receiver(Resource):
 
 
 class SocketTests(SocketTestCase):
-    """All of it, over a real connection."""
+    """A job, its webhook and a receiver, over a real connection."""
 
     async def test_the_end_of_a_job_reaches_a_receiver_that_failed_at_first(self) -> None:
         receiver = Receiver([500, 200])

@@ -1,4 +1,4 @@
-"""Delivery while the machine's clock is set: no wait becomes another by that."""
+"""Delivery when the machine's clock is set: all waits stay as long as they were."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ HOUR = 3600.0
 
 
 class StepTests(DeliveryTestCase):
-    """The clock is set by an hour, either way."""
+    """The clock is set forward or back by an hour."""
 
     def fail_once(self) -> None:
-        """A delivery that is to be attempted again after the first step of the schedule."""
+        """Make a delivery whose first attempt fails."""
         self.sender.answers = lambda claim: REFUSED if claim.attempt == 1 else OK
         self.finish(self.job())
         self.rounds()
         self.assertEqual(len(self.sender.sent), 1)
 
-    def test_a_retry_is_made_when_it_would_have_been(self) -> None:
+    def test_a_retry_is_made_as_if_the_clock_had_not_been_set(self) -> None:
         for step in (-HOUR, HOUR):
             self.setUp()
             self.fail_once()
@@ -38,13 +38,13 @@ class StepTests(DeliveryTestCase):
             self.pump(2)
             self.assertEqual(self.states(), ["delivered", "delivered"])
 
-    def test_set_back_it_is_noticed_soon_without_anything_else(self) -> None:
+    def test_a_clock_that_is_set_back_is_noticed_soon_without_any_event(self) -> None:
         self.fail_once()
         self.box.ahead -= HOUR
         self.pump(SCHEDULE[1] + LONGEST_SLEEP + 1)
         self.assertEqual(self.states(), ["delivered"])
 
-    def test_the_end_of_a_pause_moves_along(self) -> None:
+    def test_a_pause_lasts_as_long_as_if_the_clock_had_not_been_set(self) -> None:
         for step in (-HOUR, HOUR):
             self.setUp()
             self.sender.answers = lambda claim: Outcome("http", 503, retry_after=100)
@@ -69,7 +69,7 @@ class StepTests(DeliveryTestCase):
             self.rounds()
             self.assertEqual(self.states(), ["delivered"])
 
-    def test_the_lease_is_kept(self) -> None:
+    def test_the_lease_on_the_origin_is_kept(self) -> None:
         self.fail_once()
         (before,) = self.column(self.box, "SELECT leased_until FROM origins")
         self.box.ahead += HOUR
@@ -82,9 +82,9 @@ class StepTests(DeliveryTestCase):
 
 
 class TimersTests(SynchronousTestCase):
-    """The reactor's own timers."""
+    """The timers of the reactor."""
 
-    def test_they_run_by_a_clock_that_nobody_sets(self) -> None:
+    def test_timers_run_by_the_monotonic_clock(self) -> None:
         machine, steady, reactor = Clock(), Clock(), Clock()
         machine.rightNow, steady.rightNow = 1_700_000_000.0, 5_000.0
         self.patch(time, "monotonic", steady.seconds)

@@ -1,4 +1,4 @@
-"""The guard: what may be reached, and that exactly what was judged is dialled."""
+"""The guard: which addresses may be reached, and that the one that was judged is dialled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from zope.interface.verify import verifyObject
 
 from statusjob.contract.codec import BadInput
 from statusjob.failures import ExchangeFailed
-from statusjob.server.delivery import guard
 from statusjob.server.delivery.connection import ReceiverAnswer
 from statusjob.server.delivery.guard import (
     ADDRESSES,
@@ -27,7 +26,9 @@ from statusjob.server.delivery.guard import (
     CONNECT_TIMEOUT,
     AddressNotAllowed,
     Guard,
+    GuardedEndpoint,
     GuardedEndpoints,
+    GuardedReactor,
     permits,
 )
 from statusjob.server.delivery.poster import DEADLINE, Poster, Target
@@ -73,22 +74,22 @@ GARBAGE = [
 class PermitsTests(SynchronousTestCase):
     """Which addresses may be reached."""
 
-    def test_public_addresses_may(self) -> None:
+    def test_public_addresses_may_be_reached(self) -> None:
         for address in (PUBLIC, "8.8.8.8", "172.32.0.1", "100.128.0.1", "223.255.255.255"):
             self.assertTrue(permits(address), address)
             self.assertTrue(permits(f"::ffff:{address}"), address)
         for address in (OTHER_PUBLIC, "2001:4860:4860::8888", "2a00::1"):
             self.assertTrue(permits(address), address)
 
-    def test_what_is_not_public_may_not(self) -> None:
+    def test_addresses_that_are_not_public_may_not_be_reached(self) -> None:
         for address in NOT_PUBLIC:
             self.assertFalse(permits(address), address)
 
-    def test_what_is_no_address_may_not_even_if_all_are_allowed(self) -> None:
+    def test_text_that_is_no_address_is_refused_even_if_all_networks_are_allowed(self) -> None:
         for address in GARBAGE:
             self.assertFalse(permits(address, [ip_network("0.0.0.0/0"), ip_network("::/0")]))
 
-    def test_an_allowed_network_may_and_nothing_else(self) -> None:
+    def test_an_allowed_network_may_be_reached_and_no_other(self) -> None:
         allow = [ip_network("10.1.0.0/16"), ip_network("fd00::/8")]
         for address in ("10.1.2.3", "::ffff:10.1.2.3", "fd00::1", "fd00::1%lo", PUBLIC):
             self.assertTrue(permits(address, allow), address)
@@ -96,26 +97,26 @@ class PermitsTests(SynchronousTestCase):
             self.assertFalse(permits(address, allow), address)
 
     @given(st.ip_addresses(v=4))
-    def test_an_address_mapped_to_ipv6_is_judged_as_it_is(
+    def test_an_ipv4_address_mapped_to_ipv6_is_judged_as_ipv4(
         self, address: ipaddress.IPv4Address
     ) -> None:
         for allow in ([], [ip_network("0.0.0.0/1")]):
             self.assertEqual(permits(str(address), allow), permits(f"::ffff:{address}", allow))
 
     @given(st.ip_addresses())
-    def test_nothing_may_that_the_standard_library_calls_private(
+    def test_no_address_is_permitted_that_the_standard_library_calls_private(
         self, address: ipaddress.IPv4Address | ipaddress.IPv6Address
     ) -> None:
         if permits(str(address)):
             self.assertTrue(address.is_global and not address.is_multicast)
 
     @given(st.text(max_size=40))
-    def test_whatever_comes_nothing_is_raised(self, text: str) -> None:
+    def test_no_text_raises_an_exception(self, text: str) -> None:
         permits(text)
 
 
 class GuardTestCase(SynchronousTestCase):
-    """A guard whose names are looked up in C{names}; those that are not there hang."""
+    """A guard that looks names up in C{names}. The lookup of any other name hangs."""
 
     def setUp(self) -> None:
         self.memory: Any = MemoryReactorClock()
@@ -132,7 +133,7 @@ class GuardTestCase(SynchronousTestCase):
 
 
 class AddressesTests(GuardTestCase):
-    """A host's addresses, judged."""
+    """The addresses of a host."""
 
     def addresses(self, host: str, *allow: str) -> Sequence[str]:
         return self.successResultOf(Deferred.fromCoroutine(self.guard(*allow).addresses(host)))
@@ -143,26 +144,26 @@ class AddressesTests(GuardTestCase):
         self.assertNotIn("10.", str(error))
         return str(error.kind)
 
-    def test_all_addresses_of_a_name_in_their_order(self) -> None:
+    def test_a_name_has_all_its_addresses_in_their_order(self) -> None:
         self.names["a.example"] = [OTHER_PUBLIC, PUBLIC]
         self.assertEqual(self.addresses("a.example"), [OTHER_PUBLIC, PUBLIC])
 
-    def test_one_that_may_not_be_reached_refuses_them_all(self) -> None:
+    def test_a_name_is_refused_if_one_of_its_addresses_is(self) -> None:
         for bad in NOT_PUBLIC:
             for addresses in ([bad], [bad, PUBLIC], [PUBLIC, OTHER_PUBLIC, bad]):
                 self.names["a.example"] = addresses
                 self.assertEqual(self.refusal("a.example"), "blocked")
 
-    def test_one_beyond_those_that_are_tried_refuses_them_too(self) -> None:
+    def test_a_name_is_refused_even_if_the_refused_address_would_not_be_tried(self) -> None:
         self.names["a.example"] = [PUBLIC] * ADDRESSES + ["10.0.0.1"]
         self.assertEqual(self.refusal("a.example"), "blocked")
         self.assertEqual(len(self.addresses("a.example", "10.0.0.0/8")), ADDRESSES)
 
-    def test_a_name_without_addresses_is_not_called_blocked(self) -> None:
+    def test_a_name_without_addresses_fails_as_dns(self) -> None:
         self.names["a.example"] = []
         self.assertEqual(self.refusal("a.example"), "dns")
 
-    def test_an_address_is_judged_without_looking_it_up(self) -> None:
+    def test_an_address_is_judged_without_a_lookup(self) -> None:
         self.assertEqual(self.addresses("::ffff:8.8.8.8"), ("::ffff:8.8.8.8",))
         self.assertEqual(self.addresses("10.0.0.1", "10.0.0.0/8"), ("10.0.0.1",))
         for address in NOT_PUBLIC:
@@ -176,7 +177,7 @@ class AddressesTests(GuardTestCase):
 
 
 class CheckTests(GuardTestCase):
-    """What is said to whoever registers a webhook."""
+    """The check when a webhook is registered."""
 
     def assert_refused(self, checking: Deferred[None]) -> None:
         error = self.failureResultOf(checking, BadInput).value
@@ -184,7 +185,7 @@ class CheckTests(GuardTestCase):
         self.assertEqual(str(error), "webhook address not allowed")
         self.assertEqual(self.memory.getDelayedCalls(), [])
 
-    def test_a_public_host_is_fine(self) -> None:
+    def test_a_public_host_is_accepted(self) -> None:
         self.names["a.example"] = [PUBLIC]
         for host in ("a.example", "user:pass@A.Example:8443", PUBLIC, f"[{OTHER_PUBLIC}]"):
             checking = self.guard().check(f"https://{host}/hook?a=b#c")
@@ -196,7 +197,7 @@ class CheckTests(GuardTestCase):
         for host in ("a.example", "127.0.0.1", "[::1]", "①②⑦.0.0.1", "8.8.8.8@127.0.0.1"):
             self.assert_refused(self.guard().check(f"http://{host}/"))
 
-    def test_a_host_that_does_not_exist_is_refused_in_the_same_words(self) -> None:
+    def test_a_host_that_does_not_exist_is_refused_with_the_same_message(self) -> None:
         self.names["a.example"] = []
         self.assert_refused(self.guard().check("http://a.example/"))
 
@@ -207,7 +208,7 @@ class CheckTests(GuardTestCase):
         self.memory.advance(0.2)
         self.assert_refused(checking)
 
-    def test_whoever_asked_may_leave(self) -> None:
+    def test_a_check_can_be_cancelled(self) -> None:
         checking = self.guard().check("http://hangs.example/")
         checking.cancel()
         self.failureResultOf(checking, CancelledError)
@@ -215,7 +216,7 @@ class CheckTests(GuardTestCase):
 
 
 class EndpointTests(GuardTestCase):
-    """Posts by way of a guard."""
+    """Posts over guarded endpoints."""
 
     def ask(self, origin: str, guard: Guard | None = None) -> Deferred[ReceiverAnswer]:
         endpoints = GuardedEndpoints(self.memory, guard or self.guard())
@@ -232,12 +233,12 @@ class EndpointTests(GuardTestCase):
         self.assertEqual(error.kind, kind)
         self.assertEqual(self.memory.getDelayedCalls(), [])
 
-    def test_they_are_what_twisted_wants(self) -> None:
-        verifyObject(IStreamClientEndpoint, guard._GuardedEndpoint(None, self.guard(), "a", 80))
-        dialler = guard._Dialler(self.memory, self.guard(), [])
-        verifyObject(IReactorPluggableNameResolver, dialler)
+    def test_endpoints_provide_the_interfaces_of_twisted(self) -> None:
+        verifyObject(IStreamClientEndpoint, GuardedEndpoint(None, self.guard(), "a", 80))
+        guarded = GuardedReactor(self.memory, self.guard(), [])
+        verifyObject(IReactorPluggableNameResolver, guarded)
 
-    def test_what_was_judged_is_dialled(self) -> None:
+    def test_the_address_that_was_judged_is_dialled(self) -> None:
         self.names["a.example"] = [PUBLIC]
         asked = self.ask("http://a.example:8080")
         self.assertEqual(self.dialled, [(PUBLIC, 8080)])
@@ -260,7 +261,7 @@ class EndpointTests(GuardTestCase):
         self.failureResultOf(asked, CancelledError)
         self.assertEqual(self.memory.getDelayedCalls(), [])
 
-    def test_that_the_only_address_refuses_is_known_at_once(self) -> None:
+    def test_a_refusal_of_the_only_address_is_known_at_once(self) -> None:
         self.names["a.example"] = [PUBLIC]
         for host in ("a.example", PUBLIC, "[2606:4700::1111]"):
             asked = self.ask(f"http://{host}:80")
@@ -269,7 +270,7 @@ class EndpointTests(GuardTestCase):
             self.assert_failed(asked, "connect")
         self.assertEqual(self.dialled, [(PUBLIC, 80)] * 2 + [("2606:4700::1111", 80)])
 
-    def test_nothing_is_dialled_of_a_host_that_may_not_be_reached(self) -> None:
+    def test_no_address_is_dialled_of_a_host_that_is_refused(self) -> None:
         self.names["a.example"] = [PUBLIC, "10.0.0.1"]
         urls = ["http://a.example:80", "https://a.example:443", "http://[fe80::1%25lo]:80"]
         urls += [f"http://{f'[{each}]' if ':' in each else each}:80" for each in NOT_PUBLIC]
@@ -277,7 +278,7 @@ class EndpointTests(GuardTestCase):
             self.assert_failed(self.ask(url), "blocked")
         self.assertEqual(self.dialled, [])
 
-    def test_a_name_that_resolves_elsewhere_the_second_time_is_judged_again(self) -> None:
+    def test_a_name_is_judged_again_for_every_connection(self) -> None:
         guard = self.guard()
         self.names["a.example"] = [PUBLIC]
         self.successResultOf(guard.check("http://a.example/"))
@@ -285,7 +286,7 @@ class EndpointTests(GuardTestCase):
         self.assert_failed(self.ask("http://a.example:80", guard), "blocked")
         self.assertEqual(self.dialled, [])
 
-    def test_an_answer_that_changes_between_judging_and_dialling_is_not_asked_for(self) -> None:
+    def test_a_name_is_looked_up_once_for_judging_and_dialling(self) -> None:
         answers = [[PUBLIC], ["127.0.0.1"]]
         resolver = Resolver(lambda name: succeed(answers.pop(0)))
         asked = self.ask("http://a.example:80", Guard(self.memory, resolver))
@@ -293,30 +294,30 @@ class EndpointTests(GuardTestCase):
         asked.cancel()
         self.failureResultOf(asked, CancelledError)
 
-    def test_even_if_something_else_were_dialled_it_would_be_judged(self) -> None:
-        dialler = guard._Dialler(self.memory, self.guard(), [PUBLIC])
+    def test_no_other_address_can_be_dialled_without_being_judged(self) -> None:
+        guarded = GuardedReactor(self.memory, self.guard(), [PUBLIC])
         for host in ("127.0.0.1", "localhost", "a.example"):
-            error = self.assertRaises(ExchangeFailed, dialler.connectTCP, host, 80, None)
+            error = self.assertRaises(ExchangeFailed, guarded.connectTCP, host, 80, None)
             self.assertEqual(error.kind, "blocked")
         self.assertEqual(self.dialled, [])
 
-    def test_a_name_without_addresses_and_one_that_can_be_none_are_dns(self) -> None:
+    def test_posts_to_names_without_addresses_and_to_invalid_names_fail_as_dns(self) -> None:
         for host in ("a.example", "a..example", "-", "x" * 70):
             self.names[host] = []
             self.assert_failed(self.ask(f"http://{host}:80"), "dns")
 
-    def test_a_lookup_that_hangs_ends_at_the_deadline_of_the_exchange(self) -> None:
+    def test_a_lookup_that_hangs_ends_at_the_deadline_of_the_post(self) -> None:
         asked = self.ask("http://hangs.example:80")
         self.memory.advance(DEADLINE)
         self.assert_failed(asked, "timeout")
 
-    def test_a_request_may_be_cancelled_while_its_host_is_looked_up(self) -> None:
+    def test_a_post_can_be_cancelled_while_its_host_is_looked_up(self) -> None:
         asked = self.ask("https://hangs.example:443")
         asked.cancel()
         self.failureResultOf(asked, CancelledError)
         self.assertEqual(self.memory.getDelayedCalls(), [])
 
-    def test_to_connect_takes_less_than_the_deadline(self) -> None:
+    def test_connecting_may_take_less_than_the_deadline(self) -> None:
         self.names["a.example"] = [PUBLIC]
         self.ask("http://a.example:80").addErrback(lambda failure: None)
         self.assertEqual(self.memory.tcpClients[0][3], CONNECT_TIMEOUT)

@@ -1,4 +1,4 @@
-"""Webhooks by way of the guard: hostile addresses, redirects, TLS and DNS that hangs."""
+"""Attempts with a guard: hostile addresses, redirects, TLS and DNS that hangs."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ NAMES = {
 
 
 class Canary(Resource):
-    """Notes every request that reaches it."""
+    """Records every request that reaches it."""
 
     isLeaf = True
 
@@ -93,7 +93,7 @@ class Canary(Resource):
 
 
 class Redirecting(Resource):
-    """Sends whoever comes elsewhere."""
+    """Redirects every request."""
 
     isLeaf = True
 
@@ -118,7 +118,7 @@ async def send(on: Any, guard: Guard, url: str, policy: IPolicyForHTTPS | None =
 
 
 class GuardedTestCase(SocketTestCase):
-    """Names are looked up in threads, as the server does it; those of tests are in L{NAMES}."""
+    """Names are looked up in threads, as in the server. L{NAMES} has those of the tests."""
 
     def setUp(self) -> None:
         self.release = threading.Event()
@@ -156,13 +156,13 @@ class HostileTests(GuardedTestCase):
         self.addCleanup(port.stopListening)
         self.reaching += REACHING_V6
 
-    async def test_if_they_are_allowed_they_are_reached(self) -> None:
+    async def test_addresses_that_are_allowed_are_reached(self) -> None:
         for host in self.reaching:
             self.canary.touched.clear()
             attempt = await self.attempt(f"http://{host}:{self.port}/", *EVERYTHING)
             self.assertEqual((attempt.kind, len(self.canary.touched)), ("ok", 1), host)
 
-    async def test_if_not_they_are_never_touched_and_the_attempt_is_blocked(self) -> None:
+    async def test_attempts_to_other_addresses_are_blocked_and_never_reach_them(self) -> None:
         for host in (*self.reaching, *REACHING_V6, *LEADING_ASTRAY):
             for scheme in ("http", "https"):
                 attempt = await self.attempt(f"{scheme}://{host}:{self.port}/")
@@ -170,7 +170,7 @@ class HostileTests(GuardedTestCase):
                 self.assertNotIn("127.", repr(attempt))
         self.assertEqual(self.canary.touched, [])
 
-    async def test_nor_can_they_be_registered(self) -> None:
+    async def test_addresses_that_are_not_allowed_cannot_be_registered(self) -> None:
         core = Core()
         self.addCleanup(lambda: Deferred.fromCoroutine(core.store.close()))
         registrations = Registrations(core.store, check_address=self.guard().check)
@@ -182,7 +182,7 @@ class HostileTests(GuardedTestCase):
         written = await core.store.read(lambda tx: tx.all("SELECT id FROM webhooks"))
         self.assertEqual((written, self.canary.touched), ([], []))
 
-    async def test_with_loopback_allowed_only_loopback_is(self) -> None:
+    async def test_if_loopback_is_allowed_no_other_address_is(self) -> None:
         for host, outcome in (
             ("localhost", "ok"),
             ("[::ffff:127.0.0.1]", "ok"),
@@ -202,16 +202,16 @@ class HostileTests(GuardedTestCase):
 
 
 class NamesTests(GuardedTestCase):
-    """The name stays what it was, whatever address is dialled."""
+    """Requests name the host as the URL does, whatever address is dialled."""
 
-    async def test_the_host_is_named_as_in_the_url(self) -> None:
+    async def test_host_names_the_host_as_the_url_does(self) -> None:
         canary = Canary()
         port = self.serve(canary).rsplit(":", 1)[1]
         attempt = await self.attempt(f"http://receiver.example:{port}/", *LOOPBACK)
         self.assertEqual(attempt.kind, "ok")
         self.assertEqual(canary.touched, [b"receiver.example:" + port.encode()])
 
-    async def test_over_tls_the_server_is_told_the_name_and_must_prove_it(self) -> None:
+    async def test_tls_names_the_host_and_verifies_its_certificate(self) -> None:
         told: list[bytes | None] = []
 
         class Told(Canary):
@@ -245,9 +245,9 @@ class NamesTests(GuardedTestCase):
 
 
 class HangingTests(GuardedTestCase):
-    """Thirty origins whose DNS hangs."""
+    """Thirty origins whose names hang in DNS."""
 
-    async def test_they_hold_up_no_delivery_no_registration_and_no_thread(self) -> None:
+    async def test_names_that_hang_hold_up_no_delivery_no_registration_and_no_thread(self) -> None:
         canary = Canary()
         port = self.serve(canary).rsplit(":", 1)[1]
 
@@ -272,7 +272,7 @@ class HangingTests(GuardedTestCase):
 
 
 class AnyUrlTests(SynchronousTestCase):
-    """Whatever may be registered can be attempted, and is dialled only if it is public."""
+    """Every URL that may be registered can be attempted, and is dialled only if it is public."""
 
     hosts = st.one_of(
         st.from_regex(r"\A[a-z0-9._:\[\]-]{1,12}\Z"),
@@ -282,7 +282,7 @@ class AnyUrlTests(SynchronousTestCase):
     )
 
     @given(st.sampled_from(["http", "HTTPS"]), hosts, st.ip_addresses())
-    def test_an_attempt_ends_and_reached_at_most_what_is_public(
+    def test_an_attempt_for_any_url_ends_and_reaches_public_addresses_only(
         self, scheme: str, host: str, address: Any
     ) -> None:
         url = f"{scheme}://{host}/"

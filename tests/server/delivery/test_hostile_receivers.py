@@ -1,4 +1,4 @@
-"""One attempt against each receiver that misbehaves, over real sockets: it ends, in good order."""
+"""An attempt ends in good order however the receiver misbehaves, over real sockets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MEGABYTE = 1024 * 1024
 
 
 class HostileTestCase(SocketTestCase):
-    """The real sender, with the connections that the server gives it."""
+    """Attempts over the connections that the server would make."""
 
     def setUp(self) -> None:
         self.patch(poster, "BODY_GRACE", BODY_GRACE)
@@ -51,16 +51,16 @@ class HostileTestCase(SocketTestCase):
         return attempt
 
     async def left(self, receiver: HostileReceiver, *, requests: int = 1) -> None:
-        """The sender is gone, after one connection and so many requests."""
+        """Check that one connection was made and has ended, and that so many requests came."""
         await receiver.wait_until_closed()
         self.assertEqual((receiver.accepted, receiver.received), (1, requests))
 
 
 class HostileReceiverTests(HostileTestCase):
-    """Without TLS."""
+    """Receivers without TLS."""
 
     async def becomes(self, mode: Mode, outcome: str, status: int | None = None) -> None:
-        """One attempt has this outcome, and needs little memory, the receiver's included."""
+        """Check the outcome of an attempt, and that attempt and receiver need little memory."""
         url, receiver = self.misbehaving(mode)
         tracemalloc.start()
         self.addCleanup(tracemalloc.stop)
@@ -71,20 +71,20 @@ class HostileReceiverTests(HostileTestCase):
         self.assertLess(peak - before, 10 * MEGABYTE)
         await self.left(receiver)
 
-    async def test_a_healthy_one_is_the_control(self) -> None:
+    async def test_a_healthy_receiver(self) -> None:
         await self.becomes(modes.healthy, "ok", 204)
 
-    async def test_one_that_never_answers(self) -> None:
+    async def test_a_receiver_that_never_answers(self) -> None:
         self.due_in(0.2)
         await self.becomes(modes.silent, "timeout")
 
-    async def test_one_that_never_reads(self) -> None:
+    async def test_a_receiver_that_never_reads(self) -> None:
         self.due_in(0.2)
         url, receiver = self.misbehaving(modes.never_read)
         self.assertEqual((await self.send(url)).kind, "timeout")
         await self.left(receiver, requests=0)
 
-    async def test_one_that_answers_and_never_reads(self) -> None:
+    async def test_a_receiver_that_answers_and_never_reads(self) -> None:
         async def rude(connection: Connection) -> None:
             connection.transport.write(b"HTTP/1.1 204 No Content\r\n\r\n")
             await connection.read_no_more()
@@ -154,16 +154,16 @@ class HostileReceiverTests(HostileTestCase):
         await self.becomes(modes.short_length, "ok", 200)
         await self.becomes(modes.long_length, "ok", 200)
 
-    async def test_chunks_that_are_none(self) -> None:
+    async def test_invalid_chunks(self) -> None:
         await self.becomes(modes.bad_chunks, "ok", 200)
 
-    async def test_a_status_code_that_is_none(self) -> None:
+    async def test_an_invalid_status_code(self) -> None:
         await self.becomes(modes.absurd_code, "connect")
 
     async def test_gibberish(self) -> None:
         await self.becomes(modes.gibberish, "connect")
 
-    async def test_refusals(self) -> None:
+    async def test_status_codes_that_refuse(self) -> None:
         for code in (410, 429, 500, 503):
             await self.becomes(modes.answer(code), "http", code)
 
@@ -186,26 +186,26 @@ class HostileReceiverTests(HostileTestCase):
 
 
 class HostileTLSTests(HostileTestCase):
-    """Where TLS is expected."""
+    """Receivers with TLS, or where TLS is expected."""
 
     async def becomes(self, mode: Mode, outcome: str, status: int | None = None) -> None:
-        """An attempt of one who trusts our certificate, inside TLS."""
+        """Check the outcome of an attempt inside TLS, with a certificate that is trusted."""
         receiver = HostileReceiver(reactor, mode)
         attempt = await self.send(self.listen_tls(receiver), trusting=True)
         self.assertEqual((attempt.kind, attempt.status), (outcome, status), mode.__name__)
         await self.left(receiver)
 
     async def no_tls(self, mode: Mode, outcome: str) -> None:
-        """An attempt that never comes to a request."""
+        """Check the outcome of an attempt whose TLS connection fails, so that nothing is sent."""
         url, receiver = self.misbehaving(mode)
         attempt = await self.send(url.replace("http:", "https:"))
         self.assertEqual(attempt.kind, outcome, mode.__name__)
         await self.left(receiver, requests=0)
 
-    async def test_a_healthy_one_is_the_control(self) -> None:
+    async def test_a_healthy_receiver(self) -> None:
         await self.becomes(modes.healthy, "ok", 204)
 
-    async def test_a_certificate_that_nobody_vouches_for(self) -> None:
+    async def test_a_certificate_that_is_not_trusted(self) -> None:
         await self.no_tls(modes.self_signed, "tls")
 
     async def test_no_tls_at_all(self) -> None:
@@ -217,10 +217,10 @@ class HostileTLSTests(HostileTestCase):
         await self.no_tls(modes.silent, "timeout")
         await self.no_tls(modes.never_read, "timeout")
 
-    async def test_an_end_that_is_never_agreed_to(self) -> None:
+    async def test_a_receiver_that_never_agrees_to_close(self) -> None:
         await self.becomes(modes.never_part, "ok", 200)
 
-    async def test_what_has_no_end(self) -> None:
+    async def test_answers_without_end(self) -> None:
         await self.becomes(modes.endless_body, "ok", 200)
         await self.becomes(modes.endless_header, "too-big")
         await self.becomes(modes.endless_headers, "too-big")

@@ -1,4 +1,4 @@
-"""Delivery: in which order a webhook is told of a job, and what it is spared."""
+"""The order of deliveries: which updates of a job a webhook gets, and in which order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BROKEN = Outcome("http", 500)
 
 
 class OrderTestCase(DeliveryTestCase):
-    """A job whose webhook is told everything."""
+    """A job with a webhook for all types of events."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -28,7 +28,7 @@ class OrderTestCase(DeliveryTestCase):
         self.sender.answers = self.answer
 
     def answer(self, claim: Claim) -> Outcome:
-        """500 once for each version that is broken; the others arrive."""
+        """Answer 500 once for each version in C{broken}, and 200 for all others."""
         version = version_of(claim)
         if version in self.broken:
             self.broken.remove(version)
@@ -38,20 +38,20 @@ class OrderTestCase(DeliveryTestCase):
         return OK
 
     def progress(self, job: Job | None = None) -> int:
-        """One more report; its version."""
+        """Make one more report, and give its version."""
         self.reports += 1
         body = b'{"message":"%d"}' % self.reports
         return self.report(self.box, job or self.watched, body).version
 
     def since(self, sent: int) -> list[tuple[float, int]]:
-        """When what was sent, after that."""
+        """Give the times and versions of what was sent after the first C{sent} attempts."""
         return [(time, version_of(claim)) for time, claim in self.sender.sent[sent:]]
 
 
 class RisingTests(OrderTestCase):
     """Versions only rise."""
 
-    def test_five_reports_and_one_500_whichever_and_however_fast(self) -> None:
+    def test_versions_rise_whichever_report_fails_and_however_fast_they_come(self) -> None:
         for gap in (0.0, 0.1, 0.6, 2.0, 8.0):
             for broken in range(2, 7):
                 self.setUp()
@@ -68,7 +68,7 @@ class RisingTests(OrderTestCase):
                 self.assertEqual(self.received, sorted(set(self.received)), (gap, broken))
                 self.assertEqual(self.received[-1], 6)
 
-    def test_the_end_does_not_wait_out_the_schedule_of_progress(self) -> None:
+    def test_the_end_of_a_job_does_not_wait_for_the_retry_of_its_progress(self) -> None:
         self.broken = {2}
         self.progress()
         self.rounds()
@@ -80,7 +80,7 @@ class RisingTests(OrderTestCase):
         self.assertEqual((version, self.received), (3, [3]))
         self.assertLess(time, 1.01)
 
-    def test_other_jobs_are_not_held_up(self) -> None:
+    def test_an_attempt_for_one_job_holds_up_no_other_job(self) -> None:
         others = [self.job(f"http://{host}.example/") for host in ("receiver", "other")]
         self.sender.answers = lambda claim: (
             None if claim.job_id == self.watched.id else self.answer(claim)
@@ -93,7 +93,7 @@ class RisingTests(OrderTestCase):
         self.rounds()
         self.assertEqual(self.states(), ["sending", "delivered", "delivered", "pending"])
 
-    def test_what_came_while_one_was_being_sent_is_told_after_it(self) -> None:
+    def test_of_the_updates_that_come_during_an_attempt_the_newest_is_sent_after_it(self) -> None:
         self.sender.answers = lambda claim: None
         self.progress()
         self.rounds()
@@ -109,10 +109,10 @@ class RisingTests(OrderTestCase):
 
 
 class LatestTests(OrderTestCase):
-    """A receiver that was away is told the newest state, not all that it missed."""
+    """A receiver that was down gets the newest state, and not all that it missed."""
 
     def be_away(self, reports: int) -> int:
-        """The receiver is down while the job reports so often; how many attempts were made."""
+        """Let the receiver be down during so many reports, and count the attempts."""
         self.sender.answers = lambda claim: REFUSED
         for _ in range(reports):
             self.progress()
@@ -120,7 +120,7 @@ class LatestTests(OrderTestCase):
         self.sender.answers = self.answer
         return len(self.sender.sent)
 
-    def test_after_1000_reports_there_is_one_of_them_at_most_then_the_end(self) -> None:
+    def test_of_1000_missed_reports_the_newest_arrives_and_then_the_end(self) -> None:
         sent = self.be_away(1000)
         self.pump(400)
         self.assertEqual([version for _, version in self.since(sent)], [1001])
@@ -128,16 +128,16 @@ class LatestTests(OrderTestCase):
         self.pump(10)
         self.assertEqual([version for _, version in self.since(sent)], [1001, 1002])
 
-    def test_if_it_ended_meanwhile_there_is_the_end_alone(self) -> None:
+    def test_if_the_job_ended_meanwhile_the_receiver_gets_the_end_alone(self) -> None:
         sent = self.be_away(1000)
         self.finish(self.watched)
         self.pump(400)
         self.assertEqual([version for _, version in self.since(sent)], [1002])
 
-    def test_meanwhile_reports_do_not_hammer_it(self) -> None:
+    def test_reports_do_not_hammer_a_receiver_that_is_down(self) -> None:
         self.assertLess(self.be_away(1000), 12)
 
-    def test_its_end_is_due_at_once_subject_to_the_pause_of_its_origin(self) -> None:
+    def test_the_end_of_a_job_is_due_at_once_after_the_pause_of_its_origin(self) -> None:
         sent = self.be_away(1000)
         ((paused_until,),) = self.rows(self.box, "SELECT paused_until FROM origins")
         self.assertGreater(paused_until, self.box.now() + 1)
@@ -155,21 +155,21 @@ class PaceTests(OrderTestCase):
     def gaps(self) -> list[float]:
         return [round(later - sooner, 3) for sooner, later in pairwise(self.sender.times)]
 
-    def test_however_often_it_is_reported(self) -> None:
+    def test_progress_is_sent_at_most_every_half_second_however_often_it_is_reported(self) -> None:
         for _ in range(200):
             self.progress()
             self.box.clock.advance(0.05)
         self.assertGreaterEqual(min(self.gaps()), PROGRESS_INTERVAL)
         self.assertGreater(len(self.sender.sent), 10 / 0.6)
 
-    def test_the_last_report_is_told_as_well(self) -> None:
+    def test_the_last_report_is_sent_as_well(self) -> None:
         for _ in range(3):
             last = self.progress()
             self.box.clock.advance(0.05)
         self.pump(1, 0.01)
         self.assertEqual(self.received, [2, last])
 
-    def test_a_report_after_a_while_is_told_at_once(self) -> None:
+    def test_a_report_after_a_while_is_sent_at_once(self) -> None:
         self.progress()
         self.box.clock.advance(0)
         self.box.clock.advance(PROGRESS_INTERVAL)
@@ -177,7 +177,7 @@ class PaceTests(OrderTestCase):
         self.box.clock.advance(0)
         self.assertEqual(self.gaps(), [PROGRESS_INTERVAL])
 
-    def test_the_end_is_not_delayed(self) -> None:
+    def test_the_end_of_a_job_is_not_delayed(self) -> None:
         self.progress()
         self.rounds()
         self.progress()
@@ -188,7 +188,7 @@ class PaceTests(OrderTestCase):
         self.assertEqual(self.received, [2, 4])
         self.assertLess(self.sender.times[-1], 0.02)
 
-    def test_each_job_and_each_webhook_has_its_own_pace(self) -> None:
+    def test_the_interval_holds_for_each_job_and_each_webhook_alone(self) -> None:
         second = self.job(events=ALL)
         registering = self.box.registrations.register
         self.successResultOf(registering(self.watched.id, hook("http://b.example/", events=ALL)))
@@ -197,7 +197,7 @@ class PaceTests(OrderTestCase):
         self.rounds()
         self.assertEqual(len(self.sender.sent), 3)
 
-    def test_a_clock_that_is_set_back_stops_no_progress(self) -> None:
+    def test_progress_is_sent_although_the_clock_is_set_back(self) -> None:
         self.progress()
         self.rounds()
         self.box.ahead -= 3600

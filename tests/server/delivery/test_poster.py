@@ -1,4 +1,4 @@
-"""Posting: one request, the status of its answer, on time; and connections that are kept."""
+"""The poster: one request within one deadline, and connections that are kept."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HEAD = b"POST /hook HTTP/1.1\r\nhost: receiver.example\r\n"
 
 
 class PostingTestCase(SynchronousTestCase):
-    """A poster and what it dials."""
+    """A poster whose connections are in memory."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -58,7 +58,7 @@ class PostingTestCase(SynchronousTestCase):
 class PostTests(PostingTestCase):
     """One request."""
 
-    def test_it_sends_the_request_and_reads_the_status(self) -> None:
+    def test_a_post_sends_the_request_and_reads_the_status(self) -> None:
         posting = self.post(b'{"result":"completed"}')
         (sent,) = self.wire.sent()
         self.assertEqual(sent.line, "POST /hook")
@@ -71,7 +71,7 @@ class PostTests(PostingTestCase):
         self.wire.answer()
         self.assertEqual(self.status(posting), 204)
 
-    def test_however_the_answer_is_cut_into_pieces_it_is_the_same(self) -> None:
+    def test_an_answer_may_come_in_pieces_of_any_size(self) -> None:
         answer = (
             b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nX: y\r\nTransfer-Encoding: chunked\r\n\r\n"
             b"3\r\nabc\r\n0\r\n\r\n"
@@ -86,7 +86,7 @@ class PostTests(PostingTestCase):
             self.assertTrue(self.wire.open)
         self.assertEqual(len(self.exchange.wires), 1)
 
-    def test_what_comes_before_the_answer_is_no_answer(self) -> None:
+    def test_interim_answers_are_skipped(self) -> None:
         posting = self.post()
         self.wire.answer(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.wire.answer(b"HTTP/1.1 103 Early Hints\r\nRetry-After: 9\r\n\r\n")
@@ -94,13 +94,13 @@ class PostTests(PostingTestCase):
         self.wire.answer(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
         self.assertEqual(self.successResultOf(posting), ReceiverAnswer(500, {}))
 
-    def test_no_connection_is_a_failure_with_its_kind(self) -> None:
+    def test_a_post_without_a_connection_fails_with_the_kind_of_failure(self) -> None:
         self.exchange.refusal = ConnectionRefusedError()
         self.assertEqual(self.kind(self.post()), "connect")
         self.exchange.refusal = ExchangeFailed("blocked", "address not allowed")
         self.assertEqual(self.kind(self.post()), "blocked")
 
-    def test_a_mistake_in_dialling_comes_through(self) -> None:
+    def test_an_exception_while_dialling_is_passed_on(self) -> None:
         def broken(origin: str) -> Any:
             raise KeyError(origin)
 
@@ -121,7 +121,7 @@ class PostTests(PostingTestCase):
         self.assertEqual(self.kind(posting), "timeout")
         self.assertTrue(self.wire.aborted)
 
-    def test_whoever_gives_up_while_connecting_leaves_no_connection(self) -> None:
+    def test_a_post_that_ends_while_connecting_leaves_no_connection(self) -> None:
         self.exchange.holding = True
         late, cancelled = self.post(), self.post()
         cancelled.cancel()
@@ -130,7 +130,7 @@ class PostTests(PostingTestCase):
         self.assertEqual(self.kind(late), "timeout")
         self.assertEqual([waiting.called for _, waiting in self.exchange.held], [True, True])
 
-    def test_cancelling_cuts_the_connection(self) -> None:
+    def test_a_post_that_is_cancelled_aborts_its_connection(self) -> None:
         posting = self.post()
         posting.cancel()
         self.failureResultOf(posting, CancelledError)
@@ -143,7 +143,7 @@ class PostTests(PostingTestCase):
             self.wire.hang_up()
             self.assertEqual(self.kind(posting), "connect")
 
-    def test_what_is_not_http_is_a_failure(self) -> None:
+    def test_an_answer_that_is_not_http_is_a_failure(self) -> None:
         for data in (b"SSH-2.0-OpenSSH_9.6\r\n", b"\x16\x03\x01\x02", b"HTTP/9.9 200 OK\r\n\r\n"):
             posting = self.post()
             self.wire.answer(data)
@@ -155,7 +155,7 @@ class PostTests(PostingTestCase):
         self.wire.answer(b"HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n1234")
         self.assertEqual(self.kind(posting), "connect")
 
-    def test_headers_without_end_are_cut_off(self) -> None:
+    def test_headers_without_end_are_a_failure(self) -> None:
         for first, more in (
             (b"HTTP/1.1 200 OK\r\nX: ", b"x" * 4096),
             (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 700),
@@ -170,9 +170,9 @@ class PostTests(PostingTestCase):
 
 
 class BodyTests(PostingTestCase):
-    """The status decides; of the body little is read."""
+    """The status decides, and little of the body is read."""
 
-    def test_a_body_that_does_not_end_is_given_a_moment(self) -> None:
+    def test_a_body_that_does_not_end_is_read_for_a_moment(self) -> None:
         for head in (b"", b"Content-Length: 100\r\n", b"Transfer-Encoding: chunked\r\n"):
             posting = self.post()
             self.wire.answer(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n")
@@ -182,14 +182,14 @@ class BodyTests(PostingTestCase):
             self.assertEqual(self.status(posting), 200)
             self.assertTrue(self.wire.aborted)
 
-    def test_a_long_body_is_cut_off_at_once(self) -> None:
+    def test_a_long_body_aborts_the_connection_at_once(self) -> None:
         posting = self.post()
         self.wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n")
         self.wire.answer(b"x" * (ANSWER_BODY_LIMIT + 1))
         self.assertEqual(self.status(posting), 200)
         self.assertTrue(self.wire.aborted)
 
-    def test_a_body_that_breaks_off_or_is_garbage_undoes_nothing(self) -> None:
+    def test_the_status_counts_although_the_body_breaks_off_or_is_garbage(self) -> None:
         for end in (self.hang_up, self.garble):
             posting = self.post()
             self.wire.answer(b"HTTP/1.1 201 Made\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab")
@@ -203,7 +203,7 @@ class BodyTests(PostingTestCase):
         self.wire.answer(b"cdeXXXX\r\nnonsense")
 
     @given(st.lists(st.binary(max_size=40), max_size=8), st.booleans())
-    def test_whatever_comes_it_ends_in_one_way_and_leaves_nothing(
+    def test_whatever_arrives_the_post_ends_once_and_leaves_nothing(
         self, pieces: list[bytes], headed: bool
     ) -> None:
         posting = self.post()
@@ -222,18 +222,18 @@ class KeptTests(PostingTestCase):
     """Connections are kept for the next delivery."""
 
     def keep(self, answer: bytes = NO_CONTENT) -> None:
-        """Post once, so that a connection is kept if it may be."""
+        """Make one post, after which the connection is kept if it may be."""
         posting = self.post()
         self.wire.answer(answer)
         self.successResultOf(posting)
 
-    def test_the_next_post_uses_it(self) -> None:
+    def test_the_next_post_to_the_origin_uses_a_kept_connection(self) -> None:
         for _ in range(3):
             self.keep(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         self.assertEqual(self.exchange.dialled, [ORIGIN])
         self.assertEqual(len(self.wire.sent()), 3)
 
-    def test_one_that_is_busy_or_leads_elsewhere_is_not_used(self) -> None:
+    def test_a_connection_that_is_busy_or_leads_elsewhere_is_not_used(self) -> None:
         self.keep()
         other = "http://other.example:80"
         postings = [self.post(), self.post(), self.post(origin=other)]
@@ -242,7 +242,7 @@ class KeptTests(PostingTestCase):
             wire.answer()
         self.assertEqual([self.status(posting) for posting in postings], [204] * 3)
 
-    def test_what_the_receiver_wants_closed_or_that_is_out_of_step_is_not_kept(self) -> None:
+    def test_a_connection_that_may_not_be_used_again_is_not_kept(self) -> None:
         for answer in (
             b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
             b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
@@ -252,14 +252,14 @@ class KeptTests(PostingTestCase):
             self.keep(answer)
             self.assertFalse(self.wire.open, answer)
 
-    def test_what_speaks_without_being_asked_is_cut(self) -> None:
+    def test_a_kept_connection_on_which_data_arrives_is_aborted(self) -> None:
         self.keep()
         self.wire.answer(NO_CONTENT)
         self.assertTrue(self.wire.aborted)
         self.keep()
         self.assertEqual(len(self.exchange.wires), 2)
 
-    def test_it_is_kept_for_a_moment_only(self) -> None:
+    def test_a_connection_is_kept_for_a_moment_only(self) -> None:
         self.keep()
         self.clock.pump([KEEP_SECONDS / 4] * 3)
         self.assertTrue(self.wire.open)
@@ -267,7 +267,7 @@ class KeptTests(PostingTestCase):
         self.assertFalse(self.wire.open)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_only_so_many_are_kept(self) -> None:
+    def test_at_most_so_many_connections_are_kept(self) -> None:
         postings = [self.post() for _ in range(KEEP_LIMIT + 3)]
         for wire in self.exchange.wires:
             wire.answer()
@@ -275,7 +275,7 @@ class KeptTests(PostingTestCase):
             self.successResultOf(posting)
         self.assertEqual(sum(wire.open for wire in self.exchange.wires), KEEP_LIMIT)
 
-    def test_a_stale_one_is_replaced_and_the_request_sent_again(self) -> None:
+    def test_a_stale_connection_is_replaced_and_the_request_sent_again(self) -> None:
         self.keep()
         stale = self.wire
         posting = self.post()
@@ -285,7 +285,7 @@ class KeptTests(PostingTestCase):
         self.wire.answer()
         self.assertEqual(self.status(posting), 204)
 
-    def test_it_is_sent_again_only_once_and_only_if_nothing_was_answered(self) -> None:
+    def test_a_request_is_sent_again_only_once_and_only_if_no_byte_was_answered(self) -> None:
         self.keep()
         posting = self.post()
         self.wire.hang_up()
@@ -298,7 +298,7 @@ class KeptTests(PostingTestCase):
         self.assertEqual(self.kind(posting), "connect")
         self.assertEqual(len(self.exchange.wires), 3)
 
-    def test_the_deadline_is_one_for_both(self) -> None:
+    def test_a_request_that_is_sent_again_keeps_its_deadline(self) -> None:
         self.keep()
         posting = self.post()
         self.clock.advance(DEADLINE - 1)
@@ -306,7 +306,7 @@ class KeptTests(PostingTestCase):
         self.clock.advance(1)
         self.assertEqual(self.kind(posting), "timeout")
 
-    def test_closing_closes_all(self) -> None:
+    def test_a_stop_closes_all_connections(self) -> None:
         self.keep()
         self.successResultOf(self.poster.stop())
         self.assertFalse(self.wire.open)

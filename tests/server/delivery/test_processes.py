@@ -1,4 +1,4 @@
-"""Webhooks of whole servers: killed and stopped in mid-delivery, and started again."""
+"""Webhooks of servers that are killed or stopped during deliveries, and started again."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class DeliveryProcessTestCase(InboxTestCase):
         return process
 
     async def finish(self, url: str, kind: str = "work") -> str:
-        """A job that has ended, which its worker knows: its id."""
+        """Create a job and end it; give its id."""
         _, job = await self.client.ask("POST", f"{url}/jobs", {"kind": kind})
         code, job = await self.client.ask(
             "PATCH", f"{url}/jobs/{job['id']}", {"result": "completed", "output": job["id"]}
@@ -50,17 +50,17 @@ class DeliveryProcessTestCase(InboxTestCase):
         return str(job["id"])
 
     async def arrived(self, count: int) -> None:
-        """So many attempts have come."""
+        """Wait until so many attempts have arrived."""
         enough = self.inbox.until(lambda: len(self.inbox.arrivals) >= count)
         await enough.addTimeout(SOON, reactor)
 
     async def deliveries(self, url: str) -> list[Any]:
-        """What the server says of them, the oldest first."""
+        """Ask the server for all deliveries of the webhook, the oldest first."""
         _, shown = await self.client.ask("GET", f"{url}/webhooks/{self.hook}/deliveries")
         return list(reversed(shown["deliveries"]))
 
     async def settled(self, url: str, count: int) -> None:
-        """The server knows that so many are delivered."""
+        """Wait until so many deliveries are settled as delivered."""
         while sum(each["state"] == "delivered" for each in await self.deliveries(url)) < count:
             pass
 
@@ -69,14 +69,14 @@ class DeliveryProcessTestCase(InboxTestCase):
         await super().stop(process)
 
     def jobs(self) -> list[str]:
-        """The job of each arrival."""
+        """Give the job of each attempt that arrived."""
         return [arrival.job for arrival in self.inbox.arrivals]
 
 
 class KillTests(DeliveryProcessTestCase):
     """C{kill -9}."""
 
-    async def test_right_after_an_update_was_acknowledged_it_is_delivered_all_the_same(
+    async def test_an_update_that_was_acknowledged_just_before_a_kill_is_delivered(
         self,
     ) -> None:
         process = await self.serve()
@@ -90,7 +90,7 @@ class KillTests(DeliveryProcessTestCase):
         self.assertEqual(disordered(self.inbox.arrivals), [])
         await self.stop(process)
 
-    async def test_what_was_received_but_not_settled_comes_again_as_it_was_and_nothing_else(
+    async def test_only_what_was_received_but_not_settled_before_a_kill_comes_again(
         self,
     ) -> None:
         process = await self.serve()
@@ -116,7 +116,7 @@ class KillTests(DeliveryProcessTestCase):
         self.assertLess(*timestamps)
         self.assertLessEqual(timestamps[1], time.time())
 
-    async def test_in_the_middle_of_an_attempt_it_uses_up_none_of_the_schedule(self) -> None:
+    async def test_a_kill_during_an_attempt_uses_up_no_step_of_the_schedule(self) -> None:
         process = await self.serve()
         self.inbox.delay = None
         await self.finish(process.url)
@@ -134,10 +134,10 @@ class KillTests(DeliveryProcessTestCase):
 
 
 class TerminationTests(DeliveryProcessTestCase):
-    """SIGTERM while a receiver takes its time."""
+    """SIGTERM during attempts."""
 
     async def terminate(self, process: ServerProcess) -> float:
-        """Ask it to stop: when it was seen to, because it takes no more connections."""
+        """Ask a server to stop, wait until its ports are closed, and give the time of asking."""
         await self.client.close()
         process.kill(signal.SIGTERM)
         begun: float = reactor.seconds()
@@ -147,7 +147,7 @@ class TerminationTests(DeliveryProcessTestCase):
             except ExchangeFailed:
                 return begun
 
-    async def test_an_answer_within_the_drain_time_counts(self) -> None:
+    async def test_an_attempt_that_is_answered_within_the_drain_time_counts(self) -> None:
         process = await self.serve()
         self.inbox.delay = None
         slow = await self.finish(process.url)
@@ -163,7 +163,7 @@ class TerminationTests(DeliveryProcessTestCase):
         await self.stop(process)
         self.assertEqual(self.jobs(), [slow, last])
 
-    async def test_without_one_it_ends_in_time_and_delivers_after_the_next_start(self) -> None:
+    async def test_an_attempt_without_an_answer_is_made_again_after_the_next_start(self) -> None:
         process = await self.serve(drain="1")
         self.inbox.delay = None
         ended = {await self.finish(process.url) for _ in range(3)}
@@ -184,9 +184,9 @@ class TerminationTests(DeliveryProcessTestCase):
 
 
 class BacklogTests(DeliveryProcessTestCase):
-    """An origin that is dead, with a backlog."""
+    """A dead origin with a backlog of deliveries."""
 
-    async def test_it_holds_up_no_other_and_is_told_of_all_when_it_revives(self) -> None:
+    async def test_a_dead_origin_holds_up_no_other_and_gets_its_backlog_later(self) -> None:
         dead, revived = Refusing(), Inbox(None)
         process = await self.serve()
         webhook = {"url": f"http://127.0.0.1:{dead.port}/", "kind": "dead"}

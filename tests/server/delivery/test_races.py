@@ -41,25 +41,25 @@ class RaceTestCase(DeliveryTestCase):
         self.successResultOf(closing)
 
     def settle_down(self) -> None:
-        """Let all that is asked for be done, and the rounds that follow."""
+        """Run all work that is held, and the rounds that follow."""
         for _ in range(6):
             while self.lane.held:
                 self.lane.step()
             self.box.clock.advance(0.003)
 
     def done(self, answer: Deferred[T]) -> T:
-        """The value of an answer that needs a transaction."""
+        """Give the result of a call that needs a transaction."""
         while self.lane.held:
             self.lane.step()
         return self.successResultOf(answer)
 
     def begin_round(self) -> None:
-        """Let the next round ask for its transaction, which is held."""
+        """Let the next round ask for its transaction, which the lane holds."""
         self.box.clock.advance(0.003)
         self.assertEqual(self.lane.held, 1)
 
     def watched(self) -> tuple[Job, str]:
-        """A job, and its webhook that is told everything."""
+        """Make a job with a webhook for all types of events."""
         job = self.done(self.box.lifecycle.create(new_job())).job
         registering = self.box.registrations.register(job.id, hook(events=list(EventType)))
         return job, self.done(registering).id
@@ -75,9 +75,9 @@ class RaceTestCase(DeliveryTestCase):
 
 
 class RoundRaceTests(RaceTestCase):
-    """What happens while a round is in its transaction."""
+    """What happens during the transaction of a round."""
 
-    def test_an_update_that_comes_meanwhile_is_not_missed(self) -> None:
+    def test_an_update_during_a_round_is_not_missed(self) -> None:
         first, _ = self.watched()
         second, _ = self.watched()
         self.done(self.say(first))
@@ -86,7 +86,7 @@ class RoundRaceTests(RaceTestCase):
         self.settle_down()
         self.assertEqual([claim.job_id for _, claim in self.sender.sent], [first.id, second.id])
 
-    def test_an_attempt_that_ends_meanwhile_is_settled_by_the_next(self) -> None:
+    def test_an_attempt_that_ends_during_a_round_is_settled_by_the_next_one(self) -> None:
         first, _ = self.watched()
         second, _ = self.watched()
         self.done(self.say(first))
@@ -98,7 +98,7 @@ class RoundRaceTests(RaceTestCase):
         self.settle_down()
         self.assertEqual(sorted(self.held_states()), ["delivered", "sending"])
 
-    def test_stopping_meanwhile_nothing_begins_and_all_is_due_after_the_start(self) -> None:
+    def test_nothing_begins_after_a_stop_during_a_round_and_all_stays_due(self) -> None:
         job, _ = self.watched()
         self.done(self.say(job))
         self.begin_round()
@@ -109,7 +109,7 @@ class RoundRaceTests(RaceTestCase):
         self.done(self.box.store.write(single_process.release_leases))
         self.assertEqual(self.held_states(), ["pending"])
 
-    def test_a_newer_update_that_comes_meanwhile_is_told_after_it(self) -> None:
+    def test_a_newer_update_during_a_round_is_sent_after_the_older_one(self) -> None:
         job, _ = self.watched()
         self.done(self.say(job, b'{"progress":0.5}'))
         self.begin_round()
@@ -121,7 +121,7 @@ class RoundRaceTests(RaceTestCase):
         self.assertEqual(self.sender.versions, [2, 3])
         self.assertEqual(self.held_states(), ["superseded", "sending"])
 
-    def test_a_newer_update_that_came_just_before_is_told_alone(self) -> None:
+    def test_a_newer_update_just_before_a_round_is_sent_alone(self) -> None:
         job, _ = self.watched()
         self.done(self.say(job, b'{"progress":0.5}'))
         self.say(job)
@@ -133,7 +133,7 @@ class RoundRaceTests(RaceTestCase):
 class DeletionRaceTests(RaceTestCase):
     """Webhooks that are deleted or disabled."""
 
-    def test_deleted_before_a_round_it_is_told_nothing(self) -> None:
+    def test_a_webhook_that_is_deleted_before_a_round_gets_nothing(self) -> None:
         job, webhook_id = self.watched()
         self.say(job)
         removing = self.box.registrations.remove(webhook_id)
@@ -141,7 +141,7 @@ class DeletionRaceTests(RaceTestCase):
         self.settle_down()
         self.assertEqual(self.sender.sent, [])
 
-    def test_deleted_after_one_its_attempts_began_before_the_answer(self) -> None:
+    def test_the_attempts_of_a_round_begin_before_a_later_deletion_is_answered(self) -> None:
         job, webhook_id = self.watched()
         self.done(self.say(job))
         self.begin_round()
@@ -151,7 +151,7 @@ class DeletionRaceTests(RaceTestCase):
         self.settle_down()
         self.assertEqual((begun, len(self.sender.sent)), ([1], 1))
 
-    def test_what_is_under_way_then_is_neither_settled_nor_made_again(self) -> None:
+    def test_an_attempt_under_way_is_neither_settled_nor_made_again_after_a_deletion(self) -> None:
         for outcome in (OK, REFUSED, Outcome("http", 410)):
             self.setUp()
             job, webhook_id = self.watched()
@@ -164,14 +164,14 @@ class DeletionRaceTests(RaceTestCase):
             self.settle_down()
             self.assertEqual((self.held_states(), len(self.sender.sent)), (["dead"], 1))
 
-    def test_disabled_before_a_round_it_is_told_nothing(self) -> None:
+    def test_a_webhook_that_is_disabled_before_a_round_gets_nothing(self) -> None:
         job, webhook_id = self.watched()
         self.say(job)
         self.box.registrations.change(webhook_id, WebhookChange(enabled=False))
         self.settle_down()
         self.assertEqual((self.sender.sent, self.held_states()), ([], ["dead"]))
 
-    def test_disabled_while_one_is_being_sent_that_is_the_last(self) -> None:
+    def test_no_attempt_follows_the_one_during_which_the_webhook_is_disabled(self) -> None:
         job, webhook_id = self.watched()
         self.done(self.say(job, b'{"progress":0.5}'))
         self.settle_down()
@@ -185,10 +185,10 @@ class DeletionRaceTests(RaceTestCase):
 
 
 class RedeliveryRaceTests(RaceTestCase):
-    """Deliveries that are asked for once more."""
+    """Redelivery during rounds."""
 
     def told(self) -> tuple[Job, str, str]:
-        """A job, its webhook, and the delivery of progress that this was told of."""
+        """Make a job with a webhook, and a delivery of progress that is being sent."""
         job, webhook_id = self.watched()
         self.done(self.say(job, b'{"progress":0.5}'))
         self.settle_down()
@@ -197,7 +197,7 @@ class RedeliveryRaceTests(RaceTestCase):
         ((_, claim),) = self.sender.sent
         return job, webhook_id, claim.id
 
-    def test_asked_for_while_it_is_being_sent_it_is_refused(self) -> None:
+    def test_the_redelivery_of_what_is_being_sent_is_refused(self) -> None:
         job, webhook_id = self.watched()
         self.done(self.say(job))
         self.settle_down()
@@ -208,7 +208,7 @@ class RedeliveryRaceTests(RaceTestCase):
         self.settle_down()
         self.assertEqual((len(self.sender.sent), self.held_states()), (1, ["delivered"]))
 
-    def test_asked_for_just_after_it_was_settled_it_is_sent_again(self) -> None:
+    def test_the_redelivery_of_what_has_just_been_settled_is_made(self) -> None:
         job, webhook_id = self.watched()
         self.done(self.say(job))
         self.settle_down()
@@ -220,7 +220,7 @@ class RedeliveryRaceTests(RaceTestCase):
         first, second = (claim for _, claim in self.sender.sent)
         self.assertEqual((first.id, first.body), (second.id, second.body))
 
-    def test_a_newer_update_just_before_refuses_it_and_just_after_takes_its_place(self) -> None:
+    def test_a_newer_update_prevents_a_redelivery_or_takes_its_place(self) -> None:
         job, webhook_id, delivery_id = self.told()
         saying = self.say(job)
         redelivering = self.deliveries.redeliver(webhook_id, delivery_id)

@@ -1,4 +1,4 @@
-"""Resolving names: what waits for what, and threads that hang."""
+"""The resolver: which lookup waits for which, and threads that hang."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.helpers.sockets import reactor
 
 
 class ResolverTests(SynchronousTestCase):
-    """On lookups that end when told to."""
+    """Lookups that end when the test says."""
 
     def setUp(self) -> None:
         self.running: dict[str, Deferred[Sequence[str]]] = {}
@@ -57,14 +57,14 @@ class ResolverTests(SynchronousTestCase):
         self.successResultOf(asked)
 
     def fill(self, kind: str, number: int) -> list[str]:
-        """Names whose lookups hang."""
+        """Begin so many lookups that hang, and give their names."""
         names = [f"{kind}{n}.example" for n in range(number)]
         for name in names:
             # Nobody waits for its end.
             self.resolver.resolve(name).addErrback(lambda failure: None)
         return names
 
-    def test_a_name_is_answered_with_its_addresses_in_their_order(self) -> None:
+    def test_a_name_has_its_addresses_in_their_order(self) -> None:
         (asked,) = self.ask("a.example")
         self.assertNoResult(asked)
         self.answer("a.example", "2001:db8::1", PUBLIC)
@@ -75,27 +75,27 @@ class ResolverTests(SynchronousTestCase):
         self.answer("a.example")
         self.assert_unknown(asked)
 
-    def test_a_lookup_that_breaks_fails_is_logged_and_gives_its_place_back(self) -> None:
+    def test_a_lookup_that_raises_an_exception_is_logged_and_frees_its_thread(self) -> None:
         for _ in range(LOOKUPS + 1):
             (asked,) = self.ask("a.example")
             self.running.pop("a.example").errback(RuntimeError("can't start new thread"))
             self.assert_unknown(asked)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), LOOKUPS + 1)
 
-    def test_whoever_asks_meanwhile_waits_for_the_same_answer(self) -> None:
+    def test_callers_during_a_lookup_get_the_same_answer(self) -> None:
         asked = self.ask("a.example", "a.example", "A.Example")
         self.assertEqual(self.looked_up, ["a.example"])
         self.answer("a.example", PUBLIC)
         for each in asked:
             self.assertEqual(self.successResultOf(each), (PUBLIC,))
 
-    def test_whoever_asks_afterwards_has_it_looked_up_anew(self) -> None:
+    def test_a_caller_after_a_lookup_begins_a_new_one(self) -> None:
         self.make_good("a.example")
         (asked,) = self.ask("a.example")
         self.answer("a.example", "127.0.0.1")
         self.assertEqual(self.successResultOf(asked), ("127.0.0.1",))
 
-    def test_cancelling_abandons_the_wait_of_one_and_not_the_lookup(self) -> None:
+    def test_cancelling_ends_the_wait_of_one_caller_and_not_the_lookup(self) -> None:
         first, second = self.ask("a.example", "a.example")
         first.cancel()
         self.failureResultOf(first, CancelledError)
@@ -109,13 +109,13 @@ class ResolverTests(SynchronousTestCase):
             self.failureResultOf(asked, CancelledError)
         self.assertEqual(self.looked_up, ["a.example"])
 
-    def test_an_answer_may_make_others_lose_interest(self) -> None:
+    def test_a_caller_that_is_answered_may_cancel_another(self) -> None:
         first, second = self.ask("a.example", "a.example")
         first.addCallback(lambda _: second.cancel())
         self.answer("a.example", PUBLIC)
         self.failureResultOf(second, CancelledError)
 
-    def test_an_answer_may_ask_again(self) -> None:
+    def test_a_caller_that_is_answered_may_ask_again(self) -> None:
         (asked,) = self.ask("a.example")
         again = asked.addCallback(lambda _: self.resolver.resolve("a.example"))
         self.answer("a.example", PUBLIC)
@@ -123,11 +123,11 @@ class ResolverTests(SynchronousTestCase):
         self.answer("a.example", "127.0.0.1")
         self.assertEqual(self.successResultOf(again), ("127.0.0.1",))
 
-    def test_names_that_never_resolved_do_not_take_every_place(self) -> None:
+    def test_names_that_never_resolved_do_not_occupy_every_thread(self) -> None:
         self.fill("hangs", LOOKUPS)
         self.assertEqual(len(self.running), DOUBTFUL_LOOKUPS)
 
-    def test_a_name_that_resolved_the_last_time_finds_a_place_at_once(self) -> None:
+    def test_a_name_that_resolved_the_last_time_is_looked_up_at_once(self) -> None:
         self.make_good("good.example")
         self.fill("hangs", LOOKUPS)
         self.make_good("good.example")
@@ -141,14 +141,14 @@ class ResolverTests(SynchronousTestCase):
         self.ask("bad.example")
         self.assertNotIn("bad.example", self.running)
 
-    def test_doubtful_names_get_their_turn_in_order(self) -> None:
+    def test_doubtful_names_are_looked_up_in_the_order_of_the_calls(self) -> None:
         names = self.fill("hangs", DOUBTFUL_LOOKUPS + 2)
         self.assertEqual(self.looked_up, names[:-2])
         self.answer(names[5])
         self.answer(names[0], PUBLIC)
         self.assertEqual(self.looked_up, names)
 
-    def test_good_names_have_a_bound_too_and_go_first(self) -> None:
+    def test_good_names_go_first_and_are_bounded_too(self) -> None:
         good = [f"good{n}.example" for n in range(LOOKUPS + 1)]
         for name in good:
             self.make_good(name)
@@ -160,7 +160,7 @@ class ResolverTests(SynchronousTestCase):
         self.assertIn(good[free], self.running)
         self.assertNotIn(hanging[-1], self.running)
 
-    def test_what_nobody_waits_for_is_not_begun(self) -> None:
+    def test_a_lookup_that_nobody_waits_for_is_not_begun(self) -> None:
         names = self.fill("hangs", DOUBTFUL_LOOKUPS)
         first, second, third = self.ask("a.example", "b.example", "b.example")
         for asked in (first, second):
@@ -171,7 +171,7 @@ class ResolverTests(SynchronousTestCase):
         self.answer("b.example", PUBLIC)
         self.successResultOf(third)
 
-    def test_only_so_many_may_wait(self) -> None:
+    def test_at_most_so_many_callers_may_wait(self) -> None:
         self.patch(resolver, "WAITERS", 3)
         asked = self.ask("a.example", "a.example", "b.example")
         (refused,) = self.ask("c.example")
@@ -182,7 +182,7 @@ class ResolverTests(SynchronousTestCase):
         self.ask("c.example", "c.example")
         self.assert_unknown(self.ask("c.example")[0])
 
-    def test_only_so_many_good_names_are_remembered_those_used_last(self) -> None:
+    def test_only_the_good_names_that_were_used_last_are_remembered(self) -> None:
         self.patch(resolver, "GOOD_NAMES", 2)
         for name in ("a.example", "b.example", "a.example", "c.example"):
             self.make_good(name)
@@ -195,7 +195,7 @@ class ResolverTests(SynchronousTestCase):
     steps = st.sampled_from(["ask", "cancel", "good", "bad"])
 
     @given(st.lists(st.tuples(steps, st.integers(0, 9))))
-    def test_whatever_happens_everyone_is_answered_and_no_place_is_lost(
+    def test_whatever_happens_every_caller_is_answered_and_no_thread_is_lost(
         self, steps: list[tuple[str, int]]
     ) -> None:
         self.setUp()
@@ -220,20 +220,20 @@ class ResolverTests(SynchronousTestCase):
 
 
 class SystemTests(SynchronousTestCase):
-    """What the system's resolver is asked."""
+    """The system's resolver."""
 
-    def test_an_address_in_any_form_is_found_once_without_dns(self) -> None:
+    def test_an_address_in_any_form_is_its_own_only_address(self) -> None:
         for name in ("127.0.0.1", "0x7f000001", "2130706433", "0177.0.0.1", "127.1"):
             self.assertEqual(system_addresses(name), ("127.0.0.1",))
         self.assertEqual(system_addresses("::ffff:127.0.0.1"), ("::ffff:127.0.0.1",))
 
-    def test_what_can_be_no_name_has_no_addresses(self) -> None:
+    def test_an_invalid_name_has_no_addresses(self) -> None:
         for name in ("a..b", "x" * 64 + ".invalid", "bücher.invalid", "::1%nowhere", "[::1]"):
             self.assertEqual(system_addresses(name), ())
 
 
 class ThreadsTests(TestCase):
-    """Real threads; a lookup hangs until its test is over."""
+    """Real threads. A lookup that hangs does so until its test is over."""
 
     timeout = 60
 
@@ -251,14 +251,14 @@ class ThreadsTests(TestCase):
         return (PUBLIC,)
 
     def end(self) -> None:
-        """No thread is left behind once none hangs."""
+        """Let lookups that hang return, and check that no thread is left."""
         self.threads.stop()
         self.release.set()
         for thread in self.used:
             thread.join(10)
             self.assertFalse(thread.is_alive())
 
-    async def test_thirty_names_that_hang_hold_up_nobody(self) -> None:
+    async def test_thirty_names_that_hang_hold_up_no_other_name(self) -> None:
         await self.resolver.resolve("before.example")
         hanging = [self.resolver.resolve(f"hangs{n}.example") for n in range(30)]
         await self.resolver.resolve("before.example")
@@ -269,7 +269,7 @@ class ThreadsTests(TestCase):
         self.release.set()
         await gatherResults(hanging)
 
-    async def test_stopping_does_not_wait_for_one_that_hangs(self) -> None:
+    async def test_a_stop_does_not_wait_for_a_lookup_that_hangs(self) -> None:
         hanging = self.resolver.resolve("hangs.example")
         await self.resolver.resolve("a.example")
         self.threads.stop()
@@ -277,7 +277,7 @@ class ThreadsTests(TestCase):
         self.release.set()
         await hanging
 
-    async def test_there_is_no_thread_before_the_first_lookup(self) -> None:
+    async def test_no_thread_begins_before_the_first_lookup(self) -> None:
         before = set(threading.enumerate())
         threads = LookupThreads(reactor, self.addresses)
         self.addCleanup(threads.stop)
@@ -292,7 +292,7 @@ class ThreadsTests(TestCase):
 class ExitTests(SynchronousTestCase):
     """A process ends although a lookup hangs."""
 
-    def test_it_does_not_wait(self) -> None:
+    def test_a_process_does_not_wait_for_a_lookup_that_hangs(self) -> None:
         program = (
             "import threading\n"
             "from twisted.internet import reactor\n"

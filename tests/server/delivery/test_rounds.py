@@ -1,4 +1,4 @@
-"""Delivery in rounds: how much at a time, when the next one comes, and what stops none of them."""
+"""Rounds of delivery: how much one does, when the next one comes, and what does not stop them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class RoundsTestCase(DeliveryTestCase):
             attempt.callback(OK)
 
     def count_rounds(self, seconds: float) -> int:
-        """How many rounds there are in so many seconds."""
+        """Count the rounds that are made in so many seconds."""
         rounds = 0
         write = self.box.store.write
 
@@ -53,27 +53,27 @@ class RoundsTestCase(DeliveryTestCase):
 
 
 class RoomTests(RoundsTestCase):
-    """How much may be under way, and for whom some room is kept free."""
+    """How many attempts may be under way, and for whom some are reserved."""
 
     def setUp(self) -> None:
         super().setUp()
         self.patch(worker, "MAX_ATTEMPTS", 40)
         self.patch(worker, "RESERVED", 10)
-        self.patch(worker, "BATCH", 8)
+        self.patch(worker, "CLAIM_BATCH", 8)
         self.sender.answers = lambda claim: None
 
     def fill(self) -> None:
-        """Let slow origins take all that they can get."""
+        """Let slow origins take as many attempts as they can get."""
         for i in range(4):
             self.due(f"slow{i}", MAX_SLOTS)
         self.rounds(20)
 
-    def test_slow_origins_leave_some_room_to_others(self) -> None:
+    def test_slow_origins_leave_some_attempts_to_others(self) -> None:
         self.fill()
         # What is kept free was open to them, too, for the first attempt of each.
         self.assertIn(len(self.sender.sent), range(30, 30 + 4 + 1))
 
-    def test_an_origin_that_has_nothing_under_way_finds_that_room(self) -> None:
+    def test_a_reserved_attempt_goes_to_an_origin_that_has_none_under_way(self) -> None:
         self.fill()
         self.due("idle", 3)
         self.rounds()
@@ -82,7 +82,7 @@ class RoomTests(RoundsTestCase):
         self.rounds()
         self.assertEqual(self.sent_to("idle"), 2)
 
-    def test_even_that_room_is_bounded(self) -> None:
+    def test_reserved_attempts_are_bounded_too(self) -> None:
         self.fill()
         for i in range(12):
             self.due(f"idle{i}")
@@ -92,14 +92,14 @@ class RoomTests(RoundsTestCase):
         self.rounds(20)
         self.assertEqual(sum(self.sent_to(f"idle{i}") for i in range(12)), 12)
 
-    def test_every_slow_origin_gets_its_share(self) -> None:
+    def test_slow_origins_share_the_attempts_equally(self) -> None:
         self.fill()
         for _ in range(4):
             self.end_all()
             self.rounds(20)
         self.assertEqual([self.sent_to(f"slow{i}") for i in range(4)], [MAX_SLOTS] * 4)
 
-    def test_only_so_many_begin_in_one_turn(self) -> None:
+    def test_at_most_so_many_attempts_begin_in_one_round(self) -> None:
         for i in range(20):
             self.due(f"idle{i}")
         begun = []
@@ -108,8 +108,8 @@ class RoomTests(RoundsTestCase):
             begun.append(len(self.sender.sent))
         self.assertEqual(begun, [8, 16, 20, 20])
 
-    def test_only_so_many_are_settled_in_one_turn(self) -> None:
-        self.patch(worker, "SETTLED", 12)
+    def test_at_most_so_many_attempts_are_settled_in_one_round(self) -> None:
+        self.patch(worker, "SETTLE_BATCH", 12)
         self.due("a", MAX_SLOTS)
         self.due("b", MAX_SLOTS)
         self.rounds(20)
@@ -120,8 +120,8 @@ class RoomTests(RoundsTestCase):
             settled.append(self.states().count("delivered"))
         self.assertEqual(settled, [12, 24, 30, 30])
 
-    def test_stopping_settles_all_of_them(self) -> None:
-        self.patch(worker, "SETTLED", 3)
+    def test_a_stop_settles_all_attempts_that_are_over(self) -> None:
+        self.patch(worker, "SETTLE_BATCH", 3)
         self.due("a", 8)
         self.rounds()
         stopping = self.stop(10)
@@ -129,7 +129,7 @@ class RoomTests(RoundsTestCase):
         self.successResultOf(stopping)
         self.assertEqual(set(self.states()), {"delivered"})
 
-    def test_rounds_follow_each_other_while_there_is_work(self) -> None:
+    def test_rounds_follow_each_other_while_deliveries_are_due(self) -> None:
         self.sender.answers = lambda claim: OK
         self.due("busy", 100)
         began = self.box.clock.seconds()
@@ -139,13 +139,13 @@ class RoomTests(RoundsTestCase):
 
 
 class IdleTests(RoundsTestCase):
-    """No round is made in vain, or hardly any."""
+    """Hardly any round is made without need."""
 
     #: Nothing is looked at more often than that without a reason.
     HEARTBEATS = round(HOUR / LONGEST_SLEEP)
 
     def fill(self, count: int) -> None:
-        """So many deliveries that are due at one origin, each of its own job."""
+        """Let so many deliveries be due at one origin, each of a job of its own."""
         self.finish(self.job())
 
         def work(tx: Tx) -> None:
@@ -171,10 +171,10 @@ class IdleTests(RoundsTestCase):
 
         self.write(self.box, work)
 
-    def test_with_nothing_to_do(self) -> None:
+    def test_few_rounds_are_made_when_there_is_nothing_to_do(self) -> None:
         self.assertLessEqual(self.count_rounds(HOUR), self.HEARTBEATS + 1)
 
-    def test_with_10000_that_wait_for_an_origin_that_is_down(self) -> None:
+    def test_few_rounds_are_made_while_10000_deliveries_wait_for_a_dead_origin(self) -> None:
         self.sender.answers = lambda claim: REFUSED
         self.fill(10_000)
         self.assertLess(self.count_rounds(HOUR), 2 * self.HEARTBEATS)
@@ -182,19 +182,19 @@ class IdleTests(RoundsTestCase):
         self.assertLess(len(self.sender.sent), 31 + 20)
         self.assertEqual(self.states().count("pending"), 10_000)
 
-    def test_with_10000_that_wait_until_their_origin_wants_more(self) -> None:
+    def test_few_rounds_are_made_while_10000_deliveries_wait_as_retry_after_says(self) -> None:
         self.sender.answers = lambda claim: Outcome("http", 429, retry_after=HOUR)
         self.fill(10_000)
         self.assertLess(self.count_rounds(HOUR - 1), self.HEARTBEATS + 60)
         self.assertEqual(len(self.sender.sent), MAX_SLOTS)
 
-    def test_with_an_origin_that_answers_nothing_and_more_that_is_due(self) -> None:
+    def test_few_rounds_are_made_while_an_origin_does_not_answer_and_more_is_due(self) -> None:
         self.sender.answers = lambda claim: None
         self.fill(1_000)
         self.assertLessEqual(self.count_rounds(HOUR), self.HEARTBEATS + 3)
         self.assertEqual(len(self.sender.sent), MAX_SLOTS)
 
-    def test_with_an_update_that_waits_until_the_one_before_it_is_over(self) -> None:
+    def test_few_rounds_are_made_while_an_update_waits_for_the_attempt_before_it(self) -> None:
         self.sender.answers = lambda claim: None
         job = self.job(events=["job.progress", "job.completed"])
         self.report(self.box, job, b'{"progress":0.5}')
@@ -203,7 +203,7 @@ class IdleTests(RoundsTestCase):
         self.assertLessEqual(self.count_rounds(HOUR), self.HEARTBEATS + 2)
         self.assertEqual(self.states(), ["sending", "pending"])
 
-    def test_once_it_works_again_all_are_delivered_within_a_minute(self) -> None:
+    def test_all_deliveries_arrive_soon_after_their_origin_works_again(self) -> None:
         self.sender.answers = lambda claim: REFUSED
         self.fill(1_000)
         self.pump(600, step=1)
@@ -215,7 +215,7 @@ class IdleTests(RoundsTestCase):
 
 
 class FaultTests(RoundsTestCase):
-    """What nobody foresaw."""
+    """Exceptions that nobody foresaw."""
 
     def break_settling(self, *kinds: str) -> Callable[[], None]:
         """
@@ -236,7 +236,7 @@ class FaultTests(RoundsTestCase):
     def flush(self) -> int:
         return len(self.flushLoggedErrors(ValueError))
 
-    def test_an_outcome_that_cannot_be_settled_holds_up_no_other(self) -> None:
+    def test_an_attempt_that_cannot_be_settled_holds_up_no_other(self) -> None:
         self.break_settling("ok")
         self.sender.answers = lambda claim: None
         for origin in ("a", "poison", "b"):
@@ -251,7 +251,7 @@ class FaultTests(RoundsTestCase):
         self.rounds()
         self.assertEqual(self.states().count("delivered"), 3)
 
-    def test_it_counts_as_failed_and_is_made_again_by_the_schedule(self) -> None:
+    def test_an_attempt_that_cannot_be_settled_counts_as_failed_and_is_made_again(self) -> None:
         repair = self.break_settling("ok")
         self.due("poison")
         self.pump(20)
@@ -265,7 +265,7 @@ class FaultTests(RoundsTestCase):
         self.pump(60)
         self.assertEqual((len(self.sender.sent), self.states()), (3, ["delivered"]))
 
-    def test_if_not_even_that_can_be_written_down_it_waits_for_the_next_start(self) -> None:
+    def test_an_attempt_that_cannot_be_settled_at_all_waits_for_the_next_start(self) -> None:
         repair = self.break_settling("ok", "connect")
         self.due("poison")
         self.due("a")
@@ -277,7 +277,7 @@ class FaultTests(RoundsTestCase):
         self.pump(60)
         self.assertEqual(self.states(), ["delivered"] * 2)
 
-    def test_what_cannot_be_claimed_is_no_reason_not_to_settle(self) -> None:
+    def test_attempts_are_settled_although_nothing_can_be_claimed(self) -> None:
         self.sender.answers = lambda claim: None
         self.due("a")
         self.rounds()
@@ -297,7 +297,7 @@ class FaultTests(RoundsTestCase):
         self.pump(RETRY_SLEEP + 0.5)
         self.assertEqual(self.states(), ["delivered"] * 2)
 
-    def test_stopping_ends_even_if_something_cannot_be_settled(self) -> None:
+    def test_a_stop_ends_although_one_of_several_attempts_cannot_be_settled(self) -> None:
         self.break_settling("ok", "connect")
         self.sender.answers = lambda claim: None
         for origin in ("a", "poison", "b"):
@@ -309,7 +309,7 @@ class FaultTests(RoundsTestCase):
         self.assertEqual(sorted(self.states()), ["delivered", "delivered", "sending"])
         self.assertEqual(self.flush(), 2)
 
-    def test_what_was_not_settled_in_time_is_settled_when_stopping(self) -> None:
+    def test_a_stop_settles_attempts_that_end_during_it(self) -> None:
         self.sender.answers = lambda claim: None
         self.due("a", 3)
         self.rounds()

@@ -1,4 +1,4 @@
-"""Delivery: when attempts are made, how often, and what outlives a failure or a restart."""
+"""The delivery worker: when attempts are made, and what survives a failure or a restart."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from tests.helpers.delivery import (
 
 
 class ScheduleTests(DeliveryTestCase):
-    """When a delivery is attempted."""
+    """When attempts are made."""
 
-    def test_the_feed_wakes_it_and_the_first_attempt_is_made_at_once(self) -> None:
+    def test_the_first_attempt_is_made_as_soon_as_the_feed_tells_of_a_delivery(self) -> None:
         job = self.job()
         self.box.clock.advance(7)
         self.finish(job)
@@ -34,14 +34,14 @@ class ScheduleTests(DeliveryTestCase):
         self.rounds()
         self.assertEqual(self.states(), ["delivered"])
 
-    def test_updates_that_concern_no_webhook_do_not_wake_it(self) -> None:
+    def test_an_update_that_concerns_no_webhook_begins_no_round(self) -> None:
         job = self.job()
         self.box.clock.advance(0)
         asleep = tuple(self.box.clock.getDelayedCalls())
         self.report(self.box, job, b'{"progress":0.5}')
         self.assertEqual(tuple(self.box.clock.getDelayedCalls()), asleep)
 
-    def test_attempts_follow_the_schedule_and_after_the_last_it_is_dead(self) -> None:
+    def test_attempts_follow_the_schedule_and_then_the_delivery_is_dead(self) -> None:
         self.sender.answers = lambda claim: REFUSED
         self.finish(self.job())
         self.pump(100)
@@ -49,7 +49,7 @@ class ScheduleTests(DeliveryTestCase):
         self.assertEqual([claim.attempt for _, claim in self.sender.sent], [1, 2, 3])
         self.assertEqual(self.states(), ["dead"])
 
-    def test_every_step_is_lengthened_by_jitter(self) -> None:
+    def test_every_step_of_the_schedule_is_lengthened_by_jitter(self) -> None:
         self.successResultOf(self.stop())
         self.deliver(self.core(), random=1.0)
         self.sender.answers = lambda claim: REFUSED
@@ -62,20 +62,20 @@ class ScheduleTests(DeliveryTestCase):
             self.box.clock.pump([0.02, 0.002])
             self.assertEqual(len(self.sender.sent), attempts + 1)
 
-    def test_after_a_success_there_is_no_other_attempt(self) -> None:
+    def test_no_attempt_follows_a_success(self) -> None:
         self.sender.answers = lambda claim: REFUSED if claim.attempt == 1 else OK
         self.finish(self.job())
         self.pump(100)
         self.assertEqual(len(self.sender.sent), 2)
         self.assertEqual(self.states(), ["delivered"])
 
-    def test_id_and_body_are_the_same_over_all_attempts(self) -> None:
+    def test_all_attempts_of_a_delivery_have_the_same_id_and_body(self) -> None:
         self.sender.answers = lambda claim: REFUSED
         self.finish(self.job())
         self.pump(100)
         self.assertEqual(len({(claim.id, claim.body) for _, claim in self.sender.sent}), 1)
 
-    def test_versions_only_rise_and_the_terminal_one_always_comes(self) -> None:
+    def test_versions_only_rise_and_the_terminal_one_always_arrives(self) -> None:
         job = self.job(events=list(EventType))
         self.sender.answers = lambda claim: None
         for i in range(5):
@@ -91,7 +91,7 @@ class ScheduleTests(DeliveryTestCase):
         self.pump(100)
         self.assertEqual(self.sender.versions, [2, 7])
 
-    def test_an_origin_has_a_bounded_number_of_attempts_under_way(self) -> None:
+    def test_one_origin_has_at_most_so_many_attempts_under_way(self) -> None:
         self.sender.answers = lambda claim: None
         for _ in range(MAX_SLOTS + 2):
             self.finish(self.job())
@@ -102,7 +102,7 @@ class ScheduleTests(DeliveryTestCase):
         self.box.clock.advance(0)
         self.assertEqual(len(self.sender.sent), MAX_SLOTS + 2)
 
-    def test_all_origins_together_have_a_bound_too(self) -> None:
+    def test_all_origins_together_have_at_most_so_many_attempts_under_way(self) -> None:
         self.sender.answers = lambda claim: None
         for i in range(MAX_ATTEMPTS + 5):
             self.finish(self.job(f"http://receiver{i}.example/"))
@@ -115,7 +115,7 @@ class ScheduleTests(DeliveryTestCase):
         self.rounds()
         self.assertEqual(len(self.sender.sent), MAX_ATTEMPTS + 6)
 
-    def test_an_attempt_that_goes_wrong_in_a_new_way_is_logged_and_made_again(self) -> None:
+    def test_an_attempt_that_raises_an_exception_is_logged_and_made_again(self) -> None:
         def broken(claim: Claim) -> Outcome:
             raise ValueError("broken")
 
@@ -129,10 +129,10 @@ class ScheduleTests(DeliveryTestCase):
 
 
 class FaultTests(DeliveryTestCase):
-    """What outlives a store that is unavailable, a stop and a crash."""
+    """What survives an unavailable store, a stop and a crash."""
 
     def unavailable(self) -> Callable[[], None]:
-        """Let the store refuse writes; the function that ends it."""
+        """Let the store refuse writes until the function that is returned is called."""
 
         def refuse(work: object) -> Deferred[Any]:
             refused: Deferred[Any] = Deferred()
@@ -142,7 +142,7 @@ class FaultTests(DeliveryTestCase):
         patch = self.patch(self.box.store, "write", refuse)
         return lambda: patch.restore()
 
-    def test_what_cannot_be_settled_is_settled_later_and_not_sent_again(self) -> None:
+    def test_an_attempt_that_cannot_be_settled_is_settled_later_and_not_made_again(self) -> None:
         self.sender.answers = lambda claim: None
         self.finish(self.job())
         self.box.clock.advance(0)
@@ -154,7 +154,7 @@ class FaultTests(DeliveryTestCase):
         self.pump(RETRY_SLEEP + 1)
         self.assertEqual((self.states(), len(self.sender.sent)), (["delivered"], 1))
 
-    def test_what_cannot_be_claimed_is_claimed_later(self) -> None:
+    def test_a_delivery_that_cannot_be_claimed_is_claimed_later(self) -> None:
         self.finish(self.job())
         available_again = self.unavailable()
         self.pump(10)
@@ -163,7 +163,7 @@ class FaultTests(DeliveryTestCase):
         self.pump(RETRY_SLEEP + 1)
         self.assertEqual(self.states(), ["delivered"])
 
-    def test_stopping_waits_for_attempts_that_are_under_way(self) -> None:
+    def test_a_stop_waits_for_attempts_that_are_under_way(self) -> None:
         self.sender.answers = lambda claim: None
         self.finish(self.job())
         self.finish(self.job())
@@ -177,7 +177,7 @@ class FaultTests(DeliveryTestCase):
         self.assertEqual(self.states(), ["delivered", "delivered"])
         self.assertEqual(self.box.clock.getDelayedCalls(), [])
 
-    def test_stopping_abandons_what_takes_too_long(self) -> None:
+    def test_a_stop_cancels_attempts_that_take_too_long(self) -> None:
         self.sender.answers = lambda claim: None
         self.finish(self.job())
         self.box.clock.advance(0)
@@ -189,7 +189,7 @@ class FaultTests(DeliveryTestCase):
         self.assertEqual(self.states(), ["sending"])
         self.assertEqual(self.box.clock.getDelayedCalls(), [])
 
-    def test_stopping_gives_up_what_cannot_be_settled(self) -> None:
+    def test_a_stop_ends_although_an_attempt_cannot_be_settled(self) -> None:
         self.sender.answers = lambda claim: None
         self.finish(self.job())
         self.box.clock.advance(0)
@@ -201,14 +201,14 @@ class FaultTests(DeliveryTestCase):
         available_again()
         self.assertEqual(self.box.clock.getDelayedCalls(), [])
 
-    def test_once_stopped_it_begins_nothing(self) -> None:
+    def test_no_attempt_begins_after_a_stop(self) -> None:
         job = self.job()
         self.successResultOf(self.stop())
         self.finish(job)
         self.pump(100)
         self.assertEqual((self.sender.sent, self.states()), ([], ["pending"]))
 
-    def test_a_retry_is_made_when_it_is_due_by_the_next_process(self) -> None:
+    def test_the_next_process_makes_a_retry_when_it_is_due(self) -> None:
         path = self.mktemp()
         self.deliver(self.core(path=path))
         self.sender.answers = lambda claim: REFUSED
@@ -223,7 +223,7 @@ class FaultTests(DeliveryTestCase):
         self.assertEqual(time, 6.25)
         self.assertEqual((second.id, second.body, second.attempt), (first.id, first.body, 2))
 
-    def test_what_a_crash_interrupted_is_attempted_again_at_once(self) -> None:
+    def test_an_attempt_that_a_crash_interrupted_is_made_again_at_once(self) -> None:
         path = self.mktemp()
         self.deliver(self.core(path=path))
         self.sender.answers = lambda claim: None
