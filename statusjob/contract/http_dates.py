@@ -5,7 +5,8 @@ Reads C{Retry-After} and dates in HTTP headers. Pure.
 from __future__ import annotations
 
 from datetime import UTC
-from email.utils import parsedate_to_datetime
+from email.utils import formatdate, parsedate_to_datetime
+from functools import lru_cache
 
 
 def read_retry_after(text: str, now: float) -> float | None:
@@ -38,3 +39,13 @@ def read_date(text: str) -> float | None:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
+
+
+@lru_cache(maxsize=1024)
+def write_date(seconds: int) -> bytes:
+    """
+    Write an HTTP date in its preferred form (RFC 9110 5.6.7).
+
+    @param seconds: since the epoch.
+    """
+    return formatdate(seconds, usegmt=True).encode()

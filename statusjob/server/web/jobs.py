@@ -11,8 +11,16 @@ from msgspec import Meta, Struct
 from twisted.web.http import Request
 
 from statusjob.contract import codec
-from statusjob.contract.jobs import NewJob, Report, job_to_json, operation_to_json, status_body
+from statusjob.contract.jobs import NewJob, Report, job_to_json
 from statusjob.jobs import Job, Status
+from statusjob.server.web.answers import (
+    State,
+    job_answer,
+    job_tag,
+    operation_answer,
+    status_answer,
+    status_tag,
+)
 from statusjob.server.web.reading import (
     BAD_CURSOR,
     idempotency_key,
@@ -22,16 +30,9 @@ from statusjob.server.web.reading import (
     tag_version,
     wanted_versions,
 )
-from statusjob.server.web.routing import State, app
+from statusjob.server.web.routing import app
 from statusjob.server.web.waiting import WatchRoutes
-from statusjob.server.web.writing import (
-    body_answer,
-    http_date,
-    job_tag,
-    json_answer,
-    not_modified,
-    validators,
-)
+from statusjob.server.web.writing import json_answer, send
 
 
 class _JobsQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,18 +54,11 @@ class JobRoutes(WatchRoutes):
         if job_id is not None:
             self.access.require_watch(request)
             job_id = path_job(job_id)
-        poll, wanted = await self.current_or_awaited(
-            request, job_id, read=self.lifecycle.poll, tag=_status_tag, newer=_is_other
+        state, conditions = await self.current_or_awaited(
+            request, job_id, read=self.lifecycle.poll, tag=status_tag, newer=_is_other
         )
-        set_header = request.responseHeaders.setRawHeaders
-        changed_at = poll.created_at if poll.finished_at is None else poll.finished_at
-        set_header(b"etag", [_status_tag(poll)])
-        set_header(b"last-modified", [http_date(changed_at)])
-        link = f'<{self.prefix}/jobs/{poll.id}>; rel="monitor"'
-        set_header(b"link", [link.encode()])
-        if not wanted:
-            return not_modified(request)
-        return body_answer(request, status_body(poll.result))
+        retry_after = self.retry_after(state, conditions)
+        return send(request, status_answer(state, conditions, retry_after, prefix=self.prefix))
 
     @app.route("/jobs", methods=["POST"])
     async def create(self, request: Request) -> bytes:
@@ -83,7 +77,8 @@ class JobRoutes(WatchRoutes):
         operation = self.absolute(request, f"/jobs/{job.id}/operation")
         if operation is not None:
             request.setHeader(b"operation-location", operation.encode())
-        self.set_retry_after(request, job)
+        if not job.result.terminal:
+            request.setHeader(b"retry-after", b"%d" % self.forecast.retry_after(job))
         answer = job_to_json(job, self.prefix)
         if created.webhook is not None:
             request.setHeader(b"cache-control", b"no-store")
@@ -113,24 +108,22 @@ class JobRoutes(WatchRoutes):
     async def look(self, request: Request, job_id: str) -> bytes:
         """Show a job."""
         self.access.require_watch(request)
-        job, wanted = await self.current_or_awaited(
+        job, conditions = await self.current_or_awaited(
             request, path_job(job_id), read=self.lifecycle.get, tag=job_tag, newer=_is_later
         )
-        validators(request, job)
-        return self.job_answer(request, job) if wanted else not_modified(request)
+        retry_after = self.retry_after(job, conditions)
+        return send(request, job_answer(job, conditions, retry_after, prefix=self.prefix))
 
     @app.route("/jobs/<job_id>/operation", methods=["GET"])
     async def operation(self, request: Request, job_id: str) -> bytes:
         """Show a job in the shape of Azure's asynchronous operations."""
         self.access.require_watch(request)
-        job, wanted = await self.current_or_awaited(
+        job, conditions = await self.current_or_awaited(
             request, path_job(job_id), read=self.lifecycle.get, tag=job_tag, newer=_is_later
         )
-        validators(request, job)
-        if not wanted:
-            return not_modified(request)
+        retry_after = self.retry_after(job, conditions)
         location = self.absolute(request, f"/jobs/{job.id}")
-        return json_answer(request, operation_to_json(job, location))
+        return send(request, operation_answer(job, conditions, retry_after, location=location))
 
     @app.route("/jobs/<job_id>", methods=["PATCH"])
     async def report(self, request: Request, job_id: str) -> bytes:
@@ -139,7 +132,7 @@ class JobRoutes(WatchRoutes):
         versions = wanted_versions(request)
         _, report = json_body(request, Report)
         job = await self.lifecycle.report(path_job(job_id), report, versions=versions)
-        return self.job_answer(request, job)
+        return self.send_job(request, job)
 
     @app.route("/jobs/<job_id>", methods=["DELETE"])
     async def cancel(self, request: Request, job_id: str) -> bytes:
@@ -147,17 +140,12 @@ class JobRoutes(WatchRoutes):
         self.access.require_write(request)
         versions = wanted_versions(request)
         job = await self.lifecycle.cancel(path_job(job_id), versions=versions)
-        return self.job_answer(request, job)
-
-
-def _status_tag(state: State) -> bytes:
-    """The entity tag of a status. The result, not the version: progress wakes nobody here."""
-    return f'"{state.id}.{state.result}"'.encode()
+        return self.send_job(request, job)
 
 
 def _is_other(state: State, tags: Collection[bytes]) -> bool:
     """Whether a status is another entity than those."""
-    return _status_tag(state) not in tags
+    return status_tag(state) not in tags
 
 
 def _is_later(job: Job, tags: Collection[bytes]) -> bool:

@@ -13,6 +13,7 @@ from twisted.web.http import Request
 
 from statusjob.contract import codec
 from statusjob.server.errors import UnknownJob
+from statusjob.server.web.answers import ANY
 from statusjob.server.web.problems import Problem
 
 T = TypeVar("T")
@@ -28,9 +29,6 @@ _MILLISECONDS = re.compile(r"\A[0-9]{1,15}\Z")
 _ITEM_ID = re.compile(r"\A[a-z]{2,4}_[0-9a-f]{32}\Z")
 
 BAD_CURSOR = codec.BadInput("the query's `cursor` is not one that was given out")
-
-#: What L{known_tags} says of C{If-None-Match: *}: whatever there is, it is known.
-ANY = frozenset({b"*"})
 
 
 def known_tags(request: Request) -> frozenset[bytes] | None:

@@ -7,33 +7,28 @@ its neighbours, mixed into one class in L{statusjob.server.web.root}.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from klein import Klein
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 
+from statusjob.contract.http_dates import write_date
 from statusjob.contract.jobs import job_to_json
-from statusjob.jobs import Job, Status
-from statusjob.server.forecast.learner import Forecast, PendingJob
+from statusjob.jobs import Job
+from statusjob.server.forecast.learner import Forecast
 from statusjob.server.jobs.lifecycle import Lifecycle
 from statusjob.server.store.interface import Store
 from statusjob.server.waiting.event_stream import EventEncoder
 from statusjob.server.waiting.watchers import Watchers
 from statusjob.server.web.access import Access, host_of
+from statusjob.server.web.answers import Conditions, State, job_tag
 from statusjob.server.web.problems import problem_for
-from statusjob.server.web.writing import json_answer, validators
+from statusjob.server.web.writing import json_answer
 from statusjob.server.webhooks.redelivery import Deliveries
 from statusjob.server.webhooks.registry import Registrations
 
 app = Klein()
-
-
-class State(PendingJob, Protocol):
-    """What is asked of a job's state, whether all of it was read or only what a poll needs."""
-
-    @property
-    def result(self) -> Status: ...
 
 
 class Routes:
@@ -75,15 +70,21 @@ class Routes:
         """Answer any error as a problem."""
         return problem_for(failure, self.prefix).render(request)
 
-    def job_answer(self, request: Request, job: Job) -> bytes:
-        """A job as the body of an answer, with its validators."""
-        validators(request, job)
+    def send_job(self, request: Request, job: Job) -> bytes:
+        """Answer with a job and its validators."""
+        request.setHeader(b"etag", job_tag(job))
+        request.setHeader(b"last-modified", write_date(int(job.updated_at)))
         return json_answer(request, job_to_json(job, self.prefix))
 
-    def set_retry_after(self, request: Request, state: State) -> None:
-        """While a job is pending, say when asking again is worth it."""
-        if not state.result.terminal:
-            request.setHeader(b"retry-after", b"%d" % self.forecast.retry_after(state))
+    def retry_after(self, state: State, conditions: Conditions) -> int | None:
+        """
+        After how many seconds asking again is worth it.
+
+        @return: C{None} if the job has ended, or if the answer may have been held.
+        """
+        if state.result.terminal or conditions.wait is not None:
+            return None
+        return self.forecast.retry_after(state)
 
     def absolute(self, request: Request, path: str) -> str | None:
         """An absolute URL for a path; C{None} if nothing tells how clients reach the server."""

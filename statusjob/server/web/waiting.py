@@ -18,10 +18,11 @@ from statusjob.server.errors import TooManyWatchers
 from statusjob.server.waiting.event_stream import EventStream, set_stream_headers
 from statusjob.server.waiting.held_request import LongPoll
 from statusjob.server.waiting.watchers import ALL, Topic, job_topic, kind_topic
+from statusjob.server.web.answers import ANY, Conditions, State
 from statusjob.server.web.preferences import preferred_wait
 from statusjob.server.web.problems import Problem
-from statusjob.server.web.reading import ANY, known_tags, path_job
-from statusjob.server.web.routing import Routes, State, app
+from statusjob.server.web.reading import known_tags, path_job
+from statusjob.server.web.routing import Routes, app
 
 S = TypeVar("S", bound=State)
 
@@ -50,20 +51,17 @@ class WatchRoutes(Routes):
         read: Callable[[str | None], Deferred[S]],
         tag: Callable[[Any], bytes],
         newer: Callable[[Any, Collection[bytes]], bool],
-    ) -> tuple[S, bool]:
+    ) -> tuple[S, Conditions]:
         """
-        A job as it is now or, if the request prefers to wait, once it is newer than what the
-        client knows; without C{If-None-Match}, once it is terminal.
-
-        Sets those headers of the answer that depend on it.
+        Read a job's state. If the request prefers to wait, hold it until the state is newer than
+        what the client knows or, without C{If-None-Match}, until the job has ended.
 
         @param job_id: C{None} for the demo job.
-        @param read: reads what is wanted of it.
-        @param tag: a state's entity tag.
-        @param newer: whether a state is newer than those with these tags.
-        @return: its state, and whether to send it: the client does not have just that.
+        @param read: reads the state.
+        @param tag: makes a state's entity tag.
+        @param newer: tells whether a state is newer than those with these tags.
+        @return: the state, and the conditions that its answer must meet.
         """
-        state: S | None = None
         known = known_tags(request)
         seconds = preferred_wait(request) if request.method == b"GET" else None
         if seconds is not None:
@@ -71,29 +69,22 @@ class WatchRoutes(Routes):
                 with LongPoll(self.watchers, job_id, seconds) as long_poll:
                     state = await read(job_id)
                     if known is ANY:
-                        # Whatever there is now, the client knows it.
+                        # The client knows whatever there is now.
                         known = frozenset({tag(state)})
 
-                    def done(state: State) -> bool:
+                    def is_wanted(state: State) -> bool:
                         return state.result.terminal or (known is not None and newer(state, known))
 
-                    if not done(state):
-                        # A job has all that may be read of it. When time is up it is read again:
-                        # it may be there no more.
-                        changed = cast(S | None, await long_poll.next_state(done))
+                    if not is_wanted(state):
+                        # A job has everything that C{read} brings. When time is up the state is
+                        # read again: the job may have been deleted meanwhile.
+                        changed = cast(S | None, await long_poll.next_state(is_wanted))
                         state = changed or await read(job_id)
+                    return state, Conditions(known, seconds)
             except TooManyWatchers:
-                seconds = None
-        if state is None:
-            state = await read(job_id)
-        request.responseHeaders.addRawHeader(b"vary", b"Prefer")
-        if seconds is None:
-            request.setHeader(b"cache-control", b"private, no-cache")
-            self.set_retry_after(request, state)
-        else:
-            request.setHeader(b"cache-control", b"no-store")
-            request.setHeader(b"preference-applied", b"wait=%d" % seconds)
-        return state, known is None or (known is not ANY and tag(state) not in known)
+                # The client is answered as if it did not prefer to wait.
+                pass
+        return await read(job_id), Conditions(known)
 
     @app.route("/jobs/<job_id>/events", methods=["GET"])
     async def follow(self, request: Request, job_id: str) -> bytes | Resource:

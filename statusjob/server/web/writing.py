@@ -4,52 +4,35 @@ Writing answers: JSON bodies, validators and cursors.
 
 from __future__ import annotations
 
-from email.utils import formatdate
-from functools import lru_cache
-
 from twisted.web.http import Request
 
 from statusjob.contract import codec
-from statusjob.jobs import Job
+from statusjob.server.web.answers import Answer
+
+
+def send(request: Request, answer: Answer) -> bytes:
+    """
+    Give a request its answer.
+
+    @return: the body, which the route returns.
+    """
+    request.setResponseCode(answer.code)
+    add_header = request.responseHeaders.addRawHeader
+    for name, value in answer.headers:
+        add_header(name, value)
+    return answer.body
 
 
 def json_answer(request: Request, value: object) -> bytes:
-    """C{value} as the JSON body of an answer."""
-    return body_answer(request, codec.encode(value))
+    """
+    Answer with C{value} as JSON.
 
-
-def body_answer(request: Request, body: bytes) -> bytes:
-    """Bytes of JSON as the body of an answer."""
+    @return: the body, which the route returns.
+    """
+    body = codec.encode(value)
     request.setHeader(b"content-type", b"application/json")
     request.setHeader(b"content-length", b"%d" % len(body))
     return body
-
-
-def not_modified(request: Request) -> bytes:
-    """304; the validators are set already."""
-    request.setResponseCode(304)
-    return b""
-
-
-def job_tag(job: Job) -> bytes:
-    """The entity tag of a job: its version."""
-    return b'"%d"' % job.version
-
-
-def validators(request: Request, job: Job) -> None:
-    """Say at which version a job is, and since when."""
-    request.setHeader(b"etag", job_tag(job))
-    request.setHeader(b"last-modified", http_date(job.updated_at))
-
-
-def http_date(seconds: float) -> bytes:
-    """A time as HTTP writes it (RFC 9110 5.6.7)."""
-    return _http_date(int(seconds))
-
-
-@lru_cache(maxsize=1024)
-def _http_date(seconds: int) -> bytes:
-    return formatdate(seconds, usegmt=True).encode()
 
 
 def cursor(created_at: float, item_id: str) -> str:
