@@ -11,6 +11,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import re
+from enum import Enum
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -54,6 +55,22 @@ def host_of(request: Request) -> str | None:
     return text if _HOST.match(text) else None
 
 
+class Authority(Enum):
+    """
+    What a route demands of its caller.
+
+    @cvar OPEN: nothing.
+    @cvar WATCH: for routes that show one job to anybody who knows its id: a token, if the server
+        is private.
+    @cvar WRITE: for routes that change, register or list: a token or, on a server without tokens,
+        that the request does not come from a page of a foreign origin.
+    """
+
+    OPEN = "open"
+    WATCH = "watch"
+    WRITE = "write"
+
+
 class Access:
     """The rules that hold for one server."""
 
@@ -91,6 +108,17 @@ class Access:
                 "misdirected",
                 "without a token this server answers only to localhost and loopback addresses",
             )
+
+    def require(self, authority: Authority, request: Request) -> None:
+        """
+        Refuse a request that lacks an authority.
+
+        @raise Problem: 401 or 403.
+        """
+        if authority is Authority.WATCH:
+            self.require_watch(request)
+        elif authority is Authority.WRITE:
+            self.require_write(request)
 
     def require_write(self, request: Request) -> None:
         """

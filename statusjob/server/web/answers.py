@@ -54,6 +54,9 @@ class Conditions(NamedTuple):
         return self.known is not None and (self.known is ANY or tag in self.known)
 
 
+NO_CONDITIONS = Conditions()
+
+
 class Answer(NamedTuple):
     """
     A whole answer.

@@ -30,7 +30,7 @@ from statusjob.server.web.reading import (
     tag_version,
     wanted_versions,
 )
-from statusjob.server.web.routing import app
+from statusjob.server.web.routing import OPEN, WATCH, WRITE, route
 from statusjob.server.web.waiting import WatchRoutes
 from statusjob.server.web.writing import json_answer, send
 
@@ -47,12 +47,11 @@ class _JobsQuery(Struct, frozen=True, forbid_unknown_fields=True):
 class JobRoutes(WatchRoutes):
     """Jobs over HTTP."""
 
-    @app.route("/status", methods=["GET"])
-    @app.route("/jobs/<job_id>/status", methods=["GET"])
+    @route("/status", "GET", needs=OPEN)
+    @route("/jobs/<job_id>/status", "GET", needs=WATCH)
     async def status(self, request: Request, job_id: str | None = None) -> bytes:
         """The original contract's poll; without an id, of the demo job."""
         if job_id is not None:
-            self.access.require_watch(request)
             job_id = path_job(job_id)
         state, conditions = await self.current_or_awaited(
             request, job_id, read=self.lifecycle.poll, tag=status_tag, newer=_is_other
@@ -60,10 +59,9 @@ class JobRoutes(WatchRoutes):
         retry_after = self.retry_after(state, conditions)
         return send(request, status_answer(state, conditions, retry_after, prefix=self.prefix))
 
-    @app.route("/jobs", methods=["POST"])
+    @route("/jobs", "POST", needs=WRITE)
     async def create(self, request: Request) -> bytes:
         """Create a job."""
-        self.access.require_write(request)
         key = idempotency_key(request)
         body, new = json_body(request, NewJob)
         created = await self.lifecycle.create(
@@ -77,18 +75,17 @@ class JobRoutes(WatchRoutes):
         operation = self.absolute(request, f"/jobs/{job.id}/operation")
         if operation is not None:
             request.setHeader(b"operation-location", operation.encode())
-        if not job.result.terminal:
-            request.setHeader(b"retry-after", b"%d" % self.forecast.retry_after(job))
+        if (retry_after := self.retry_after(job)) is not None:
+            request.setHeader(b"retry-after", b"%d" % retry_after)
         answer = job_to_json(job, self.prefix)
         if created.webhook is not None:
             request.setHeader(b"cache-control", b"no-store")
             answer["webhook"] = {"id": created.webhook.id, "secret": created.webhook.secret}
         return json_answer(request, answer)
 
-    @app.route("/jobs", methods=["GET"])
+    @route("/jobs", "GET", needs=WRITE)
     async def list(self, request: Request) -> bytes:
         """List jobs, a page at a time."""
-        self.access.require_write(request)
         query = read_query(request, _JobsQuery)
         if query.cursor is not None and not codec.is_job_id(query.cursor):
             raise BAD_CURSOR
@@ -104,20 +101,18 @@ class JobRoutes(WatchRoutes):
             },
         )
 
-    @app.route("/jobs/<job_id>", methods=["GET"])
+    @route("/jobs/<job_id>", "GET", needs=WATCH)
     async def look(self, request: Request, job_id: str) -> bytes:
         """Show a job."""
-        self.access.require_watch(request)
         job, conditions = await self.current_or_awaited(
             request, path_job(job_id), read=self.lifecycle.get, tag=job_tag, newer=_is_later
         )
         retry_after = self.retry_after(job, conditions)
         return send(request, job_answer(job, conditions, retry_after, prefix=self.prefix))
 
-    @app.route("/jobs/<job_id>/operation", methods=["GET"])
+    @route("/jobs/<job_id>/operation", "GET", needs=WATCH)
     async def operation(self, request: Request, job_id: str) -> bytes:
         """Show a job in the shape of Azure's asynchronous operations."""
-        self.access.require_watch(request)
         job, conditions = await self.current_or_awaited(
             request, path_job(job_id), read=self.lifecycle.get, tag=job_tag, newer=_is_later
         )
@@ -125,19 +120,17 @@ class JobRoutes(WatchRoutes):
         location = self.absolute(request, f"/jobs/{job.id}")
         return send(request, operation_answer(job, conditions, retry_after, location=location))
 
-    @app.route("/jobs/<job_id>", methods=["PATCH"])
+    @route("/jobs/<job_id>", "PATCH", needs=WRITE)
     async def report(self, request: Request, job_id: str) -> bytes:
         """A worker's word on its job."""
-        self.access.require_write(request)
         versions = wanted_versions(request)
         _, report = json_body(request, Report)
         job = await self.lifecycle.report(path_job(job_id), report, versions=versions)
         return self.send_job(request, job)
 
-    @app.route("/jobs/<job_id>", methods=["DELETE"])
+    @route("/jobs/<job_id>", "DELETE", needs=WRITE)
     async def cancel(self, request: Request, job_id: str) -> bytes:
         """Cancel a job."""
-        self.access.require_write(request)
         versions = wanted_versions(request)
         job = await self.lifecycle.cancel(path_job(job_id), versions=versions)
         return self.send_job(request, job)

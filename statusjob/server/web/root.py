@@ -1,8 +1,8 @@
 """
-The root of the site: all routes, behind one door.
+The root of the site: it passes requests on to the routes.
 
-The door refuses what no route should see (foreign hosts, paths that are not
-UTF-8), answers OPTIONS, and lets pages of other origins read what they may.
+Before any route, it refuses foreign hosts and paths that no route has to expect,
+answers OPTIONS, and lets pages of other origins read what they may (CORS).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from zope.interface import implementer
 
 from statusjob.server.web.health import HealthRoutes
 from statusjob.server.web.jobs import JobRoutes
-from statusjob.server.web.problems import Problem, problem_for
-from statusjob.server.web.routing import app
+from statusjob.server.web.problems import Problem
+from statusjob.server.web.routing import NO_ROUTE, app
 from statusjob.server.web.webhooks import WebhookRoutes
 
 
@@ -38,6 +38,7 @@ class Root(Resource):
         self._inner = api.app.resource()
 
     def render(self, request: Any) -> Any:
+        """Answer a request, or have its route answer it."""
         try:
             self._check(request)
             self._api.access.share(request)
@@ -45,9 +46,14 @@ class Root(Resource):
                 return self._options(request)
             return self._inner.render(request)
         except Exception:
-            return problem_for(Failure(), self._api.prefix).render(request)
+            return self._api.on_error(request, Failure())
 
     def _check(self, request: Request) -> None:
+        """
+        Refuse a request that no route should see.
+
+        @raise Problem: if it is one.
+        """
         self._api.access.admit(request)
         try:
             request.method.decode("ascii")
@@ -55,12 +61,17 @@ class Root(Resource):
         except UnicodeDecodeError:
             raise Problem("invalid-request", "the path is not UTF-8") from None
         if not request.path.startswith(b"/"):
-            raise Problem("invalid-request", "what is asked for must be a path")
+            raise Problem("invalid-request", "the request target must be a path")
         if b"//" in request.path or b"%2f" in request.path.lower():
-            # Klein would take each for the slash that it is not.
+            # Klein would take either for a plain slash.
             raise Problem("not-found", "there is nothing at this path")
 
     def _options(self, request: Request) -> bytes:
+        """
+        Answer OPTIONS.
+
+        @raise Problem: 404 if no route has the path.
+        """
         path = _decoded(request.path)
         methods = app.url_map.bind("").allowed_methods(path)
         if not methods:
@@ -68,6 +79,7 @@ class Root(Resource):
         request.setResponseCode(204)
         request.setHeader(b"allow", ", ".join(sorted(methods)).encode())
         self._api.access.preflight(request)
+        self._api.count(NO_ROUTE, request)
         return b""
 
 

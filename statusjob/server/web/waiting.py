@@ -18,11 +18,12 @@ from statusjob.server.errors import TooManyWatchers
 from statusjob.server.waiting.event_stream import EventStream, set_stream_headers
 from statusjob.server.waiting.held_request import LongPoll
 from statusjob.server.waiting.watchers import ALL, Topic, job_topic, kind_topic
+from statusjob.server.web.access import Authority
 from statusjob.server.web.answers import ANY, Conditions, State
 from statusjob.server.web.preferences import preferred_wait
 from statusjob.server.web.problems import Problem
 from statusjob.server.web.reading import known_tags, path_job
-from statusjob.server.web.routing import Routes, app
+from statusjob.server.web.routing import WATCH, WRITE, Routes, route
 
 S = TypeVar("S", bound=State)
 
@@ -38,6 +39,32 @@ class _EventsQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
     job: Annotated[Sequence[str], Meta(max_length=JOBS_LIMIT)] = ()
     kind: Annotated[Sequence[codec.Kind], Meta(max_length=1)] = ()
+
+
+def _read_events_query(request: Request) -> tuple[Sequence[str], str | None]:
+    """
+    What C{GET /events} is asked for: the ids of jobs, or else a kind, or else all.
+
+    @raise wire.BadInput: if it cannot be understood.
+    @raise UnknownJob: if no job can have such an id.
+    """
+    given = {
+        name.decode("latin-1"): [value.decode("latin-1") for value in dict.fromkeys(values)]
+        for name, values in request.args.items()
+    }
+    try:
+        query = convert(given, _EventsQuery)
+    except ValidationError as error:
+        raise codec.BadInput(f"in the query: {error}") from None
+    if query.job and query.kind:
+        raise codec.BadInput("the query takes jobs or a kind")
+    return [path_job(each) for each in query.job], query.kind[0] if query.kind else None
+
+
+def _authority_for_events(request: Request) -> Authority:
+    """Named jobs may be watched like any one job; a kind and all jobs are a list."""
+    job_ids, _ = _read_events_query(request)
+    return WATCH if job_ids else WRITE
 
 
 class WatchRoutes(Routes):
@@ -86,10 +113,9 @@ class WatchRoutes(Routes):
                 pass
         return await read(job_id), Conditions(known)
 
-    @app.route("/jobs/<job_id>/events", methods=["GET"])
+    @route("/jobs/<job_id>/events", "GET", needs=WATCH)
     async def follow(self, request: Request, job_id: str) -> bytes | Resource:
         """A stream of one job, which ends with it."""
-        self.access.require_watch(request)
         job_id = path_job(job_id)
         with self._stream(request, [job_topic(job_id)]) as stream:
             job = await self.lifecycle.get(job_id)
@@ -101,15 +127,13 @@ class WatchRoutes(Routes):
                 return b""
             return _opened(request, stream, [job_id], last if last <= job.version else 0)
 
-    @app.route("/events", methods=["GET"])
+    @route("/events", "GET", needs=_authority_for_events)
     async def follow_many(self, request: Request) -> bytes | Resource:
         """A stream of many jobs: those named, those of a kind, or all."""
-        job_ids, kind = _wanted(request)
+        job_ids, kind = _read_events_query(request)
         if job_ids:
-            self.access.require_watch(request)
             topics = [job_topic(each) for each in job_ids]
         else:
-            self.access.require_write(request)
             topics = [ALL if kind is None else kind_topic(kind)]
         with self._stream(request, topics) as stream:
             if not job_ids:
@@ -149,23 +173,3 @@ def _last_event_id(request: Request) -> int:
     """The version that the client of a stream knows; 0 for none."""
     given = request.getHeader(b"last-event-id") or b""
     return int(given) if _EVENT_ID.match(given) else 0
-
-
-def _wanted(request: Request) -> tuple[Sequence[str], str | None]:
-    """
-    What C{GET /events} is asked for: the ids of jobs, or else a kind, or else all.
-
-    @raise wire.BadInput: if it cannot be understood.
-    @raise UnknownJob: if no job can have such an id.
-    """
-    given = {
-        name.decode("latin-1"): [value.decode("latin-1") for value in dict.fromkeys(values)]
-        for name, values in request.args.items()
-    }
-    try:
-        query = convert(given, _EventsQuery)
-    except ValidationError as error:
-        raise codec.BadInput(f"in the query: {error}") from None
-    if query.job and query.kind:
-        raise codec.BadInput("the query takes jobs or a kind")
-    return [path_job(each) for each in query.job], query.kind[0] if query.kind else None

@@ -14,7 +14,7 @@ from statusjob.contract import webhooks
 from statusjob.contract.webhooks import DeliveryState, NewWebhook, Registration
 from statusjob.server.web.problems import Problem
 from statusjob.server.web.reading import json_body, path_job, read_cursor, read_query
-from statusjob.server.web.routing import Routes, app
+from statusjob.server.web.routing import WRITE, Routes, route
 from statusjob.server.web.writing import cursor, json_answer
 
 #: One webhook. Its id is longer than `register` and `unregister`, which are none.
@@ -41,11 +41,10 @@ class _DeliveriesQuery(Struct, frozen=True, forbid_unknown_fields=True):
 class WebhookRoutes(Routes):
     """Webhooks over HTTP."""
 
-    @app.route("/webhooks/register", methods=["POST"])
-    @app.route("/jobs/<job_id>/webhooks/register", methods=["POST"])
+    @route("/webhooks/register", "POST", needs=WRITE)
+    @route("/jobs/<job_id>/webhooks/register", "POST", needs=WRITE)
     async def register(self, request: Request, job_id: str | None = None) -> bytes:
         """Register a webhook for a job; without an id, for the demo job."""
-        self.access.require_write(request)
         _, asked = json_body(request, Registration)
         webhook = NewWebhook(url=_url(asked), secret=asked.secret)
         registered = await self.registrations.register(
@@ -56,21 +55,19 @@ class WebhookRoutes(Routes):
             answer["secret"] = registered.secret
         return _confidential(request, answer)
 
-    @app.route("/webhooks/unregister", methods=["DELETE"])
-    @app.route("/jobs/<job_id>/webhooks/unregister", methods=["DELETE"])
+    @route("/webhooks/unregister", "DELETE", needs=WRITE)
+    @route("/jobs/<job_id>/webhooks/unregister", "DELETE", needs=WRITE)
     async def unregister(self, request: Request, job_id: str | None = None) -> bytes:
         """Tell a webhook no later updates of a job."""
-        self.access.require_write(request)
         _, asked = json_body(request, Registration)
         await self.registrations.unregister(
             None if job_id is None else path_job(job_id), _url(asked)
         )
         return json_answer(request, {"message": "webhook deleted successfully"})
 
-    @app.route("/webhooks", methods=["POST"])
+    @route("/webhooks", "POST", needs=WRITE)
     async def add_webhook(self, request: Request) -> bytes:
         """Register a webhook for one job, one kind or all; 200 if it is there already."""
-        self.access.require_write(request)
         _, asked = json_body(request, webhooks.NewScopedWebhook)
         if asked.job is not None:
             path_job(asked.job)
@@ -82,10 +79,9 @@ class WebhookRoutes(Routes):
         request.setHeader(b"location", f"{self.prefix}/webhooks/{answer['id']}".encode())
         return _confidential(request, answer)
 
-    @app.route("/webhooks", methods=["GET"])
+    @route("/webhooks", "GET", needs=WRITE)
     async def list_webhooks(self, request: Request) -> bytes:
         """List webhooks, a page at a time, the newest first."""
-        self.access.require_write(request)
         query = read_query(request, _WebhooksQuery)
         page, more = await self.registrations.list(
             limit=query.limit, before=read_cursor(query.cursor)
@@ -98,49 +94,43 @@ class WebhookRoutes(Routes):
             },
         )
 
-    @app.route(_WEBHOOK, methods=["GET"])
+    @route(_WEBHOOK, "GET", needs=WRITE)
     async def get_webhook(self, request: Request, webhook_id: str) -> bytes:
         """Show a webhook."""
-        self.access.require_write(request)
         webhook = await self.registrations.get(webhook_id)
         return _listing(request, webhooks.webhook_to_json(webhook))
 
-    @app.route(_WEBHOOK, methods=["PATCH"])
+    @route(_WEBHOOK, "PATCH", needs=WRITE)
     async def change_webhook(self, request: Request, webhook_id: str) -> bytes:
         """Change a webhook's name or events, disable or enable it."""
-        self.access.require_write(request)
         _, change = json_body(request, webhooks.WebhookChange)
         webhook = await self.registrations.change(webhook_id, change)
         return json_answer(request, webhooks.webhook_to_json(webhook))
 
-    @app.route(_WEBHOOK, methods=["DELETE"])
+    @route(_WEBHOOK, "DELETE", needs=WRITE)
     async def remove_webhook(self, request: Request, webhook_id: str) -> bytes:
         """Delete a webhook with all that waits for it."""
-        self.access.require_write(request)
         await self.registrations.remove(webhook_id)
         return json_answer(request, {"message": "webhook deleted successfully"})
 
-    @app.route(f"{_WEBHOOK}/rotate", methods=["POST"])
+    @route(f"{_WEBHOOK}/rotate", "POST", needs=WRITE)
     async def rotate(self, request: Request, webhook_id: str) -> bytes:
         """Sign with a new secret, and for a day with the old one as well."""
-        self.access.require_write(request)
         _, asked = json_body(request, webhooks.Rotation)
         rotated = await self.registrations.rotate(webhook_id, asked.secret)
         return _confidential(request, {"id": rotated.id, "secret": rotated.secret})
 
-    @app.route(f"{_WEBHOOK}/test", methods=["POST"])
+    @route(f"{_WEBHOOK}/test", "POST", needs=WRITE)
     async def test(self, request: Request, webhook_id: str) -> bytes:
         """Send a message that only tests a webhook."""
-        self.access.require_write(request)
         json_body(request, _Nothing)
         delivery = await self.deliveries.test(webhook_id)
         request.setResponseCode(202)
         return json_answer(request, {"delivery": delivery})
 
-    @app.route(f"{_WEBHOOK}/deliveries", methods=["GET"])
+    @route(f"{_WEBHOOK}/deliveries", "GET", needs=WRITE)
     async def list_deliveries(self, request: Request, webhook_id: str) -> bytes:
         """List a webhook's deliveries with their attempts, a page at a time, the newest first."""
-        self.access.require_write(request)
         query = read_query(request, _DeliveriesQuery)
         page, more = await self.deliveries.list(
             webhook_id,
@@ -156,10 +146,9 @@ class WebhookRoutes(Routes):
             },
         )
 
-    @app.route(f"{_WEBHOOK}/redeliver", methods=["POST"])
+    @route(f"{_WEBHOOK}/redeliver", "POST", needs=WRITE)
     async def redeliver(self, request: Request, webhook_id: str) -> bytes:
         """Deliver once more: one delivery, or all that failed since a time."""
-        self.access.require_write(request)
         _, asked = json_body(request, webhooks.Redelivery)
         if asked.delivery is not None:
             count = await self.deliveries.redeliver(webhook_id, asked.delivery)

@@ -16,7 +16,8 @@ def send(request: Request, answer: Answer) -> bytes:
 
     @return: the body, which the route returns.
     """
-    request.setResponseCode(answer.code)
+    if answer.code != 200:
+        request.setResponseCode(answer.code)
     add_header = request.responseHeaders.addRawHeader
     for name, value in answer.headers:
         add_header(name, value)
