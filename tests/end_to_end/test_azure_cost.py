@@ -1,4 +1,4 @@
-"""What it costs the unmodified poller of C{azure-core} to follow jobs, beside our own client."""
+"""The cost at which the unmodified poller of C{azure-core} follows jobs, beside our client's."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from azure.core.polling import LROPoller
 from azure.core.polling.base_polling import LROBasePolling
 from azure.core.rest import HttpRequest
 from requests.adapters import BaseAdapter
-from twisted.internet.threads import deferToThread
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase
 from urllib3 import HTTPResponse
 
 from statusjob.contract.jobs import Report
@@ -26,17 +25,17 @@ from statusjob.pace.durations import Durations
 from tests.helpers.servers import InMemoryServer
 
 URL = "http://localhost"
-R = POLLING_INTERVAL
+#: Headers that treq sets by itself.
 FRAMING = ("accept-encoding", "connection", "content-length")
-#: Jobs that are only learned from, and jobs that count.
+#: How many jobs only teach the server how long they take, and of how many the cost is measured.
 LEARNED, FOLLOWED = 50, 60
 
 
 class World(BaseAdapter):
     """
-    A server in memory and its clock; what C{requests} sends over.
+    A server in memory and its clock. C{requests} sends its requests through this adapter.
 
-    @ivar polls: how often an operation was asked for.
+    @ivar polls: how many requests asked for an operation.
     """
 
     def __init__(self) -> None:
@@ -45,10 +44,9 @@ class World(BaseAdapter):
         self.polls = 0
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        """Bring a request to the server, and its answer back."""
+        """Pass a request to the server, and return its answer."""
         self.polls += str(request.url).endswith("/operation")
         got: list[tuple[Any, bytes]] = []
-        # How it is brought over is treq's matter.
         headers = {k: v for k, v in request.headers.items() if k.lower() not in FRAMING}
         asked = self.fake.treq.request(
             request.method,
@@ -74,10 +72,10 @@ class World(BaseAdapter):
         return response
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there are no connections."""
 
     def pass_time(self, seconds: float) -> None:
-        """Let everything happen when it is due."""
+        """Let time pass, and every delayed call run when it is due."""
         clock = self.fake.clock
         until = clock.seconds() + seconds
         while True:
@@ -88,14 +86,14 @@ class World(BaseAdapter):
                 return
 
     def complete_after(self, job_id: str, seconds: float) -> None:
-        """What the job's worker does."""
+        """Let the worker of a job complete it after so many seconds."""
         self.fake.clock.callLater(
             seconds, self.fake.server.lifecycle.report, job_id, Report(result=Status.COMPLETED)
         )
 
 
 class VirtualTransport(RequestsTransport):  # type: ignore[misc]
-    """Sends into a world, and sleeps by its clock."""
+    """A transport that sends its requests to a L{World} and sleeps by its clock."""
 
     def __init__(self, world: World) -> None:
         session = requests.Session()
@@ -108,7 +106,13 @@ class VirtualTransport(RequestsTransport):  # type: ignore[misc]
 
 
 def follow(world: World, client: PipelineClient[Any, Any], duration: float) -> float:
-    """What it costs the poller to create a job that takes so long, and to follow it."""
+    """
+    Let the poller create a job and follow it to its end.
+
+    @param duration: how long the job takes, in seconds.
+    @return: the cost in seconds: the delay in noticing the end, and L{POLLING_INTERVAL} for each
+        request.
+    """
     began, polls = world.fake.clock.seconds(), world.polls
     request = HttpRequest("POST", f"{URL}/jobs", json={"kind": "export"})
     created: Any = client.send_request(request, _return_pipeline_response=True)
@@ -116,35 +120,37 @@ def follow(world: World, client: PipelineClient[Any, Any], duration: float) -> f
     polling: LROBasePolling[Any, Any, Any] = LROBasePolling(timeout=30)
     poller = LROPoller(client, created, lambda got: got.http_response.json(), polling)
     assert poller.result()["duration"] == round(duration, 3), poller.status()
-    return R * (world.polls - polls) + world.fake.clock.seconds() - began - duration
+    return POLLING_INTERVAL * (world.polls - polls) + world.fake.clock.seconds() - began - duration
 
 
 def ours(known: list[float], duration: float, draw: random.Random) -> float:
     """
-    What it costs our own client, within the same bounds, after jobs that took so long.
+    Compute the cost at which our client follows a job within the same bounds. It asks at once, as
+    the poller does.
 
-    The poller always asks at once, and so does ours, unless it has created the job itself.
+    @param known: how long earlier jobs took, in seconds.
+    @param duration: how long this job takes, in seconds.
+    @param draw: the source of its jitter.
+    @return: the cost in seconds, as L{follow} counts it.
     """
-    plan = Durations(tuple((each, each) for each in known)).plan(R)
-    pace = Pace(R, RETRY_AFTER_LIMIT, plan)
-    age, cost = 0.0, R
+    plan = Durations(tuple((each, each) for each in known)).plan(POLLING_INTERVAL)
+    pace = Pace(POLLING_INTERVAL, RETRY_AFTER_LIMIT, plan)
+    age, cost = 0.0, POLLING_INTERVAL
     while age < duration:
         age += pace.next_wait(age, draw=draw.random())
-        cost += R
+        cost += POLLING_INTERVAL
     return cost + age - duration
 
 
-class CostTests(TestCase):
-    """On a virtual clock, with a server in memory; of C{azure-core} only the clock is replaced."""
+class CostTests(SynchronousTestCase):
+    """The clock is virtual and the server is in memory. Nothing else of C{azure-core} changes."""
 
-    timeout = 120
-
-    async def test_it_costs_hardly_more_than_our_own_client(self) -> None:
-        theirs, own = await deferToThread(self.compare)
+    def test_the_poller_costs_hardly_more_than_our_client(self) -> None:
+        theirs, own = self.compare()
         self.assertLess(theirs / own, 1.05, f"{theirs:.2f} against {own:.2f}")
 
     def compare(self) -> tuple[float, float]:
-        """In a thread, because the poller blocks: the mean cost of each."""
+        """Measure the mean cost of the poller and of our client."""
         world, draw = World(), random.Random(1)
         durations = [120 * exp(draw.gauss(0, 0.5)) for _ in range(LEARNED + FOLLOWED)]
         client: PipelineClient[Any, Any] = PipelineClient(URL, transport=VirtualTransport(world))

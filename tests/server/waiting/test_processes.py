@@ -42,7 +42,7 @@ class CurlTests(ProcessTestCase):
 
     async def test_a_stream_ends_with_its_job(self) -> None:
         process = await self.start()
-        members = {"simulate": {"delay": 1, "error_rate": 0}}
+        members = {"simulate": {"delay": 0.3, "error_rate": 0}}
         _, job = await self.client.ask("POST", f"{process.url}/jobs", members)
         text = await self.run_script('curl -sfN "$1"', f"{process.url}/jobs/{job['id']}/events")
         versions = [int(each) for each in re.findall(r"^id: (\d+)$", text, re.MULTILINE)]
