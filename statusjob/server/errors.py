@@ -1,6 +1,7 @@
 """
-The errors of the server's domain. What each means over HTTP is decided in one place,
-L{statusjob.server.web.problems}.
+The errors of the server's domain.
+
+L{statusjob.server.web.problems} decides how each is answered over HTTP.
 """
 
 from __future__ import annotations
@@ -9,23 +10,27 @@ from statusjob.jobs import Job
 
 
 class UnknownJob(Exception):
-    """There is no job of that id."""
+    """There is no job with this id."""
 
 
 class UnknownWebhook(Exception):
-    """There is no webhook of that id."""
+    """There is no webhook with this id."""
 
 
 class WebhookConflict(Exception):
-    """What is asked for cannot stand beside what there is; the message says why."""
+    """The request conflicts with registered webhooks or their deliveries; the message says how."""
 
 
 class UnknownDelivery(Exception):
-    """There is no delivery of that id to this webhook."""
+    """This webhook has no delivery with this id."""
 
 
 class JobFinished(Exception):
-    """The job is terminal and the change asked for is not what ended it."""
+    """
+    The job is terminal, and not by the change that was requested.
+
+    @ivar job: the job as it is now.
+    """
 
     def __init__(self, job: Job) -> None:
         super().__init__(f"the job is {job.result} already")
@@ -33,7 +38,11 @@ class JobFinished(Exception):
 
 
 class VersionMismatch(Exception):
-    """The job is not at the version that was asked for."""
+    """
+    The job is not at any of the requested versions.
+
+    @ivar job: the job as it is now.
+    """
 
     def __init__(self, job: Job) -> None:
         super().__init__(f"the job is at version {job.version}")
@@ -41,7 +50,7 @@ class VersionMismatch(Exception):
 
 
 class KeyReused(Exception):
-    """An idempotency key came again with another body."""
+    """An idempotency key was used before, with another body."""
 
 
 class TooManyWatchers(Exception):

@@ -55,11 +55,13 @@ class Lifecycle:
         self, job_id: str, report: Report, *, versions: Collection[int] = ()
     ) -> Deferred[Job]:
         """
-        A worker's word on its job. A terminal report may be repeated.
-
-        @param versions: only if the job is at one of these.
+        Change a job as its worker reports. A terminal report may be repeated.
 
         The Deferred fails with L{UnknownJob}, L{JobFinished} or L{VersionMismatch}.
+
+        @param versions: the job must be at one of these versions; any version will do if there
+            are none.
+        @return: fires with the job after the report.
         """
 
         def work(tx: Tx) -> Job:
@@ -71,9 +73,13 @@ class Lifecycle:
 
     def cancel(self, job_id: str, *, versions: Collection[int] = ()) -> Deferred[Job]:
         """
-        End a job as C{error}, code C{cancelled}; its worker learns of it when it next reports.
+        End a job as C{error}, with the code C{cancelled}. Its worker learns of it when it reports
+        next. A cancellation may be repeated.
 
         The Deferred fails with L{UnknownJob}, L{JobFinished} or L{VersionMismatch}.
+
+        @param versions: as for L{report}.
+        @return: fires with the job after its cancellation.
         """
 
         def work(tx: Tx) -> Job:
@@ -86,12 +92,16 @@ class Lifecycle:
         return self._store.write(work)
 
     def get(self, job_id: str | None) -> Deferred[Job]:
-        """The job, or the demo job for C{None}; fails with L{UnknownJob}."""
+        """
+        Read a job. The Deferred fails with L{UnknownJob}.
+
+        @param job_id: C{None} for the demo job.
+        """
         return self._store.read(lambda tx: jobs.get(tx, job_id))
 
     def poll(self, job_id: str | None) -> Deferred[Poll]:
         """
-        What a poll asks for; fails with L{UnknownJob}.
+        Read the part of a job that answers a poll. The Deferred fails with L{UnknownJob}.
 
         @param job_id: C{None} for the demo job.
         """
@@ -101,20 +111,28 @@ class Lifecycle:
         self, *, limit: int, before: str | None, result: Status | None, kind: str | None
     ) -> Deferred[tuple[list[Job], bool]]:
         """
-        Jobs, the newest first; C{before} an id to go on from. A page of large ones is shorter.
+        List jobs, the newest first.
 
-        @return: fires with the page, and whether there are more.
+        @param before: go on after the job of this id.
+        @param result: only jobs with this result.
+        @param kind: only jobs of this kind.
+        @return: fires with at most C{limit} jobs, fewer if they are large, and whether there are
+            older ones.
         """
         return self._store.read(
             lambda tx: job_lists.page(tx, limit=limit, before=before, result=result, kind=kind)
         )
 
-    def missing(self, job_ids: Collection[str]) -> Deferred[Sequence[str]]:
-        """Those ids of which there is no job."""
+    def unknown_ids(self, job_ids: Collection[str]) -> Deferred[Sequence[str]]:
+        """Find those of the ids that belong to no job."""
         return self._store.read(lambda tx: job_lists.unknown_ids(tx, job_ids))
 
     def ids(self, *, limit: int, kind: str | None) -> Deferred[Sequence[str]]:
-        """The ids of jobs, of one kind or all, the newest first."""
+        """
+        List ids of jobs, the newest first.
+
+        @param kind: only of jobs of this kind.
+        """
         return self._store.read(lambda tx: job_lists.ids(tx, limit=limit, kind=kind))
 
     async def _create(self, new: NewJob, key: str | None, key_hash: str | None) -> Created:
@@ -138,7 +156,7 @@ def _reported_error(report: Report) -> JobError:
 
 
 def _members(report: Report, now: float) -> dict[str, object]:
-    """What a report sets, by column."""
+    """The columns that a report sets, with their new values."""
     members: dict[str, object] = {}
     if report.result is Status.ERROR:
         members |= jobs.failure(_reported_error(report))
@@ -156,7 +174,7 @@ def _members(report: Report, now: float) -> dict[str, object]:
 
 
 def _repeats(report: Report, job: Job) -> bool:
-    """Whether a report would leave a terminal job just as it is."""
+    """Whether a terminal job is as this report would make it."""
     return (
         report.result is job.result
         and (report.progress is UNSET or report.progress == job.progress)
@@ -170,10 +188,13 @@ def _unchanged(
     tx: Tx, job_id: str, versions: Collection[int], accept: Callable[[Job], bool]
 ) -> Job:
     """
-    Say why a change was not made.
+    Explain why a job was not changed.
 
-    @param accept: whether a terminal job is just what the change would have made of it.
-    @return: the job, if so.
+    @param accept: whether a terminal job is as the change would have made it.
+    @return: the job, if C{accept} is true of it.
+    @raise UnknownJob: if there is no such job.
+    @raise VersionMismatch: if it is at another version.
+    @raise JobFinished: if it is terminal.
     """
     job = jobs.get(tx, job_id)
     if job.result.terminal and accept(job):

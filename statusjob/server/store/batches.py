@@ -1,8 +1,8 @@
 """
-Batches: calls that arrive while a lane is busy are run together as its next piece of work.
+Batches: calls that arrive while a lane is busy run together, as its next piece of work.
 
-Grouping happens on the reactor and only SQL runs in a lane, so that a test can
-run the same store inline, or hold a commit and look at the world meanwhile.
+Calls are grouped on the reactor's thread, and only SQL runs in a lane. So a test can run the same
+store inline, or hold a commit and look at everything else meanwhile.
 """
 
 from __future__ import annotations
@@ -20,15 +20,18 @@ from statusjob.server.store.interface import StoreBusy, StoreUnavailable
 
 T = TypeVar("T")
 
-#: Calls that go into one batch, and calls that may wait for theirs.
+#: Most calls in one batch, and most calls that may wait for a batch.
 BATCH_LIMIT = 256
-
-
 QUEUE_LIMIT = 10_000
 
 
-class Outcome(Struct, Generic[T], frozen=True):
-    """What became of one call of a batch: a value, or why there is none."""
+class CallResult(Struct, Generic[T], frozen=True):
+    """
+    The result of one call of a batch.
+
+    @ivar value: what the call returned.
+    @ivar error: what the call raised; C{None} if it returned.
+    """
 
     value: T | None = None
     error: Exception | None = None
@@ -36,19 +39,22 @@ class Outcome(Struct, Generic[T], frozen=True):
 
 class Batches(Generic[T]):
     """
-    Groups calls into batches for a lane: one is in flight, what arrives meanwhile is the next.
-
-    @ivar _perform: runs in the lane; gives one outcome a call, in order, and something more
-        that concerns the whole batch. If it raises, every call of the batch fails with that.
-    @ivar _settled: told that something more on the reactor, before any call is answered.
+    Groups calls into batches for a lane. One batch is in flight; calls that arrive meanwhile make
+    up the next one.
     """
 
     def __init__(
         self,
         lane: Lane,
-        perform: Callable[[Sequence[Callable[[Any], Any]]], tuple[list[Outcome[Any]], T]],
+        perform: Callable[[Sequence[Callable[[Any], Any]]], tuple[list[CallResult[Any]], T]],
         settled: Callable[[T], None],
     ) -> None:
+        """
+        @param perform: runs a batch in the lane. It returns one result per call, in order, and a
+            value for the whole batch. If it raises, every call of the batch fails with that.
+        @param settled: receives the value for the whole batch on the reactor's thread, before any
+            call is answered.
+        """
         self._lane = lane
         self._perform = perform
         self._settled = settled
@@ -59,10 +65,10 @@ class Batches(Generic[T]):
 
     def add(self, call: Callable[[Any], Any]) -> Deferred[Any]:
         """
-        Let C{call} take part in the next batch.
+        Add a call to the next batch.
 
-        The Deferred has no canceller: cancelling it abandons the wait, not the call. It fails
-        with L{StoreBusy} if too many calls wait already.
+        @return: fires with the call's value, or fails with what it raised, or with L{StoreBusy} if
+            too many calls wait already. Cancelling it ends only the wait, not the call.
         """
         answer: Deferred[Any] = Deferred()
         if self._closed:
@@ -76,7 +82,7 @@ class Batches(Generic[T]):
         return answer
 
     def close(self) -> Deferred[None]:
-        """Take no more calls; fires when none waits and none is in flight."""
+        """Refuse further calls. Fires once no call waits or is in flight."""
         self._closed = True
         idle: Deferred[None] = Deferred()
         if self._busy:
@@ -90,24 +96,24 @@ class Batches(Generic[T]):
         batch = [self._waiting.popleft() for _ in range(min(BATCH_LIMIT, len(self._waiting)))]
         calls = [call for call, _ in batch]
         running = self._lane.run(lambda: self._perform(calls))
-        running.addCallbacks(self._answer, _every, callbackArgs=(batch,), errbackArgs=(batch,))
-        running.addBoth(self._go_on)
+        running.addCallbacks(self._answer, _fail_all, callbackArgs=(batch,), errbackArgs=(batch,))
+        running.addBoth(self._start_next_or_rest)
 
     def _answer(
         self,
-        result: tuple[list[Outcome[Any]], T],
+        performed: tuple[list[CallResult[Any]], T],
         batch: list[tuple[Callable[[Any], Any], Deferred[Any]]],
     ) -> None:
-        outcomes, more = result
-        self._settled(more)
-        for (_, answer), outcome in zip(batch, outcomes, strict=True):
-            if outcome.error is None:
-                answer.callback(outcome.value)
+        results, shared = performed
+        self._settled(shared)
+        for (_, answer), result in zip(batch, results, strict=True):
+            if result.error is None:
+                answer.callback(result.value)
             else:
-                answer.errback(outcome.error)
+                answer.errback(result.error)
 
-    def _go_on(self, result: object) -> object:
-        # Only now, so that calls which the answers provoked form one batch, not one and a rest.
+    def _start_next_or_rest(self, result: object) -> object:
+        # Only now, so that all calls which the answers caused make up one batch.
         if self._waiting:
             self._next()
         else:
@@ -118,6 +124,6 @@ class Batches(Generic[T]):
         return result
 
 
-def _every(reason: Failure, batch: list[tuple[Callable[[Any], Any], Deferred[Any]]]) -> None:
+def _fail_all(reason: Failure, batch: list[tuple[Callable[[Any], Any], Deferred[Any]]]) -> None:
     for _, answer in batch:
         answer.errback(cast(Exception, reason.value))

@@ -95,6 +95,9 @@ def mark_sending(tx: Tx, origin_id: int, round_: int, row: Row) -> Claim:
         id=row["id"],
         now=tx.now,
     )
+    secrets: tuple[str, ...] = (row["secret"],)
+    if row["rotated"]:
+        secrets = webhook_secrets.valid(tx, row["webhook_id"])
     return Claim(
         id=row["id"],
         attempt=row["attempts"] + 1,
@@ -104,9 +107,7 @@ def mark_sending(tx: Tx, origin_id: int, round_: int, row: Row) -> Claim:
         job_id=row["job_id"],
         type=row["type"],
         url=row["url"],
-        secrets=webhook_secrets.valid(tx, row["webhook_id"])
-        if row["rotated"]
-        else (row["secret"],),
+        secrets=secrets,
         body=row["body"].encode(),
     )
 

@@ -1,10 +1,9 @@
 """
-The schema: a numbered list of migrations, one text for every engine.
+The schema: a numbered list of migrations, the same for every engine.
 
-The schema changes only by a new migration at the end of L{MIGRATIONS}; what has
-been released never changes. They run in one transaction, so a database is
-always of one version or another. Words in braces stand for what engines spell
-differently; see L{Dialect}.
+The schema changes only by a new migration at the end of L{MIGRATIONS}; a migration that has been
+released never changes. All migrations run in one transaction, so a database never is between two
+versions. Words in braces stand for what engines spell differently (L{Dialect}).
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 
 from statusjob.server.store.interface import StoreUnusable, Tx
 
-#: What an engine writes for each word in braces.
+#: How an engine spells each word in braces.
 Dialect = Mapping[str, str]
 
 SQLITE: Dialect = {
@@ -30,10 +29,12 @@ SQLITE: Dialect = {
 @dataclass(frozen=True)
 class Migration:
     """
-    One step.
+    One step from a version of the schema to the next.
 
-    @ivar version: of the schema after it.
-    @ivar compatible: the oldest program (by the version it knows) that still works with it.
+    @ivar version: the version of the schema after the migration.
+    @ivar compatible: the lowest version of the schema that a program may know and still work
+        with this one.
+    @ivar statements: the SQL of the migration.
     """
 
     version: int
@@ -46,8 +47,8 @@ MIGRATIONS = (
         version=1,
         compatible=1,
         statements=(
-            # due_at is the earliest of deadline, heartbeat and simulated step: derived, so that
-            # no statement can forget it.
+            # due_at is the earliest of deadline, heartbeat and simulated step. It is generated, so
+            # that no statement can forget it.
             """
             CREATE TABLE jobs (
                 id TEXT PRIMARY KEY,
@@ -110,8 +111,9 @@ MIGRATIONS = (
                 leased_until {real} NOT NULL DEFAULT 0
             ) {strict}
             """,
-            # A removed webhook is told no more updates, but what was written for it still goes.
-            # Of a webhook for one job, finished_at is when that became terminal.
+            # A webhook with removed_at gets no more updates, but deliveries that are already
+            # written are still made. In a webhook for one job, finished_at is when that job
+            # became terminal.
             """
             CREATE TABLE webhooks (
                 id TEXT PRIMARY KEY,
@@ -214,14 +216,14 @@ MIGRATIONS = (
         compatible=2,
         statements=(
             # How many attempts an origin may have under way; its round, which ends with a failure
-            # (that others of the same round fail as well tells nothing new); since when it fails.
+            # (further failures of the same round tell nothing new); since when it fails.
             "ALTER TABLE origins ADD COLUMN slots {big} NOT NULL DEFAULT 16",
             "ALTER TABLE origins ADD COLUMN round {big} NOT NULL DEFAULT 0",
             "ALTER TABLE origins ADD COLUMN down_since {real}",
             "CREATE INDEX origins_paused ON origins (paused_until)",
-            # An attempt is only written down once it is over.
+            # Attempts are written down only once they are over.
             "DELETE FROM attempts WHERE ended_at IS NULL",
-            # When the last attempt began, and why a delivery that is dead is dead.
+            # When the last attempt began, and why a dead delivery is dead.
             "ALTER TABLE deliveries ADD COLUMN begun_at {real}",
             "ALTER TABLE deliveries ADD COLUMN reason TEXT",
             "CREATE INDEX deliveries_log ON deliveries (webhook_id, created_at, id)",
@@ -229,7 +231,7 @@ MIGRATIONS = (
             CREATE INDEX deliveries_dead
                 ON deliveries (webhook_id, finished_at) WHERE state = 'dead'
             """,
-            # A webhook may be rotated again before the overlap of the last time is over.
+            # A secret may be rotated again before the overlap of the last rotation is over.
             """
             CREATE TABLE old_secrets (
                 webhook_id TEXT NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
@@ -256,9 +258,9 @@ MIGRATIONS = (
 
 def migrate(tx: Tx, dialect: Dialect) -> None:
     """
-    Bring a database up to date, inside the transaction given.
+    Bring a database up to date.
 
-    @raise StoreUnusable: if it belongs to a newer statusjob that this one cannot work with.
+    @raise StoreUnusable: if its schema is too new for this version of statusjob.
     """
     tx.execute(
         "CREATE TABLE IF NOT EXISTS schema_version"

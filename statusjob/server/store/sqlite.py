@@ -1,13 +1,13 @@
 """
-The store on SQLite: one file, one process, one commit for all that arrives meanwhile.
+The store on SQLite: one file for one process.
 
-Writers share transactions (a savepoint each): what arrives while one commit is
-on its way to the disk goes with the next. Write-ahead log, C{synchronous=FULL}:
-an answer means that the change survives a loss of power. Reads have a
-connection and a lane of their own and never wait for a writer.
+Writers share transactions, with a savepoint each: calls that arrive during one commit go with the
+next. The write-ahead log is used with C{synchronous=FULL}: an answer means that the change
+survives a loss of power. Reads have a connection and a lane of their own, and never wait for a
+writer.
 
-As one process has the file to itself, a start ends all leases, and a step of the machine's clock
-moves the waits that are stored (L{statusjob.server.store.single_process}).
+The process has the file to itself: its start ends all leases, and when the machine's clock is set,
+the waits in the database are moved along (L{statusjob.server.store.single_process}).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from twisted.logger import Logger
 
 from statusjob.jobs import Job
 from statusjob.server.lanes import Lane
-from statusjob.server.store.batches import Batches, Outcome
+from statusjob.server.store.batches import Batches, CallResult
 from statusjob.server.store.interface import (
     Row,
     StoreFull,
@@ -42,18 +42,20 @@ Connect = Callable[[str], sqlite3.Connection]
 
 MEMORY = ":memory:"
 
-#: The writer's page cache in KiB, and the pages that the write-ahead log may hold before they are
-#: copied back: every group touches hundreds, and copying a page once is cheaper than each time.
+#: The writer's page cache in KiB.
 CACHE_KIB = 65536
+#: Pages that the write-ahead log may hold before they are copied back. Every batch changes
+#: hundreds of pages, mostly the same as the batch before: copying them seldom is cheaper.
 CHECKPOINT_PAGES = 8192
 
-#: The clock counts as set when it moved by more than so many seconds of its own.
+#: The machine's clock counts as set if it differs by more than this many seconds from a clock that
+#: nobody sets.
 CLOCK_STEP = 2.0
 
-#: The oldest SQLite that knows all that is used here (C{IS DISTINCT FROM}).
+#: The oldest SQLite that has everything that is used here (C{IS DISTINCT FROM}).
 OLDEST = (3, 39, 0)
 
-#: Errors that concern the database as a whole rather than one statement (primary codes).
+#: Primary codes of errors that concern the whole database rather than one statement.
 _DATABASE_ERRORS = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -117,7 +119,8 @@ class SQLiteStore:
     """
     A L{statusjob.server.store.interface.Store} in one SQLite file.
 
-    @ivar committed: told the updates of each commit, in order, before its writers are answered.
+    @ivar committed: receives the updates of each commit, in order, before its writers are
+        answered.
     """
 
     _log = Logger()
@@ -134,12 +137,12 @@ class SQLiteStore:
         connect: Connect = connect,
     ) -> None:
         """
-        Opens nothing yet.
+        The database is opened by L{open}.
 
         @param path: of the file, or C{:memory:}.
         @param seconds: gives the present, in seconds since the epoch; called in lanes.
         @param monotonic: gives the seconds of a clock that nobody sets; called in lanes.
-        @param lanes: makes a lane, given a name for it.
+        @param lanes: makes a lane of the name that it receives.
         @param render: makes the body that brings a job's state to webhooks; called in lanes.
         @param connect: opens the database at C{path}.
         """
@@ -165,9 +168,9 @@ class SQLiteStore:
         try:
             self._take_lock()
             self._writer = self._connect(self._path)
-            # Before anything is set that would stay in somebody else's file.
+            # This comes first: some of the settings below would stay in another program's file.
             self._check_ours()
-            # STRICT tables and WAL apart, these hold for a connection, not for the file.
+            # All but the journal mode hold for the connection, not for the file.
             self._writer.execute("PRAGMA journal_mode = WAL")
             self._writer.execute("PRAGMA synchronous = FULL")
             self._writer.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
@@ -192,8 +195,8 @@ class SQLiteStore:
         self._read_lane = (
             self._write_lane if self._path == MEMORY else self._make_lane("statusjob-read")
         )
-        self._writes = Batches(self._write_lane, self._commit, self._announce)
-        self._reads = Batches(self._read_lane, self._look, _nothing_more)
+        self._writes = Batches(self._write_lane, self._run_writes, self._announce)
+        self._reads = Batches(self._read_lane, self._run_reads, _nothing_more)
 
     def write(self, work: Callable[[Tx], T]) -> Deferred[T]:
         return self._writes.add(work)
@@ -202,7 +205,7 @@ class SQLiteStore:
         return self._reads.add(work)
 
     async def close(self) -> None:
-        """Finish what is queued, then let go of the file."""
+        """Finish the calls that wait, then close the file."""
         await self._writes.close()
         await self._reads.close()
         self._write_lane.close()
@@ -211,7 +214,7 @@ class SQLiteStore:
         self._release()
 
     def abandon(self) -> None:
-        """Let go of the file at once; only before any work was given."""
+        """Close the file at once. No call may have been made before."""
         self._write_lane.close()
         self._read_lane.close()
         self._release()
@@ -227,19 +230,21 @@ class SQLiteStore:
 
     def _take_lock(self) -> None:
         """
-        One process a file. The lock is on a side file, because closing any handle on the
-        database itself would drop SQLite's own POSIX locks; it goes with the process.
+        Refuse a database that another process uses.
+
+        The lock is on a file beside the database, as closing any handle on the database itself
+        would drop SQLite's own POSIX locks. It ends with the process.
         """
         if self._path == MEMORY:
             return
-        # By its real path: a link to the file is the same file.
+        # By the real path: a symbolic link to the file is the same file.
         lock = f"{os.path.realpath(self._path)}.lock"
         self._lock = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StoreUnusable("another statusjob is using it") from None
-        # Only its owner may read the file: it holds the secrets that sign webhooks.
+        # Only the owner may read the file: it holds the secrets of webhooks.
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.fchmod(file, 0o600)
@@ -249,7 +254,7 @@ class SQLiteStore:
     def _check_ours(self) -> None:
         names = {row["name"] for row in self._writer.execute("SELECT name FROM sqlite_master")}
         if names and "schema_version" not in names:
-            raise StoreUnusable("it holds something else than statusjob's tables")
+            raise StoreUnusable("it holds something other than statusjob's tables")
 
     def _now(self) -> float:
         return round(self._seconds(), 3)
@@ -258,12 +263,12 @@ class SQLiteStore:
         if updates:
             self.committed(updates)
 
-    def _commit(
+    def _run_writes(
         self, batch: Sequence[Callable[[Any], Any]]
-    ) -> tuple[list[Outcome[Any]], list[Update]]:
-        """In the write lane: run a batch in one transaction, and its calls apart by savepoints."""
+    ) -> tuple[list[CallResult[Any]], list[Update]]:
+        """Run a batch in one transaction, with a savepoint per call. Runs in the write lane."""
         execute = self._writer.execute
-        outcomes: list[Outcome[Any]] = []
+        results: list[CallResult[Any]] = []
         updates: list[Update] = []
         try:
             execute("BEGIN IMMEDIATE")
@@ -275,13 +280,13 @@ class SQLiteStore:
                 transaction = _Transaction(self._writer, now, self._render)
                 execute("SAVEPOINT call")
                 try:
-                    outcomes.append(Outcome(work(transaction)))
+                    results.append(CallResult(work(transaction)))
                     updates += transaction.updates
                 except Exception as error:
                     if _concerns_database(error) or not self._writer.in_transaction:
                         raise
                     execute("ROLLBACK TO call")
-                    outcomes.append(Outcome(error=error))
+                    results.append(CallResult(error=error))
                 execute("RELEASE call")
             execute("COMMIT")
         except BaseException as error:
@@ -293,27 +298,29 @@ class SQLiteStore:
         if abs(step) > CLOCK_STEP:
             self._ahead += step
             self._log.info("the clock was set by {step:+.0f} s", step=step)
-        return outcomes, updates
+        return results, updates
 
-    def _look(self, batch: Sequence[Callable[[Any], Any]]) -> tuple[list[Outcome[Any]], None]:
-        """In the read lane: run a batch on one snapshot."""
-        outcomes: list[Outcome[Any]] = []
+    def _run_reads(
+        self, batch: Sequence[Callable[[Any], Any]]
+    ) -> tuple[list[CallResult[Any]], None]:
+        """Run a batch on one snapshot. Runs in the read lane."""
+        results: list[CallResult[Any]] = []
         transaction = _Transaction(self._reader, self._now(), self._render)
         try:
             self._reader.execute("BEGIN")
             for work in batch:
                 try:
-                    outcomes.append(Outcome(work(transaction)))
+                    results.append(CallResult(work(transaction)))
                 except Exception as error:
                     if _concerns_database(error):
                         raise
-                    outcomes.append(Outcome(error=error))
+                    results.append(CallResult(error=error))
         except sqlite3.Error as error:
             raise _unavailable(error) from error
         finally:
             if self._reader.in_transaction:
                 self._reader.execute("ROLLBACK")
-        return outcomes, None
+        return results, None
 
 
 def _nothing_more(_: None) -> None:

@@ -138,7 +138,7 @@ class WatchRoutes(Routes):
         with self._stream(request, topics) as stream:
             if not job_ids:
                 job_ids = await self.lifecycle.ids(limit=SNAPSHOT_LIMIT, kind=kind)
-            elif missing := await self.lifecycle.missing(job_ids):
+            elif missing := await self.lifecycle.unknown_ids(job_ids):
                 raise Problem("unknown-job", f"there is no job {missing[0]}")
             return _opened(request, stream, job_ids)
 

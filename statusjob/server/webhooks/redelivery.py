@@ -1,8 +1,8 @@
 """
-Deliveries, for whoever answers for a receiver: what became of them, a test, once more.
+Deliveries, for people who operate a receiver: lists, tests and redelivery.
 
-How they are made is L{statusjob.server.delivery.worker}'s matter; what is written here
-it hears of by the feed.
+Deliveries are made by L{statusjob.server.delivery.worker}, which hears by the feed of those that
+are written here.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from statusjob.server.errors import UnknownDelivery, WebhookConflict
 from statusjob.server.store import delivery_log, webhooks
 from statusjob.server.store.interface import Store, Tx, Update
 
-#: Deliveries that are made due again in one transaction.
+#: Most deliveries that become due in one transaction.
 REDELIVERY_BATCH = 500
 
 
 class Deliveries:
-    """What was, is and will be brought to webhooks."""
+    """The deliveries to webhooks."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -50,10 +50,12 @@ class Deliveries:
 
     def test(self, webhook_id: str) -> Deferred[str]:
         """
-        Send a message that only tests a webhook, also a disabled one; its delivery's id. There is
-        one at a time.
+        Send a message that only tests a webhook, even if it is disabled. A test that is pending or
+        being sent is not sent a second time.
 
         The Deferred fails with L{UnknownWebhook}.
+
+        @return: fires with the id of the test's delivery.
         """
 
         def work(tx: Tx) -> str:
@@ -67,15 +69,18 @@ class Deliveries:
 
     def redeliver(self, webhook_id: str, delivery_id: str) -> Deferred[int]:
         """
-        Make one delivery once more, whatever became of it, with the same id: C{1}. One that waits
-        for its next attempt waits no longer.
+        Repeat one delivery with the same id, whatever its state is. If it waits for its next
+        attempt, that is made now.
 
-        The Deferred fails with L{UnknownWebhook}, L{UnknownDelivery}, or L{WebhookConflict} while
-        it is being sent, another update of its job is under way or the webhook is disabled.
+        The Deferred fails with L{UnknownWebhook}, with L{UnknownDelivery}, or with
+        L{WebhookConflict} if the delivery is being sent, if another update of its job is pending
+        or being sent, or if the webhook is disabled.
+
+        @return: fires with the number of deliveries, which is 1.
         """
 
         def work(tx: Tx) -> int:
-            _enabled(tx, webhook_id)
+            _check_enabled(tx, webhook_id)
             state = delivery_log.state_of(tx, webhook_id, delivery_id)
             if state is None:
                 raise UnknownDelivery
@@ -92,17 +97,23 @@ class Deliveries:
 
     def redeliver_failed(self, webhook_id: str, since: float) -> Deferred[int]:
         """
-        Make all that died since a time (seconds since the epoch) once more, of each job the
-        newest, with the same ids: how many. What dies meanwhile is left out: it is no reason to
-        go on for ever. Whoever hangs up before the answer may have had only a part of it made.
+        Repeat the deliveries that died since a time, for each job only the newest, with the same
+        ids.
 
-        The Deferred fails with L{UnknownWebhook}, or L{WebhookConflict} if it is disabled.
+        Deliveries that die meanwhile are left out, so that this ends. A Deferred that is cancelled
+        may have repeated some of the deliveries.
+
+        The Deferred fails with L{UnknownWebhook}, or with L{WebhookConflict} if the webhook is
+        disabled.
+
+        @param since: seconds since the epoch.
+        @return: fires with the number of deliveries.
         """
         return Deferred.fromCoroutine(self._redeliver_failed(webhook_id, since))
 
     async def _redeliver_failed(self, webhook_id: str, since: float) -> int:
         def work(tx: Tx) -> tuple[int, float]:
-            _enabled(tx, webhook_id)
+            _check_enabled(tx, webhook_id)
             last = tx.now if until is None else until
             count = delivery_log.redeliver_dead(tx, webhook_id, since, last, REDELIVERY_BATCH)
             tx.announce(Update(deliveries=count))
@@ -116,11 +127,9 @@ class Deliveries:
                 return total
 
 
-def _enabled(tx: Tx, webhook_id: str) -> None:
+def _check_enabled(tx: Tx, webhook_id: str) -> None:
     """
-    Refuse to deliver to a webhook that is disabled.
-
-    @raise UnknownWebhook: if there is none.
+    @raise UnknownWebhook: if there is no such webhook.
     @raise WebhookConflict: if it is disabled.
     """
     if not webhooks.get(tx, webhook_id).enabled:

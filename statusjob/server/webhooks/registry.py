@@ -1,9 +1,8 @@
 """
-Registrations: who is to be told of which jobs by webhook.
+The registry of webhooks: they are registered, listed, changed and removed.
 
-Decides what URL and secret are acceptable and that the same URL is registered
-once a scope; the outbox brings the updates over. What became of deliveries is in
-L{statusjob.server.webhooks.redelivery}.
+Decides which URLs and secrets are acceptable, and registers each URL only once per scope. How
+their deliveries are made is in L{statusjob.server.delivery}.
 """
 
 from __future__ import annotations
@@ -26,24 +25,28 @@ from statusjob.server.store.interface import Store, Tx, Update
 from statusjob.server.store.outbox_write import write_deliveries
 from statusjob.server.webhooks.urls import origin_of
 
-#: Most webhooks registered for one job, at one origin, in all.
+#: Most webhooks that may be registered for one job, at one origin, and in all.
 JOB_LIMIT = 20
 ORIGIN_LIMIT = 1_000
 TOTAL_LIMIT = 10_000
-#: Most secrets that sign at the same time: the present one and those of recent rotations.
+#: Most secrets of one webhook that may sign at the same time: the present one and older ones.
 SECRETS_LIMIT = 4
 
 T = TypeVar("T")
 
-
-#: Fires if a webhook's URL leads where webhooks may go; fails with L{BadInput} otherwise.
+#: Looks up the address of a webhook's URL. The Deferred fails with L{BadInput} if webhooks may not
+#: go there.
 CheckAddress = Callable[[str], Deferred[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
     """
-    A registration's id, and its secret (C{None} if it was there already: a secret is shown once).
+    The answer to a registration.
+
+    @ivar id: the webhook's id.
+    @ivar secret: the webhook's secret. It is shown only once: this is C{None} if the webhook was
+        registered before.
     """
 
     id: str
@@ -52,9 +55,9 @@ class Registered:
 
 def check(webhook: NewWebhook) -> None:
     """
-    Refuse a webhook that can be refused without looking at others.
+    Check the URL and the secret of a webhook.
 
-    @raise BadInput: for its sender.
+    @raise BadInput: if one of them is not acceptable.
     """
     origin_of(webhook.url)
     _check_secret(webhook.secret)
@@ -64,16 +67,17 @@ def register(
     tx: Tx, webhook: NewWebhook, *, job_id: str | None = None, kind: str | None = None
 ) -> Registered:
     """
-    Register a webhook (that passed L{check}) for one job, one kind or (with neither) all; again
-    is the same registration.
+    Register a webhook for one job, one kind or (with neither) all jobs. A URL that is registered
+    already keeps its id.
 
-    @raise WebhookConflict: if it is registered with another secret or other events, or if
-        there are too many.
+    @param webhook: a webhook that L{check} accepted.
+    @raise WebhookConflict: if the URL is registered with another secret or other events, or if
+        there are too many webhooks.
     """
     found = webhooks.find_by_url(tx, webhook.url, job_id=job_id, kind=kind)
     events = webhook.event_types
     if found is not None:
-        # After a rotation the old secret is as good as the new one, for as long as it signs.
+        # After a rotation the old secret is as good as the new one, as long as it signs.
         if webhook.secret not in (None, *webhook_secrets.valid(tx, found.id)):
             raise WebhookConflict("this URL is registered with another secret")
         if webhook.events is not None and found.events != events:
@@ -103,20 +107,20 @@ def register(
 
 
 class Registrations:
-    """All registrations: the original contract's, under a job's base, and those by id."""
+    """All webhooks, registered by the original contract or by their id."""
 
     def __init__(self, store: Store, *, check_address: CheckAddress) -> None:
         """
-        @param check_address: says whether a webhook may be reached; without a default, because
-            one that lets all through would be an easy mistake.
+        @param check_address: checks where a webhook's URL leads. It has no default, as one that
+            accepts every address would be an easy mistake.
         """
         self._store = store
         self._check_address = check_address
 
     def register(self, job_id: str | None, webhook: NewWebhook) -> Deferred[Registered]:
         """
-        Register a webhook for a job; if that is terminal already, its delivery is written at
-        once.
+        Register a webhook for one job. If the job is terminal already, the delivery that tells so
+        is written at once.
 
         The Deferred fails with L{UnknownJob}, L{WebhookConflict}, or with L{BadInput} if L{check}
         refuses the webhook or its address is not allowed.
@@ -129,9 +133,12 @@ class Registrations:
 
     def unregister(self, job_id: str | None, url: str) -> Deferred[None]:
         """
-        Tell a webhook no later updates of a job; what is written for it already still goes.
+        Send the webhook of a URL no more updates of a job. Deliveries that are already written are
+        still made. A URL that is not registered is no error.
 
-        The Deferred fails with L{UnknownJob}; a URL that is not registered is no error.
+        The Deferred fails with L{UnknownJob}.
+
+        @param job_id: C{None} for the demo job.
         """
         return self._store.write(
             lambda tx: webhooks.unregister(tx, url, job_id=jobs.get(tx, job_id).id)
@@ -154,7 +161,7 @@ class Registrations:
         return Deferred.fromCoroutine(self._checked(webhook, work))
 
     def get(self, webhook_id: str) -> Deferred[Webhook]:
-        """A registration; fails with L{UnknownWebhook}."""
+        """Read a webhook. The Deferred fails with L{UnknownWebhook}."""
         return self._store.read(lambda tx: webhooks.get(tx, webhook_id))
 
     def list(
@@ -170,10 +177,12 @@ class Registrations:
 
     def change(self, webhook_id: str, change: WebhookChange) -> Deferred[Webhook]:
         """
-        Change a registration: as it is then. Disabled, it is told nothing, and what waits for it
-        is dead.
+        Change a webhook. If it is disabled, it gets no more updates, and its pending deliveries
+        are dead.
 
         The Deferred fails with L{UnknownWebhook}.
+
+        @return: fires with the webhook after the change.
         """
 
         def work(tx: Tx) -> Webhook:
@@ -192,7 +201,7 @@ class Registrations:
 
     def remove(self, webhook_id: str) -> Deferred[None]:
         """
-        Delete a registration with all that waits for it: no attempt begins after the answer.
+        Delete a webhook with its pending deliveries. No attempt begins after the answer.
 
         The Deferred fails with L{UnknownWebhook}.
         """

@@ -1,5 +1,5 @@
 """
-URLs of webhooks: which are acceptable, and at which origin they are.
+URLs of webhooks: which are acceptable, and the origin of each.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 @lru_cache(maxsize=64)
 def parse_url(url: str) -> hyperlink.URL:
     """
-    A webhook's URL as it goes over the wire, in ASCII.
+    A webhook's URL in ASCII, as it is sent over the wire.
 
-    @raise BadInput: if it is no URL.
+    @raise BadInput: if C{url} is not a URL.
     """
     if len(url) > URL_LIMIT or any(c <= " " or c == "\x7f" for c in url):
         raise BadInput("invalid webhook URL")
     try:
         parsed = hyperlink.DecodedURL.from_text(url).encoded_url
         if ":" in parsed.host:
-            # An address, not a name that could be encoded.
+            # An IPv6 address, which must not be encoded as a name.
             return parsed.replace(host="").to_uri().replace(host=parsed.host)
         return parsed.to_uri()
     except (ValueError, TypeError):
@@ -37,7 +37,7 @@ def origin_of(url: str) -> str:
     """
     The origin of a webhook's URL: C{scheme://host:port}.
 
-    @raise BadInput: if it is not an absolute http or https URL.
+    @raise BadInput: if C{url} is not an absolute http or https URL.
     """
     parsed = parse_url(url)
     scheme = parsed.scheme.lower()

@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from statusjob.server.lanes import Lane, ThreadLane
-from statusjob.server.store.batches import BATCH_LIMIT, QUEUE_LIMIT, Batches, Outcome
+from statusjob.server.store.batches import BATCH_LIMIT, QUEUE_LIMIT, Batches, CallResult
 from statusjob.server.store.interface import StoreBusy, StoreUnavailable
 from tests.helpers.lanes import HeldLane, InlineLane
 from tests.helpers.sockets import reactor
@@ -146,14 +146,14 @@ class BatchesTests(SynchronousTestCase):
         self.happened: list[str] = []
         self.batches: Batches[str] = Batches(self.lane, self.perform, self.happened.append)
 
-    def perform(self, calls: Sequence[Call]) -> tuple[list[Outcome[Any]], str]:
+    def perform(self, calls: Sequence[Call]) -> tuple[list[CallResult[Any]], str]:
         self.sizes.append(len(calls))
-        outcomes: list[Outcome[Any]] = []
+        outcomes: list[CallResult[Any]] = []
         for call in calls:
             try:
-                outcomes.append(Outcome(call(None)))
+                outcomes.append(CallResult(call(None)))
             except ValueError as error:
-                outcomes.append(Outcome(error=error))
+                outcomes.append(CallResult(error=error))
         return outcomes, f"settled {len(self.sizes)}"
 
     def add(self, value: object = None) -> Deferred[Any]:

@@ -132,7 +132,7 @@ class FileTests(CoreTestCase):
         connection.commit()
         connection.close()
         before = Path(path).read_bytes()
-        self.assertIn("something else", self.refusal(path))
+        self.assertIn("something other", self.refusal(path))
         self.assertEqual(Path(path).read_bytes(), before)
 
     def test_whatever_fails_while_opening_the_file_is_let_go(self) -> None:

@@ -11,6 +11,7 @@ from statusjob.jobs import Job
 from statusjob.server.feed import jobs_of
 from statusjob.server.store.batches import BATCH_LIMIT, QUEUE_LIMIT
 from statusjob.server.store.interface import StoreBusy, StoreFull, StoreUnavailable, Tx, Update
+from statusjob.server.store.sqlite import CLOCK_STEP
 from tests.helpers.core import Core, CoreTestCase, new_job, said
 from tests.helpers.lanes import HeldLane
 from tests.helpers.servers import EPOCH
@@ -229,6 +230,38 @@ class ReadTests(StoreTestCase):
         self.assertEqual(row["one"], 1)
 
 
+class ClockTests(StoreTestCase):
+    """The machine's clock is set while the store is open."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.inline = self.core()
+        self.execute(self.inline, "INSERT INTO origins (origin) VALUES ('a')")
+        self.execute(self.inline, "UPDATE origins SET paused_until = :time", time=EPOCH + 100)
+
+    def paused_until(self) -> float:
+        """When the origin's pause ends, in seconds since the start."""
+        (time,) = self.column(self.inline, "SELECT paused_until FROM origins")
+        return float(time) - EPOCH
+
+    def test_the_next_write_moves_the_waits_and_later_writes_do_not(self) -> None:
+        for step, after in ((3600, 3700), (-7200, -3500)):
+            self.inline.ahead += step
+            for _ in range(2):
+                self.write(self.inline, lambda tx: None)
+                self.assertEqual(self.paused_until(), after)
+
+    def test_a_small_step_moves_nothing(self) -> None:
+        self.inline.ahead += CLOCK_STEP
+        self.write(self.inline, lambda tx: None)
+        self.assertEqual(self.paused_until(), 100)
+
+    def test_time_that_passes_moves_nothing(self) -> None:
+        self.inline.clock.advance(3600)
+        self.write(self.inline, lambda tx: None)
+        self.assertEqual(self.paused_until(), 100)
+
+
 class FullTests(StoreTestCase):
     """A database without room."""
 
@@ -280,3 +313,18 @@ class FullTests(StoreTestCase):
         report = self.filed.lifecycle.report(job.id, said(body))
         self.step()
         self.assertEqual(self.successResultOf(report).version, 2)
+
+    def test_a_step_of_the_clock_is_not_lost_with_the_commit_that_notices_it(self) -> None:
+        self.filed.store.write(lambda tx: tx.execute("INSERT INTO origins (origin) VALUES ('a')"))
+        self.step()
+        self.limit(0)
+        self.filed.ahead += 3600
+        failing = self.filed.store.write(partial(note, "x" * 100_000))
+        self.step()
+        self.failureResultOf(failing, StoreFull)
+        self.limit(1000)
+        reading = self.filed.store.read(lambda tx: tx.one("SELECT paused_until FROM origins"))
+        self.step()
+        row = self.successResultOf(reading)
+        assert row is not None
+        self.assertEqual(row["paused_until"], 3600)
