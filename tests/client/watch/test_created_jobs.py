@@ -67,10 +67,10 @@ class CreatedTestCase(ClientTestCase):
 class CreatedTests(CreatedTestCase):
     """What its creation told."""
 
-    def test_it_says_where_it_is_watched(self) -> None:
+    def test_a_created_job_has_its_url(self) -> None:
         self.assertEqual(self.create().url, f"http://example.test/jobs/{JOB_ID}")
 
-    def test_it_takes_one_request_that_is_held_until_its_end(self) -> None:
+    def test_one_long_poll_watches_a_new_job_to_its_end(self) -> None:
         monitored = self.watch(self.create())
         self.assertEqual(self.seen, [Status.PENDING])
         self.server.pass_time(40)
@@ -82,7 +82,7 @@ class CreatedTests(CreatedTestCase):
             (asked.header("Prefer"), asked.header("If-None-Match")), ("wait=50", None)
         )
 
-    def test_where_nothing_is_held_it_is_first_asked_about_when_that_is_worth_it(self) -> None:
+    def test_a_server_that_does_not_long_poll_is_polled_by_the_schedule(self) -> None:
         for otherwise in (PENDING, status("pending", Preference_Applied="wait=0")):
             begun, created = self.clock.seconds(), self.create()
             self.serve(otherwise=otherwise)
@@ -94,7 +94,7 @@ class CreatedTests(CreatedTestCase):
             client.stop_monitoring()
             self.server = PatientServer(self.clock)
 
-    def test_without_a_place_for_a_held_connection_it_is_not_asked_about_at_age_0(self) -> None:
+    def test_without_a_slot_a_new_job_is_not_polled_at_once(self) -> None:
         created = self.create()
         self.patch(shared_connections(self.clock), "free_slots", 0)
         self.watch(created)
@@ -106,7 +106,7 @@ class CreatedTests(CreatedTestCase):
         self.server.pass_time(6)
         self.server.change("error")
 
-    def test_its_age_counts_from_its_creation(self) -> None:
+    def test_the_age_counts_from_the_creation(self) -> None:
         created = self.create()
         self.server.pass_time(12)
         self.patch(shared_connections(self.clock), "free_slots", 0)
@@ -117,18 +117,18 @@ class CreatedTests(CreatedTestCase):
         self.server.change("completed")
         self.server.pass_time(30)
 
-    def test_a_creation_that_was_repeated_tells_how_old_the_job_is(self) -> None:
+    def test_a_repeated_creation_tells_the_age_of_the_job(self) -> None:
         date = formatdate(BORN, usegmt=True)
         self.assertEqual(self.create(age=100, Date=date).created_here, BORN - 100)
         for nonsense in ("soon", formatdate(BORN - 500, usegmt=True)):
             self.assertEqual(self.create(age=100, Date=nonsense).created_here, BORN)
 
-    def test_a_job_that_has_ended_by_then_is_not_asked_about(self) -> None:
+    def test_a_job_that_is_created_terminal_takes_no_request(self) -> None:
         monitored = self.watch(self.create("error"), webhook_url="http://receiver.test/")
         self.assertIs(self.successResultOf(monitored), Status.ERROR)
         self.assertEqual((self.seen, self.server.requests), ([Status.ERROR], []))
 
-    def test_what_it_teaches_is_remembered_of_its_kind(self) -> None:
+    def test_the_duration_is_remembered_for_the_kind(self) -> None:
         memory = DurationMemory()
         monitored = self.watch(self.create(), durations=memory)
         self.server.pass_time(10)
@@ -136,7 +136,7 @@ class CreatedTests(CreatedTestCase):
         self.successResultOf(monitored)
         self.assertEqual(memory.recall("http://example.test/jobs export").seen, ((0.0, 10.0),))
 
-    def test_a_server_that_is_gone_is_noticed(self) -> None:
+    def test_an_unreachable_server_fails_the_monitoring(self) -> None:
         created = self.create()
         self.server.then(*[hang_up] * 9)
         monitored = self.watch(created, max_retries=1)
@@ -144,7 +144,7 @@ class CreatedTests(CreatedTestCase):
         self.failureResultOf(monitored)
         self.assertEqual(len(self.server.requests), 2)
 
-    def test_one_that_was_deleted_is_not_waited_for(self) -> None:
+    def test_a_deleted_job_fails_the_monitoring(self) -> None:
         created = self.create()
         self.server.then(problem(404, "no such job"))
         self.failureResultOf(self.watch(created), JobNotFound)
@@ -156,7 +156,7 @@ class WaitForTests(SocketTestCase):
     def serve_then(self, *answers: Answering) -> str:
         return self.serve(ScriptedServer(Clock(), *answers))
 
-    async def test_it_gives_the_status_in_which_the_job_ended(self) -> None:
+    async def test_it_fires_with_the_status_in_which_the_job_ended(self) -> None:
         seen: list[Status] = []
         base = self.serve_then(status("error"))
         self.assertIs(await wait_for(base, on_update=seen.append, reactor=reactor), Status.ERROR)
@@ -210,7 +210,7 @@ class ServerTests(ServerSocketTestCase):
         self.assertIs(await wait_for(created, reactor=reactor), Status.ERROR)
         self.assertEqual(asked, [created.id])
 
-    async def test_giving_up_leaves_nobody_waiting(self) -> None:
+    async def test_stopping_leaves_no_watcher_on_the_server(self) -> None:
         client = StatusClient(f"{self.base()}/jobs/{await self.new_job()}", reactor=reactor)
         monitored = client.start_monitoring()
         await self.watched()

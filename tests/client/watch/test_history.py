@@ -24,19 +24,19 @@ KEY = "http://example.test/jobs"
 class MemoryTests(SynchronousTestCase):
     """In memory."""
 
-    def test_a_kind_that_was_never_seen_is_unknown(self) -> None:
+    def test_a_kind_that_was_never_seen_has_no_durations(self) -> None:
         memory = DurationMemory()
         self.assertEqual(memory.recall(KEY), Durations())
         self.assertEqual(memory.schedule(KEY, 2.0)(50.0), cold_rule(50.0, 2.0))
 
-    def test_what_was_learned_of_one_kind_says_nothing_of_another(self) -> None:
+    def test_each_kind_has_durations_of_its_own(self) -> None:
         memory = DurationMemory()
         memory.learn(KEY, 15.0, 15.0)
         memory.learn("other", 8.0, 18.0)
         self.assertEqual(memory.recall(KEY).seen, ((15.0, 15.0),))
         self.assertEqual(memory.recall("other").seen, ((8.0, 18.0),))
 
-    def test_the_plan_follows_what_is_learned(self) -> None:
+    def test_the_polling_schedule_follows_the_durations(self) -> None:
         memory = DurationMemory()
         waits = []
         for _ in range(3):
@@ -46,13 +46,13 @@ class MemoryTests(SynchronousTestCase):
         self.assertEqual(waits[0], 2)
         self.assertTrue(15 < waits[2] <= waits[1] < 17, waits)
 
-    def test_a_plan_is_made_once(self) -> None:
+    def test_a_polling_schedule_is_computed_once(self) -> None:
         memory = DurationMemory()
         memory.learn(KEY, 15.0, 15.0)
         self.assertIs(memory.schedule(KEY, 2.0), memory.schedule(KEY, 2.0))
         self.assertIsNot(memory.schedule(KEY, 2.0), memory.schedule(KEY, 5.0))
 
-    def test_the_kind_that_was_longest_unused_is_forgotten(self) -> None:
+    def test_the_least_recently_used_kind_is_forgotten(self) -> None:
         memory = DurationMemory()
         for number in range(KINDS):
             memory.learn(str(number), 1.0, 1.0)
@@ -61,7 +61,7 @@ class MemoryTests(SynchronousTestCase):
         self.assertEqual(len(memory.recall("0").seen), 1)
         self.assertEqual(len(memory.recall("1").seen), 0)
 
-    def test_clients_of_one_reactor_share_one(self) -> None:
+    def test_each_reactor_has_one_shared_memory(self) -> None:
         clock = Clock()
         self.assertIs(shared_memory(clock), shared_memory(clock))
         self.assertIsNot(shared_memory(clock), shared_memory(Clock()))
@@ -83,7 +83,7 @@ class FileTests(SynchronousTestCase):
         """What was logged as one."""
         return [each["problem"] for each in self.logged if each["log_level"].name == "warn"]
 
-    def test_the_next_run_knows_what_this_one_learned(self) -> None:
+    def test_durations_are_read_back_from_the_file(self) -> None:
         memory = DurationMemory(self.path)
         memory.learn(KEY, 15.0, 15.0)
         memory.learn(KEY, 8.0, 18.0)
@@ -91,12 +91,12 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(again.recall(KEY).seen, ((15.0, 15.0), (8.0, 18.0)))
         self.assertEqual(self.warnings(), [])
 
-    def test_a_client_takes_its_path(self) -> None:
+    def test_a_client_accepts_a_path(self) -> None:
         DurationMemory(self.path).learn("http://example.test", 15.0, 15.0)
         StatusClient("http://example.test", durations=self.path, reactor=Clock())
         self.assertEqual(self.warnings(), [])
 
-    def test_several_that_share_it_lose_nothing(self) -> None:
+    def test_memories_that_share_a_file_lose_nothing(self) -> None:
         one, other = DurationMemory(self.path), DurationMemory(self.path)
         for _ in range(5):
             one.learn(KEY, 15.0, 15.0)
@@ -120,7 +120,7 @@ class FileTests(SynchronousTestCase):
             memory.learn(KEY, 15.0, 15.0)
             self.assertEqual(DurationMemory(self.path).recall(KEY).seen, ((15.0, 15.0),))
 
-    def test_one_damaged_kind_costs_no_other(self) -> None:
+    def test_a_damaged_kind_does_not_affect_the_others(self) -> None:
         for content in (b"5", b'{"seen":[[-1,5]]}', b'{"seen":[["x"]]}', b'{"seen":"\xff"}'):
             self.path.write_bytes(b'{"other":{"seen":[[5,5]]},"%b":%b}' % (KEY.encode(), content))
             self.logged.clear()
@@ -131,14 +131,14 @@ class FileTests(SynchronousTestCase):
             self.assertEqual(again.recall(KEY).seen, ((15.0, 15.0),))
             self.assertEqual(again.recall("other").seen, ((5.0, 5.0),))
 
-    def test_damage_in_mid_run_costs_nothing(self) -> None:
+    def test_a_file_that_is_damaged_later_is_replaced(self) -> None:
         memory = DurationMemory(self.path)
         memory.learn(KEY, 15.0, 15.0)
         self.path.write_bytes(b"{")
         memory.learn(KEY, 16.0, 16.0)
         self.assertEqual(len(DurationMemory(self.path).recall(KEY).seen), 2)
 
-    def test_without_a_place_for_it_durations_are_remembered_all_the_same(self) -> None:
+    def test_without_a_writable_file_durations_are_kept_in_memory(self) -> None:
         for path in (self.path / "missing" / "file", self.path.parent):
             self.logged.clear()
             memory = DurationMemory(path)
@@ -148,7 +148,7 @@ class FileTests(SynchronousTestCase):
             self.assertTrue(self.warnings())
         self.assertEqual(list(self.path.parent.iterdir()), [])
 
-    def test_nobody_finds_it_half_written(self) -> None:
+    def test_the_file_is_replaced_in_one_step(self) -> None:
         memory = DurationMemory(self.path)
         memory.learn(KEY, 15.0, 15.0)
         before = self.path.read_bytes()
@@ -162,11 +162,11 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(list(self.path.parent.iterdir()), [self.path])
         self.assertEqual(self.warnings(), ["the disk is full"])
 
-    def test_only_its_owner_can_read_it(self) -> None:
+    def test_only_the_owner_can_read_the_file(self) -> None:
         DurationMemory(self.path).learn(KEY, 15.0, 15.0)
         self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o600)
 
-    def test_it_is_bounded(self) -> None:
+    def test_the_size_of_the_file_is_bounded(self) -> None:
         memory = DurationMemory(self.path)
         full = Durations(((123_456.789, 123_456.789),) * REMEMBERED)
         content = {f"{KEY} {number}": full for number in range(KINDS)}

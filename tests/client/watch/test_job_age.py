@@ -19,43 +19,43 @@ def watched(*answers: float, created: float | None = None) -> JobAge:
 class AgeTests(SynchronousTestCase):
     """How old it is."""
 
-    def test_it_counts_from_its_creation(self) -> None:
+    def test_the_age_counts_from_the_creation(self) -> None:
         self.assertEqual(JobAge(100.0).age(107.0), 7)
 
-    def test_if_that_is_not_known_it_counts_from_the_first_question(self) -> None:
+    def test_if_the_creation_is_not_known_the_age_counts_from_the_first_request(self) -> None:
         self.assertEqual(JobAge(None).age(100.0), 0)
         self.assertEqual(watched(100.0, 102.0).age(107.0), 7)
 
-    def test_a_server_may_know_better(self) -> None:
+    def test_the_age_that_the_server_tells_is_used(self) -> None:
         life = watched(100.0)
         life.server_told(101.0, 60.0)
         self.assertEqual(life.age(107.0), 66)
 
-    def test_only_its_first_word_counts(self) -> None:
+    def test_only_the_first_age_from_the_server_is_used(self) -> None:
         life = watched(100.0)
         life.server_told(101.0, 60.0)
         life.server_told(102.0, 50.0)
         self.assertEqual(life.age(107.0), 66)
 
-    def test_who_saw_the_creation_knows_best(self) -> None:
+    def test_a_known_creation_takes_precedence_over_the_server(self) -> None:
         life = watched(100.0, created=90.0)
         life.server_told(101.0, 60.0)
         self.assertEqual(life.age(107.0), 17)
 
-    def test_a_server_that_is_absurd_is_not_heeded(self) -> None:
+    def test_an_absurd_age_from_the_server_is_ignored(self) -> None:
         for absurd in (-1.0, 1e9, float("nan")):
             life = watched(100.0)
             life.server_told(101.0, absurd)
             self.assertEqual(life.age(107.0), 7)
 
-    def test_a_clock_that_is_set_back_makes_nobody_younger_than_new(self) -> None:
+    def test_the_age_is_never_below_0(self) -> None:
         self.assertEqual(JobAge(100.0).age(40.0), 0)
 
 
 class DurationTests(SynchronousTestCase):
     """How long it took."""
 
-    def test_it_ended_between_the_last_question_and_the_answer(self) -> None:
+    def test_the_job_ended_between_the_last_pending_request_and_the_answer(self) -> None:
         life = watched(100.0, 102.0, 108.0)
         life.request_sent(118.0)
         self.assertEqual(life.found_ended(119.0), (8, 19))
@@ -63,31 +63,31 @@ class DurationTests(SynchronousTestCase):
     def test_a_job_is_pending_when_it_is_created(self) -> None:
         self.assertEqual(JobAge(100.0).found_ended(115.0), (0, 15))
 
-    def test_if_it_is_not_known_how_old_it_is_nothing_is_known(self) -> None:
+    def test_the_duration_is_unknown_if_the_age_is(self) -> None:
         life = JobAge(None)
         life.request_sent(100.0)
         self.assertIsNone(life.found_ended(101.0))
 
-    def test_a_server_that_knows_its_age_suffices(self) -> None:
+    def test_the_age_from_the_server_is_enough(self) -> None:
         life = JobAge(None)
         life.request_sent(100.0)
         life.server_told(101.0, 60.0)
         self.assertEqual(life.found_ended(101.0, 20.0), (39, 41))
 
-    def test_the_server_tells_to_the_second_how_long_it_has_been_over(self) -> None:
+    def test_the_time_since_the_end_narrows_the_duration_to_a_second(self) -> None:
         self.assertEqual(watched(100.0, 108.0).found_ended(118.0, 5.0), (12, 14))
 
-    def test_what_was_seen_is_sure(self) -> None:
+    def test_the_time_since_the_end_does_not_widen_what_was_seen(self) -> None:
         life = watched(100.0, 108.0)
         self.assertEqual(life.found_ended(118.0, 0.0), (17, 18))
         self.assertEqual(life.found_ended(118.0, 10.0), (8, 9))
 
-    def test_what_contradicts_it_does_not_count(self) -> None:
+    def test_a_time_since_the_end_that_contradicts_what_was_seen_is_ignored(self) -> None:
         life = watched(100.0, 108.0)
         for absurd in (-1e9, -3.0, 12.0, 1e9):
             self.assertEqual(life.found_ended(118.0, absurd), (8, 18))
 
-    def test_a_clock_that_was_set_back_tells_nothing(self) -> None:
+    def test_the_duration_is_unknown_if_the_clock_was_set_back(self) -> None:
         life = watched(100.0, 108.0, 104.0)
         life.request_sent(118.0)
         self.assertIsNone(life.found_ended(119.0))

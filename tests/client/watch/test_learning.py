@@ -76,33 +76,33 @@ class LearningTestCase(ClientTestCase):
         return self.memory.recall(KEY).seen
 
 
-class KnowingTests(LearningTestCase):
+class FirstPollTests(LearningTestCase):
     """When it is asked."""
 
-    def test_a_job_whose_creation_was_seen_is_asked_about_when_it_should_be_done(self) -> None:
+    def test_a_new_job_is_first_polled_when_it_should_be_done(self) -> None:
         self.know(15.0)
         self.ending(15.0)
         self.assertEqual(self.watch(self.client(), age=0), 1)
         waited = self.server.times[0] - 1_700_000_000
         self.assertTrue(15 < waited < 16, waited)
 
-    def test_a_new_job_of_which_nothing_is_known_is_asked_about_after_r(self) -> None:
+    def test_a_new_job_of_an_unknown_kind_is_first_polled_after_the_polling_interval(self) -> None:
         self.ending(5.0)
         self.assertEqual(self.watch(self.client(), age=0), 2)
         self.assertEqual([each - 1_700_000_000 for each in self.server.times], [2, 8])
 
-    def test_the_first_question_is_jittered(self) -> None:
+    def test_the_time_of_the_first_poll_is_jittered(self) -> None:
         self.ending(1.0)
         self.watch(self.client(random=lambda: 1.0), age=0)
         self.assertEqual(self.server.times, [1_700_000_002.5])
 
-    def test_a_job_of_unknown_age_is_asked_about_at_once(self) -> None:
+    def test_a_job_of_unknown_age_is_polled_at_once(self) -> None:
         self.know(15.0)
         self.ending(15.0)
         self.assertEqual(self.watch(self.client()), 2)
         self.assertEqual(self.server.times[0], 1_700_000_000)
 
-    def test_a_job_that_may_have_ended_already_is_asked_about_at_once(self) -> None:
+    def test_a_job_that_may_have_ended_already_is_polled_at_once(self) -> None:
         self.know(15.0)
         self.serve(COMPLETED)
         monitored = self.client().start_monitoring(age=40)
@@ -123,7 +123,7 @@ class KnowingTests(LearningTestCase):
         for age in (-1.0, float("nan"), float("inf")):
             self.failureResultOf(self.client().start_monitoring(age=age), BadSetting)
 
-    def test_stopping_before_the_first_question(self) -> None:
+    def test_stopping_before_the_first_request(self) -> None:
         self.serve()
         client = self.client()
         monitored = client.start_monitoring(age=0)
@@ -131,7 +131,7 @@ class KnowingTests(LearningTestCase):
         self.assertIs(self.successResultOf(monitored), Status.PENDING)
         self.assertEqual(self.server.requests, [])
 
-    def test_the_servers_word_is_a_floor_for_what_was_learned(self) -> None:
+    def test_retry_after_is_a_lower_bound_for_the_learned_wait(self) -> None:
         self.know(15.0)
         self.serve(status("pending", Retry_After="3"), COMPLETED)
         self.watch(self.client())
@@ -140,14 +140,14 @@ class KnowingTests(LearningTestCase):
         self.watch(self.client())
         self.assertEqual(self.waits(), [25])
 
-    def test_the_longest_interval_bounds_what_was_learned(self) -> None:
+    def test_max_interval_is_an_upper_bound_for_the_learned_wait(self) -> None:
         self.know(100.0)
         self.ending(100.0)
         self.watch(self.client(max_interval=40.0), at_most=120)
         self.assertEqual(max(self.waits()), 40)
         self.assertTrue(100 <= sum(self.waits()) <= 102, self.waits())
 
-    def test_a_clock_that_steps_costs_a_few_requests_at_most(self) -> None:
+    def test_a_clock_that_is_set_costs_a_few_requests_at_most(self) -> None:
         self.know(15.0)
         for step in (-3600.0, 3600.0, 1e9):
             self.serve()
@@ -162,14 +162,14 @@ class KnowingTests(LearningTestCase):
             self.assertLessEqual(len(waits), 25)
             client.stop_monitoring()
 
-    def test_a_job_of_ours_tells_its_age_by_its_id(self) -> None:
+    def test_the_age_of_a_job_is_read_from_its_id(self) -> None:
         self.know(115.0)
         old = new_job_id(self.clock.seconds() - 100, 1)
         self.serve(status("pending", old), status("completed", old))
         self.watch(self.client(f"{KEY}/{old}"))
         self.assertTrue(15 <= self.waits()[0] <= 16, self.waits())
 
-    def test_another_demo_job_begins_anew(self) -> None:
+    def test_the_age_begins_anew_with_a_new_demo_job(self) -> None:
         first, second = (
             new_job_id(self.clock.seconds() - 500, 1),
             new_job_id(self.clock.seconds(), 2),
@@ -184,13 +184,13 @@ class KnowingTests(LearningTestCase):
 class LearningTests(LearningTestCase):
     """What an ended job teaches."""
 
-    def test_a_server_of_the_original_contract_teaches_between_which_questions_it_ended(
+    def test_the_original_contract_tells_between_which_polls_the_job_ended(
         self,
     ) -> None:
         seen = self.learned([bare("pending"), bare("pending"), bare("completed")])
         self.assertEqual(seen, ((2, 8),))
 
-    def test_the_original_contract_is_enough_to_learn_from(self) -> None:
+    def test_learning_by_the_original_contract_saves_requests(self) -> None:
         requests = []
         for _ in range(20):
             self.ending(45.0, plain=True)
@@ -199,25 +199,25 @@ class LearningTests(LearningTestCase):
         self.assertLessEqual(max(requests[10:]), 5)
         self.assertEqual(len(self.memory.recall(ORIGINAL).seen), 20)
 
-    def test_a_server_that_tells_the_time_teaches_to_the_second(self) -> None:
+    def test_last_modified_tells_the_duration_to_the_second(self) -> None:
         end = formatdate(self.clock.seconds() + 5, usegmt=True)
         seen = self.learned([PENDING, PENDING, status("completed", Last_Modified=end)])
         self.assertEqual(seen, ((4, 6),))
 
-    def test_a_time_that_cannot_be_is_not_believed(self) -> None:
+    def test_an_impossible_last_modified_is_ignored(self) -> None:
         for moment in (1_700_000_500.0, 1_600_000_000.0):
             self.memory = DurationMemory()
             at = formatdate(moment, usegmt=True)
             seen = self.learned([PENDING, PENDING, status("completed", Last_Modified=at)])
             self.assertEqual(seen[0][1] - seen[0][0], 6)
 
-    def test_a_job_whose_creation_was_seen_teaches_its_true_age(self) -> None:
+    def test_the_duration_of_a_new_job_counts_from_its_creation(self) -> None:
         self.assertEqual(self.learned([COMPLETED], age=0), ((0, 2),))
 
-    def test_a_job_that_was_over_before_anybody_asked_teaches_nothing(self) -> None:
+    def test_nothing_is_learned_of_a_job_that_had_ended_before_the_first_request(self) -> None:
         self.assertEqual(self.learned([COMPLETED]), ())
 
-    def test_a_job_of_ours_teaches_even_then(self) -> None:
+    def test_id_and_last_modified_tell_the_duration_of_a_job_that_had_ended_before(self) -> None:
         old = new_job_id(self.clock.seconds() - 100, 1)
         end = formatdate(self.clock.seconds() - 60, usegmt=True)
         self.serve(status("completed", old, Last_Modified=end))
@@ -225,15 +225,15 @@ class LearningTests(LearningTestCase):
         ((low, high),) = self.memory.recall(KEY).seen
         self.assertTrue(38 <= low <= 40 <= high <= 42, (low, high))
 
-    def test_a_pushed_job_teaches_its_duration(self) -> None:
+    def test_the_duration_is_learned_from_a_webhook_with_a_job(self) -> None:
         self.pushed(event("completed"))
         self.assertEqual(self.memory.recall(KEY).seen, ((10, 10),))
 
-    def test_a_push_in_the_original_form_teaches_when_it_came(self) -> None:
+    def test_the_duration_is_learned_from_the_time_of_an_original_webhook(self) -> None:
         self.pushed(WebhookEvent(Status.ERROR, 1_700_000_000.0))
         self.assertEqual(self.memory.recall(KEY).seen, ((2, 5),))
 
-    def test_a_job_that_was_ended_or_played_teaches_nothing(self) -> None:
+    def test_nothing_is_learned_of_cancelled_overdue_and_simulated_jobs(self) -> None:
         for code in ("cancelled", "deadline-exceeded", "simulated"):
             self.pushed(event("error", code=code))
         self.pushed(event("completed", simulated=True))
@@ -248,7 +248,7 @@ class LearningTests(LearningTestCase):
         client.notify(pushed)
         self.assertIs(self.successResultOf(monitored), pushed.result)
 
-    def test_what_did_not_end_teaches_nothing(self) -> None:
+    def test_nothing_is_learned_of_a_job_whose_end_was_not_seen(self) -> None:
         self.serve()
         client = self.client()
         client.start_monitoring()
@@ -266,18 +266,18 @@ class LearningTests(LearningTestCase):
         self.failureResultOf(monitored, JobNotFound)
         self.assertEqual(self.memory.recall(KEY).seen, ())
 
-    def test_it_teaches_once(self) -> None:
+    def test_a_duration_is_learned_once(self) -> None:
         self.serve(PENDING, COMPLETED)
         client = self.client()
         self.watch(client)
         client.notify(event("completed"))
         self.assertEqual(len(self.memory.recall(KEY).seen), 1)
 
-    def test_failures_between_make_it_less_exact(self) -> None:
+    def test_a_duration_is_less_exact_after_failures(self) -> None:
         seen = self.learned([PENDING, PENDING, hang_up, hang_up, COMPLETED])
         self.assertEqual(seen, ((2, 20),))
 
-    def test_a_clock_that_is_set_back_teaches_nothing(self) -> None:
+    def test_nothing_is_learned_if_the_clock_was_set_back(self) -> None:
         self.serve(PENDING, COMPLETED)
         monitored = self.client().start_monitoring()
         self.server.pass_time(1)
@@ -292,25 +292,25 @@ class LearningTests(LearningTestCase):
 class KeyTests(LearningTestCase):
     """What is remembered together."""
 
-    def test_jobs_of_one_server_are(self) -> None:
+    def test_jobs_of_one_server_share_durations(self) -> None:
         self.know(15.0)
         self.ending(15.0)
         self.assertEqual(self.watch(self.client(f"{KEY}/{OTHER_ID}/"), age=0), 1)
 
-    def test_other_servers_and_paths_are_not(self) -> None:
+    def test_other_servers_and_paths_do_not_share_durations(self) -> None:
         self.know(15.0)
         for base in ("http://other.test/jobs", "http://example.test:81/jobs", ORIGINAL + "/api"):
             self.ending(15.0)
             self.assertEqual(self.watch(self.client(f"{base}/{OTHER_ID}"), age=0), 3, base)
 
-    def test_kinds_are_told_apart_if_they_are_named(self) -> None:
+    def test_each_kind_that_is_given_has_durations_of_its_own(self) -> None:
         self.know(15.0, KEY + " export")
         self.ending(15.0)
         self.assertEqual(self.watch(self.client(kind="export"), age=0), 1)
         self.ending(15.0)
         self.assertEqual(self.watch(self.client(kind="import"), age=0), 3)
 
-    def test_clients_without_a_memory_of_their_own_share_one(self) -> None:
+    def test_clients_without_a_memory_share_one_per_reactor(self) -> None:
         waits = []
         for _ in range(2):
             self.ending(15.0)

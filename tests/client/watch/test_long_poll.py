@@ -24,7 +24,7 @@ from tests.helpers.scripted_server import (
 ETAG = f'"{JOB_ID}.pending"'
 
 
-class HoldingTestCase(ClientTestCase):
+class LongPollTestCase(ClientTestCase):
     """A client, and a server that holds its answers."""
 
     server: Any
@@ -46,10 +46,10 @@ class HoldingTestCase(ClientTestCase):
         return [each - 1_700_000_000 for each in self.server.times]
 
 
-class HoldingTests(HoldingTestCase):
+class LongPollTests(LongPollTestCase):
     """A server that does what it says."""
 
-    def test_the_first_question_is_answered_at_once_and_tells_whether_it_holds_answers(
+    def test_the_first_answer_comes_at_once_and_confirms_long_polling(
         self,
     ) -> None:
         monitored = self.watch()
@@ -64,13 +64,13 @@ class HoldingTests(HoldingTestCase):
         self.server.change("completed")
         self.successResultOf(monitored)
 
-    def test_it_is_asked_once_a_wait(self) -> None:
+    def test_each_long_poll_follows_the_last_at_once(self) -> None:
         self.watch()
         self.server.pass_time(175)
         self.assertEqual(self.times, [0, 0, 50, 100, 150])
         self.watching.stop_monitoring()
 
-    def test_the_end_is_noticed_the_moment_it_comes(self) -> None:
+    def test_the_end_of_the_job_is_noticed_at_once(self) -> None:
         monitored = self.watch()
         self.server.pass_time(70.25)
         self.server.change("error")
@@ -83,13 +83,13 @@ class HoldingTests(HoldingTestCase):
         self.successResultOf(self.watch())
         self.assertEqual(len(self.server.requests), 1)
 
-    def test_who_would_rather_ask_seldom_is_asked_of_no_more_often(self) -> None:
+    def test_long_polls_are_not_more_frequent_than_the_polling_interval(self) -> None:
         self.watch(polling_interval=60, max_interval=60)
         self.server.pass_time(150)
         self.assertEqual(self.times, [0, 0, 60, 120])
         self.watching.stop_monitoring()
 
-    def test_without_etags_it_waits_for_the_end(self) -> None:
+    def test_long_polls_without_etags(self) -> None:
         applied = answer(200, b'{"result":"pending"}', Preference_Applied="wait=50")
         self.server.then(applied)
         monitored = self.watch()
@@ -97,7 +97,7 @@ class HoldingTests(HoldingTestCase):
         self.server.change("completed")
         self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
 
-    def test_a_shorter_wait_than_was_asked_for_is_as_good(self) -> None:
+    def test_a_server_may_apply_a_shorter_wait(self) -> None:
         self.server.applied = "respond-async, wait=20"
         self.watch()
         for _ in range(3):
@@ -106,32 +106,32 @@ class HoldingTests(HoldingTestCase):
         self.assertEqual(self.times, [0, 0, 20, 40, 60])
         self.watching.stop_monitoring()
 
-    def test_a_push_ends_it_at_once(self) -> None:
+    def test_a_webhook_ends_the_long_poll_at_once(self) -> None:
         monitored = self.watch()
         self.server.pass_time(10)
         self.watching.notify(event("completed"))
         self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
         self.assert_let_go()
 
-    def test_stopping_ends_it_at_once(self) -> None:
+    def test_stopping_ends_the_long_poll_at_once(self) -> None:
         monitored = self.watch()
         self.successResultOf(self.watching.stop_monitoring())
         self.assertIs(self.successResultOf(monitored), Status.PENDING)
         self.assert_let_go()
 
-    def test_cancelling_ends_it_at_once(self) -> None:
+    def test_cancelling_ends_the_long_poll_at_once(self) -> None:
         monitored = self.watch()
         monitored.cancel()
         self.failureResultOf(monitored, CancelledError)
         self.assert_let_go()
 
-    def test_the_timeout_ends_it_at_once(self) -> None:
+    def test_the_timeout_ends_the_long_poll_at_once(self) -> None:
         monitored = self.watch(timeout=20)
         self.server.pass_time(20)
         self.failureResultOf(monitored, MonitoringTimeout)
         self.assert_let_go()
 
-    def test_a_redirect_ends_it(self) -> None:
+    def test_a_redirect_fails_the_monitoring(self) -> None:
         monitored = self.watch()
         self.server.pass_time(10)
         self.server.cut(problem(307, "elsewhere", Location="http://elsewhere.test/"))
@@ -143,23 +143,23 @@ class HoldingTests(HoldingTestCase):
         self.assertEqual((len(self.server.held), self.clock.getDelayedCalls()), (0, []))
 
 
-class PoliteTests(HoldingTestCase):
+class UnconfirmedTests(LongPollTestCase):
     """A server that does not hold answers, or not now, and says so."""
 
-    def test_it_is_asked_at_the_pace(self) -> None:
+    def test_it_is_polled_by_the_schedule(self) -> None:
         self.serve(*[PENDING] * 4, COMPLETED)
         self.watch()
         self.server.pass_time(60)
         self.assertEqual(self.waits(), [2, 6, 10, 14])
         self.assertEqual(self.server.waits, ["wait=5"] * 5)
 
-    def test_it_is_not_waited_for_longer_than_any_other(self) -> None:
+    def test_unconfirmed_long_polls_have_the_usual_timeout(self) -> None:
         self.serve(PENDING, hold, COMPLETED)
         self.watch(request_timeout=4)
         self.server.pass_time(30)
         self.assertEqual(self.waits(), [2, 8])
 
-    def test_what_says_nothing_sensible_of_waiting_counts_as_nothing(self) -> None:
+    def test_a_preference_applied_that_makes_no_sense_confirms_nothing(self) -> None:
         for applied in ("", "wait", "wait=", "wait=soon", "wait=0", "wait=1", "await=50", "x"):
             said = status("pending", Preference_Applied=applied)
             self.serve(said, said, said, COMPLETED)
@@ -167,13 +167,13 @@ class PoliteTests(HoldingTestCase):
             self.server.pass_time(60)
             self.assertEqual(self.waits(), [2, 6, 10], applied)
 
-    def test_its_word_on_when_to_ask_is_heeded(self) -> None:
+    def test_it_is_polled_when_retry_after_says(self) -> None:
         self.serve(status("pending", Retry_After="9"), COMPLETED)
         self.watch()
         self.server.pass_time(60)
         self.assertEqual(self.waits(), [9])
 
-    def test_as_soon_as_it_has_room_it_is_made_to_hold(self) -> None:
+    def test_it_is_long_polled_again_as_soon_as_it_confirms_that(self) -> None:
         monitored = self.watch()
         self.server.then(PENDING)
         self.server.pass_time(50)
@@ -185,10 +185,10 @@ class PoliteTests(HoldingTestCase):
         self.successResultOf(monitored)
 
 
-class LiarTests(HoldingTestCase):
+class EarlyAnswerTests(LongPollTestCase):
     """A server, or a proxy before it, that claims to hold answers."""
 
-    def test_answers_that_come_at_once_are_no_busy_loop(self) -> None:
+    def test_early_answers_cause_no_busy_loop(self) -> None:
         said = "wait=50"
         for liar in (
             status("pending", Preference_Applied=said),
@@ -208,7 +208,7 @@ class LiarTests(HoldingTestCase):
             self.assertLess(len(self.server.requests), 30)
             self.watching.stop_monitoring()
 
-    def test_an_etag_that_always_changes_is_no_news(self) -> None:
+    def test_an_etag_that_always_changes_causes_no_busy_loop(self) -> None:
         count = iter(range(1_000_000))
 
         def liar(request: object) -> bytes | int:
@@ -222,7 +222,7 @@ class LiarTests(HoldingTestCase):
         self.assertLess(len(self.server.requests), 30)
         self.watching.stop_monitoring()
 
-    def test_after_a_while_it_is_tried_again(self) -> None:
+    def test_long_polling_is_tried_again_after_a_pause(self) -> None:
         lie = status("pending", Preference_Applied="wait=50")
         self.server.then(*[lie] * 4)
         monitored = self.watch()
@@ -234,10 +234,10 @@ class LiarTests(HoldingTestCase):
         self.successResultOf(monitored)
 
 
-class LostTests(HoldingTestCase):
+class LostLongPollTests(LongPollTestCase):
     """Answers that are held, and never come."""
 
-    def test_what_is_lost_after_a_while_is_no_failure(self) -> None:
+    def test_a_long_poll_that_is_lost_after_a_while_is_no_failure(self) -> None:
         for end in (hang_up, problem(504, "too long"), problem(502, "oh")):
             self.server = PatientServer(self.clock)
             monitored = self.watch(max_retries=0)
@@ -249,12 +249,12 @@ class LostTests(HoldingTestCase):
             self.server.change("completed")
             self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
 
-    def test_what_is_refused_at_once_is_one(self) -> None:
+    def test_a_long_poll_that_is_refused_at_once_is_a_failure(self) -> None:
         self.server.then(status("pending", Preference_Applied="wait=50"), problem(503, "full"))
         monitored = self.watch(max_retries=0)
         self.failureResultOf(monitored, RetriesExhausted)
 
-    def test_a_server_that_is_gone_is_given_up_after_as_many_failures_as_ever(self) -> None:
+    def test_an_unreachable_server_is_given_up_after_max_retries(self) -> None:
         monitored = self.watch(max_retries=2)
         self.server.pass_time(10)
         self.server.then(*[hang_up] * 9)
@@ -263,7 +263,7 @@ class LostTests(HoldingTestCase):
         error = self.failureResultOf(monitored, RetriesExhausted).value
         self.assertEqual((error.failures, len(self.server.requests)), (3, 5))
 
-    def test_a_server_that_is_full_is_polled(self) -> None:
+    def test_a_server_that_refuses_long_polls_is_polled(self) -> None:
         def full(request: object) -> bytes | int:
             waiting = request.getHeader("prefer") is not None  # type: ignore[attr-defined]
             return (problem(503, "full", Retry_After="3") if waiting else PENDING)(request)
@@ -276,7 +276,7 @@ class LostTests(HoldingTestCase):
         self.assertLess(len(self.server.requests), 32)
         self.watching.stop_monitoring()
 
-    def test_a_proxy_that_gives_up_after_30_seconds_is_not_given_cause_to_again(self) -> None:
+    def test_behind_a_proxy_with_a_short_timeout_long_polls_become_shorter(self) -> None:
         monitored = self.watch(max_retries=0)
         self.server.pass_time(30)
         self.server.cut(problem(504, "too long"))
@@ -285,7 +285,7 @@ class LostTests(HoldingTestCase):
         self.server.change("completed")
         self.successResultOf(monitored)
 
-    def test_an_answer_that_never_comes_is_waited_for_no_longer_than_it_may_take(self) -> None:
+    def test_a_long_poll_without_an_answer_times_out(self) -> None:
         monitored = self.watch(request_timeout=6)
         for request in self.server.held:
             self.server.held[request] = float("inf")
@@ -298,7 +298,7 @@ class LostTests(HoldingTestCase):
         self.server.change("completed")
         self.successResultOf(monitored)
 
-    def test_a_restart_is_outlived(self) -> None:
+    def test_monitoring_continues_after_a_restart_of_the_server(self) -> None:
         monitored = self.watch(max_retries=3)
         self.server.pass_time(10)
         # It answers before its time and is gone, for a while.
@@ -310,7 +310,7 @@ class LostTests(HoldingTestCase):
         self.server.change("completed")
         self.successResultOf(monitored)
 
-    def test_those_who_waited_do_not_all_come_back_at_the_same_moment(self) -> None:
+    def test_clients_whose_long_polls_end_together_come_back_spread_out(self) -> None:
         clients = [self.client(random=lambda u=u: u / 49) for u in range(50)]
         for client in clients:
             client.start_monitoring()
@@ -328,7 +328,7 @@ class LostTests(HoldingTestCase):
         for client in clients:
             client.stop_monitoring()
 
-    def test_a_clock_that_steps_costs_a_request_or_two(self) -> None:
+    def test_a_clock_that_is_set_costs_a_request_or_two(self) -> None:
         for step in (-3600.0, 3600.0, 1e9):
             self.server = PatientServer(self.clock)
             monitored = self.watch()

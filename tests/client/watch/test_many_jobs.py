@@ -24,7 +24,7 @@ from tests.helpers.server_sockets import ServerSocketTestCase
 from tests.helpers.sockets import SocketTestCase, reactor, until
 
 
-class PlaceTests(ClientTestCase):
+class LongPollSlotTests(ClientTestCase):
     """Held connections, in memory."""
 
     server: Any
@@ -41,7 +41,7 @@ class PlaceTests(ClientTestCase):
         self.server.settle()
         return clients
 
-    def test_only_so_many_are_held_and_the_others_are_asked_about_at_the_pace(self) -> None:
+    def test_jobs_without_a_slot_are_polled_by_the_schedule(self) -> None:
         clients = self.watch(LONG_POLL_SLOTS + 36)
         self.assertEqual(len(self.server.held), LONG_POLL_SLOTS)
         self.assertEqual(len(self.server.requests), 2 * LONG_POLL_SLOTS + 36)
@@ -52,7 +52,7 @@ class PlaceTests(ClientTestCase):
         for client in clients:
             client.stop_monitoring()
 
-    def test_a_place_that_is_free_again_is_taken_by_whoever_asks_next(self) -> None:
+    def test_a_slot_that_is_released_is_taken_by_the_next_request(self) -> None:
         first, *others = self.watch(LONG_POLL_SLOTS + 2)
         first.stop_monitoring()
         self.server.settle()
@@ -62,7 +62,7 @@ class PlaceTests(ClientTestCase):
         for client in others:
             client.stop_monitoring()
 
-    def test_all_of_them_learn_of_the_end(self) -> None:
+    def test_long_polled_and_polled_jobs_are_both_seen_to_end(self) -> None:
         self.watch(LONG_POLL_SLOTS + 6)
         self.server.pass_time(10)
         self.server.change("completed")
@@ -70,7 +70,7 @@ class PlaceTests(ClientTestCase):
         self.server.pass_time(10)
         self.assertEqual(self.seen.count(Status.COMPLETED), LONG_POLL_SLOTS + 6)
 
-    def test_places_are_given_back_however_it_ends(self) -> None:
+    def test_slots_are_released_however_a_request_ends(self) -> None:
         for end in (StatusClient.stop_monitoring, lambda _: self.server.cut()):
             (client,) = self.watch(1)
             end(client)
@@ -80,10 +80,10 @@ class PlaceTests(ClientTestCase):
                 self.assertEqual(shared_connections(self.clock).free_slots, LONG_POLL_SLOTS - 1)
 
 
-class TurnTests(ClientTestCase):
+class RequestSlotTests(ClientTestCase):
     """What is not held, in memory."""
 
-    def test_one_server_is_asked_only_so_much_at_a_time(self) -> None:
+    def test_the_number_of_concurrent_requests_per_server_is_limited(self) -> None:
         self.serve(otherwise=hold)
         asked = [self.client().get_status() for _ in range(REQUEST_SLOTS + 8)]
         self.assertEqual(len(self.server.requests), REQUEST_SLOTS)
@@ -98,7 +98,7 @@ class TurnTests(ClientTestCase):
             self.failureResultOf(each)
         self.assertEqual(len(self.server.requests), REQUEST_SLOTS + 7)
 
-    def test_a_server_that_is_slow_holds_up_no_other(self) -> None:
+    def test_a_slow_server_does_not_delay_requests_to_another(self) -> None:
         self.serve(otherwise=hold)
         slow = [self.client().get_status() for _ in range(REQUEST_SLOTS)]
         self.serve(COMPLETED)
@@ -130,7 +130,7 @@ class SharingTests(SocketTestCase):
         self.assertEqual((len(server.requests), len(ports)), (4, 1))
         self.assertTrue(shared_connections(reactor).idle)
 
-    async def test_what_is_lost_while_it_is_held_is_not_sent_again_that_very_moment(self) -> None:
+    async def test_a_lost_long_poll_is_not_repeated_at_once(self) -> None:
         server = PatientServer(Clock())
         ports = []
         serve = server.render
@@ -159,7 +159,7 @@ class SharingTests(SocketTestCase):
 class ManyTests(ServerSocketTestCase):
     """A real server."""
 
-    async def test_many_jobs_on_few_connections(self) -> None:
+    async def test_many_jobs_are_watched_on_few_connections(self) -> None:
         count, places = 40, 8
         self.patch(shared_connections(reactor), "free_slots", places)
         jobs = [await self.new_job() for _ in range(count)]

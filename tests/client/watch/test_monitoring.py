@@ -48,7 +48,7 @@ class MonitoringTests(ClientTestCase):
             self.assertIs(result, Status.COMPLETED if terminal is COMPLETED else Status.ERROR)
             self.assertEqual(self.server.asked, [f"GET /jobs/{JOB_ID}/status"] * 2)
 
-    def test_requests_come_at_ages_r_times_the_squares_up_to_the_longest_interval(self) -> None:
+    def test_waits_grow_by_the_square_law_up_to_max_interval(self) -> None:
         self.serve(*[PENDING] * 9, COMPLETED)
         monitored = self.client().start_monitoring()
         self.server.pass_time(300)
@@ -80,7 +80,7 @@ class MonitoringTests(ClientTestCase):
         self.successResultOf(monitored)
         self.assertEqual(self.waits(), [2.5])
 
-    def test_updates_are_the_first_answer_and_every_change(self) -> None:
+    def test_on_update_is_called_with_the_first_status_and_each_change(self) -> None:
         self.serve(PENDING, PENDING, PENDING, COMPLETED)
         self.client().start_monitoring()
         self.server.pass_time(60)
@@ -107,13 +107,13 @@ class MonitoringTests(ClientTestCase):
         self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
         self.assertEqual(self.seen, [Status.PENDING, Status.COMPLETED])
 
-    def test_an_etag_that_cannot_be_sent_back_is_not(self) -> None:
+    def test_an_etag_that_is_too_long_is_not_sent_back(self) -> None:
         self.serve(answer(200, b'{"result":"pending"}', ETag='"' + "x" * 300 + '"'), COMPLETED)
         self.client().start_monitoring()
         self.server.pass_time(10)
         self.assertIsNone(self.server.requests[1].header("If-None-Match"))
 
-    def test_a_server_of_the_original_contract_will_do(self) -> None:
+    def test_the_original_contract_is_enough(self) -> None:
         bare = [answer(200, b'{"result": "%b"}' % each) for each in (b"pending", b"error")]
         self.serve(*bare)
         monitored = self.client("http://example.test").start_monitoring()
@@ -126,7 +126,7 @@ class MonitoringTests(ClientTestCase):
         self.client(token="t0ken").start_monitoring()
         self.assertEqual(self.server.requests[0].header("Authorization"), "Bearer t0ken")
 
-    def test_it_can_be_awaited(self) -> None:
+    def test_monitoring_can_be_awaited(self) -> None:
         self.serve(COMPLETED)
 
         async def wait() -> Status:
@@ -134,13 +134,13 @@ class MonitoringTests(ClientTestCase):
 
         self.assertIs(self.successResultOf(Deferred.fromCoroutine(wait())), Status.COMPLETED)
 
-    def test_it_can_be_started_again_once_it_has_ended(self) -> None:
+    def test_monitoring_can_be_started_again_after_its_end(self) -> None:
         self.serve(otherwise=COMPLETED)
         client = self.client()
         for _ in range(2):
             self.assertIs(self.successResultOf(client.start_monitoring()), Status.COMPLETED)
 
-    def test_it_cannot_be_started_twice(self) -> None:
+    def test_monitoring_cannot_be_started_twice(self) -> None:
         self.serve()
         client = self.client()
         monitored = client.start_monitoring()
@@ -149,7 +149,7 @@ class MonitoringTests(ClientTestCase):
         client.stop_monitoring()
         self.successResultOf(monitored)
 
-    def test_a_clock_that_is_set_back_costs_no_more_than_a_new_start(self) -> None:
+    def test_after_the_clock_is_set_back_waits_begin_anew(self) -> None:
         self.serve(otherwise=PENDING)
         client = self.client()
         client.start_monitoring()
@@ -166,14 +166,14 @@ class MonitoringTests(ClientTestCase):
 class FailureTests(ClientTestCase):
     """What goes wrong, and what then."""
 
-    def test_failures_are_outlived_with_growing_waits(self) -> None:
+    def test_failures_are_retried_with_growing_waits(self) -> None:
         self.serve(problem(500, "oh"), problem(502, "no"), hang_up, problem(503, "!"), COMPLETED)
         monitored = self.client().start_monitoring()
         self.server.pass_time(120)
         self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
         self.assertEqual(self.waits(), [4, 8, 16, 30])
 
-    def test_too_many_in_a_row_are_too_many(self) -> None:
+    def test_too_many_failures_in_a_row_fail_the_monitoring(self) -> None:
         self.serve(otherwise=problem(500, "broken"))
         monitored = self.client(max_retries=3).start_monitoring()
         self.server.pass_time(300)
@@ -182,19 +182,19 @@ class FailureTests(ClientTestCase):
         assert isinstance(error.__cause__, Unavailable)
         self.assertEqual((error.__cause__.code, error.__cause__.detail), (500, "broken"))
 
-    def test_only_failures_in_a_row_count(self) -> None:
+    def test_a_success_resets_the_number_of_failures(self) -> None:
         bad = problem(500, "broken")
         self.serve(bad, bad, PENDING, bad, bad, PENDING, COMPLETED)
         monitored = self.client(max_retries=2).start_monitoring()
         self.server.pass_time(300)
         self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
 
-    def test_no_retries_means_none(self) -> None:
+    def test_without_retries_the_first_failure_fails_the_monitoring(self) -> None:
         self.serve(hang_up)
         monitored = self.client(max_retries=0).start_monitoring()
         self.failureResultOf(monitored, RetriesExhausted)
 
-    def test_an_answer_that_is_none_of_the_contracts_is_a_failure(self) -> None:
+    def test_an_answer_that_breaks_the_contract_is_a_failure(self) -> None:
         for body in (
             b"",
             b"<html>Welcome to our hotel</html>",
@@ -216,13 +216,13 @@ class FailureTests(ClientTestCase):
             self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
             self.seen.clear()
 
-    def test_not_modified_without_anything_known_is_a_failure(self) -> None:
+    def test_not_modified_before_the_first_status_is_a_failure(self) -> None:
         self.serve(otherwise=answer(304))
         monitored = self.client(max_retries=0).start_monitoring()
         error = self.failureResultOf(monitored, RetriesExhausted).value
         self.assertIsInstance(error.__cause__, BadAnswer)
 
-    def test_what_another_try_cannot_mend_fails_at_once(self) -> None:
+    def test_refusals_fail_the_monitoring_at_once(self) -> None:
         for code, kind in (
             (404, JobNotFound),
             (401, NotAuthorized),
@@ -239,19 +239,19 @@ class FailureTests(ClientTestCase):
             self.assertNotIsInstance(error, Transient)
             self.assertEqual(len(self.server.requests), 1)
 
-    def test_an_error_without_words_gets_the_usual_ones(self) -> None:
+    def test_a_refusal_without_a_detail_has_the_standard_phrase(self) -> None:
         for body in (b"<html>", b"", b'{"detail":5}', b'{"detail":"\xff"}', b"[" * 20_000):
             self.serve(answer(404, body))
             error = self.failureResultOf(self.client().start_monitoring(), JobNotFound).value
             self.assertEqual(str(error), "404: Not Found")
 
-    def test_a_servers_words_are_made_harmless(self) -> None:
+    def test_control_characters_in_a_detail_are_replaced_and_it_is_shortened(self) -> None:
         self.serve(problem(404, "a\r\nb\x1b[31m" + "c" * 10_000))
         error = self.failureResultOf(self.client().start_monitoring(), JobNotFound).value
         self.assertTrue(str(error).startswith("404: a b [31mc"))
         self.assertLess(len(str(error)), 600)
 
-    def test_a_server_that_never_answers_is_a_failure_in_time(self) -> None:
+    def test_a_server_that_does_not_answer_is_a_failure_after_the_request_timeout(self) -> None:
         self.serve(otherwise=hold)
         monitored = self.client(max_retries=1, request_timeout=5).start_monitoring()
         self.server.pass_time(13.75)
@@ -270,7 +270,7 @@ class FailureTests(ClientTestCase):
         self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
         self.assertEqual(self.waits(), [4])
 
-    def test_a_callback_that_fails_is_the_callers_to_see(self) -> None:
+    def test_a_callback_that_raises_an_error_fails_the_monitoring(self) -> None:
         def broken(_: Status) -> None:
             raise ZeroDivisionError
 
@@ -279,7 +279,7 @@ class FailureTests(ClientTestCase):
             monitored = self.client(on_update=broken).start_monitoring()
             self.failureResultOf(monitored, ZeroDivisionError)
 
-    def test_the_timeout_covers_everything(self) -> None:
+    def test_the_timeout_ends_a_request(self) -> None:
         self.serve(PENDING, hold)
         monitored = self.client(timeout=7, request_timeout=60).start_monitoring()
         self.server.pass_time(6.75)
@@ -289,7 +289,7 @@ class FailureTests(ClientTestCase):
         self.server.stub.flush()
         self.assertEqual(self.server.lost, 1)
 
-    def test_the_timeout_between_requests(self) -> None:
+    def test_the_timeout_ends_the_wait_between_requests(self) -> None:
         self.serve()
         monitored = self.client(timeout=3).start_monitoring()
         self.server.pass_time(3)
@@ -307,7 +307,7 @@ class EndingTests(ClientTestCase):
         self.failureResultOf(monitored, CancelledError)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_cancelling_in_mid_request(self) -> None:
+    def test_cancelling_during_a_request(self) -> None:
         self.serve(hold)
         monitored = self.client(timeout=100).start_monitoring()
         monitored.cancel()
@@ -323,14 +323,14 @@ class EndingTests(ClientTestCase):
         self.failureResultOf(monitored, CancelledError)
         self.assertEqual(self.server.asked, [f"POST /jobs/{JOB_ID}/webhooks/register"])
 
-    def test_stopping_gives_the_last_status(self) -> None:
+    def test_stopping_fires_with_the_last_status(self) -> None:
         self.serve()
         client = self.client()
         monitored = client.start_monitoring()
         self.successResultOf(client.stop_monitoring())
         self.assertIs(self.successResultOf(monitored), Status.PENDING)
 
-    def test_stopping_before_the_first_answer(self) -> None:
+    def test_stopping_before_the_first_answer_fires_with_pending(self) -> None:
         self.serve(hold)
         client = self.client()
         monitored = client.start_monitoring()
@@ -340,7 +340,7 @@ class EndingTests(ClientTestCase):
         self.server.stub.flush()
         self.assertEqual(self.server.lost, 1)
 
-    def test_stopping_from_within_the_callback(self) -> None:
+    def test_stopping_inside_the_callback(self) -> None:
         for first in (PENDING, COMPLETED):
             self.serve(first)
             clients: list[StatusClient] = []
@@ -353,7 +353,7 @@ class EndingTests(ClientTestCase):
             expected = Status.PENDING if first is PENDING else Status.COMPLETED
             self.assertIs(self.successResultOf(monitored), expected)
 
-    def test_stopping_twice_or_without_need(self) -> None:
+    def test_stopping_twice_and_without_monitoring(self) -> None:
         self.serve()
         client = self.client()
         self.successResultOf(client.stop_monitoring())

@@ -50,7 +50,7 @@ class WebhookTests(ClientTestCase):
 
     REGISTERED = staticmethod(answer(200, b'{"message":"ok","id":"w1","secret":"whsec_x"}'))
 
-    def test_monitoring_registers_first_and_then_asks(self) -> None:
+    def test_monitoring_registers_the_webhook_before_the_first_poll(self) -> None:
         self.serve(self.REGISTERED, COMPLETED)
         client = self.client(webhook_url=HOOK, webhook_secret=SECRET)
         self.successResultOf(client.start_monitoring())
@@ -61,7 +61,7 @@ class WebhookTests(ClientTestCase):
         self.assertEqual((second.method, second.path), ("GET", f"/jobs/{JOB_ID}/status"))
         self.assertEqual(client.registration, WebhookRegistration("w1", "whsec_x"))
 
-    def test_without_a_secret_the_server_makes_one(self) -> None:
+    def test_without_a_secret_the_registration_has_one_from_the_server(self) -> None:
         self.serve(self.REGISTERED)
         client = self.client(webhook_url=HOOK)
         registration = self.successResultOf(client.register_webhook())
@@ -69,7 +69,7 @@ class WebhookTests(ClientTestCase):
         self.assertEqual(registration, WebhookRegistration("w1", "whsec_x"))
         self.assertNotIn("whsec_x", repr(registration))
 
-    def test_a_registration_that_fails_is_logged_and_polling_goes_on(self) -> None:
+    def test_a_registration_that_fails_is_logged_and_the_job_is_polled(self) -> None:
         logged: list[LogEvent] = []
         observer = cast(ILogObserver, logged.append)
         globalLogPublisher.addObserver(observer)
@@ -90,7 +90,7 @@ class WebhookTests(ClientTestCase):
             self.assertNotIn(SECRET, str(logged))
             self.assertNotIn(HOOK, str(logged))
 
-    def test_stopping_unregisters(self) -> None:
+    def test_stopping_unregisters_the_webhook(self) -> None:
         self.serve(self.REGISTERED, PENDING, answer(200, b'{"message":"ok"}'))
         client = self.client(webhook_url=HOOK)
         monitored = client.start_monitoring()
@@ -102,7 +102,7 @@ class WebhookTests(ClientTestCase):
         )
         self.assertEqual(last.json, {"url": HOOK})
 
-    def test_monitoring_ends_only_when_that_is_done(self) -> None:
+    def test_stopping_waits_for_the_unregistration(self) -> None:
         self.serve(self.REGISTERED, PENDING, hold)
         client = self.client(webhook_url=HOOK)
         monitored = client.start_monitoring()
@@ -113,7 +113,7 @@ class WebhookTests(ClientTestCase):
         self.successResultOf(monitored)
         self.successResultOf(stopped)
 
-    def test_stopping_in_mid_registration_unregisters_to_be_sure(self) -> None:
+    def test_stopping_during_the_registration_unregisters_the_webhook(self) -> None:
         self.serve(hold, answer(200))
         client = self.client(webhook_url=HOOK)
         monitored = client.start_monitoring()
@@ -121,13 +121,13 @@ class WebhookTests(ClientTestCase):
         self.successResultOf(monitored)
         self.assertEqual([each.split()[0] for each in self.server.asked], ["POST", "DELETE"])
 
-    def test_a_natural_end_does_not_unregister(self) -> None:
+    def test_the_end_of_the_job_does_not_unregister_the_webhook(self) -> None:
         self.serve(self.REGISTERED, COMPLETED)
         client = self.client(webhook_url=HOOK)
         self.successResultOf(client.start_monitoring())
         self.assertEqual(len(self.server.requests), 2)
 
-    def test_a_stop_after_it_does(self) -> None:
+    def test_stopping_after_the_end_of_the_job_unregisters_the_webhook(self) -> None:
         self.serve(self.REGISTERED, COMPLETED, answer(200))
         client = self.client(webhook_url=HOOK)
         self.successResultOf(client.start_monitoring())
@@ -135,27 +135,27 @@ class WebhookTests(ClientTestCase):
         self.successResultOf(client.stop_monitoring())
         self.assertEqual(len(self.server.requests), 3)
 
-    def test_what_was_never_registered_is_not_unregistered(self) -> None:
+    def test_a_webhook_that_was_not_registered_is_not_unregistered(self) -> None:
         self.serve(problem(400, "no"), PENDING)
         client = self.client(webhook_url=HOOK)
         client.start_monitoring()
         self.successResultOf(client.stop_monitoring())
         self.assertEqual(len(self.server.requests), 2)
 
-    def test_one_can_unregister_by_hand(self) -> None:
+    def test_unregister_webhook_may_be_called_directly(self) -> None:
         self.serve(answer(200, b"{}"), problem(401, "who are you"))
         client = self.client(webhook_url=HOOK)
         self.successResultOf(client.unregister_webhook())
         self.failureResultOf(client.unregister_webhook(), NotAuthorized)
 
-    def test_without_a_webhook_there_is_nothing_to_register(self) -> None:
+    def test_without_a_webhook_url_registering_fails(self) -> None:
         self.serve()
         client = self.client()
         self.failureResultOf(client.register_webhook(), NoWebhook)
         self.failureResultOf(client.unregister_webhook(), NoWebhook)
         self.assertEqual(self.server.requests, [])
 
-    def test_a_pushed_end_ends_the_monitoring_between_requests(self) -> None:
+    def test_a_terminal_webhook_ends_the_monitoring_between_requests(self) -> None:
         self.serve()
         client = self.client()
         monitored = client.start_monitoring()
@@ -163,7 +163,7 @@ class WebhookTests(ClientTestCase):
         self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
         self.assertEqual(self.seen, [Status.PENDING, Status.COMPLETED])
 
-    def test_a_pushed_end_ends_the_monitoring_in_mid_request(self) -> None:
+    def test_a_terminal_webhook_ends_the_monitoring_during_a_request(self) -> None:
         self.serve(hold)
         client = self.client()
         monitored = client.start_monitoring()
@@ -173,14 +173,14 @@ class WebhookTests(ClientTestCase):
         self.server.stub.flush()
         self.assertEqual(self.server.lost, 1)
 
-    def test_a_pushed_end_ends_the_monitoring_in_mid_registration(self) -> None:
+    def test_a_terminal_webhook_ends_the_monitoring_during_the_registration(self) -> None:
         self.serve(hold)
         client = self.client(webhook_url=HOOK)
         monitored = client.start_monitoring()
         client.notify(event("completed"))
         self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
 
-    def test_a_callback_that_fails_on_a_push_fails_the_monitoring(self) -> None:
+    def test_a_callback_that_raises_an_error_on_a_webhook_fails_the_monitoring(self) -> None:
         def broken(result: Status) -> None:
             if result.terminal:
                 raise ZeroDivisionError
@@ -191,7 +191,7 @@ class WebhookTests(ClientTestCase):
         client.notify(event("completed"))
         self.failureResultOf(monitored, ZeroDivisionError)
 
-    def test_what_comes_after_the_end_is_ignored(self) -> None:
+    def test_a_webhook_after_the_end_is_ignored(self) -> None:
         self.serve(COMPLETED)
         client = self.client()
         monitored = client.start_monitoring()
@@ -199,7 +199,7 @@ class WebhookTests(ClientTestCase):
         self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
         self.assertEqual(self.seen, [Status.COMPLETED])
 
-    def test_a_second_push_is_ignored(self) -> None:
+    def test_a_second_terminal_webhook_is_ignored(self) -> None:
         self.serve()
 
         def push_again(result: Status) -> None:
@@ -213,7 +213,7 @@ class WebhookTests(ClientTestCase):
         self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
         self.assertEqual(self.seen, [Status.PENDING, Status.COMPLETED])
 
-    def test_a_push_after_a_stop_is_ignored(self) -> None:
+    def test_a_webhook_after_a_stop_is_ignored(self) -> None:
         self.serve(self.REGISTERED, PENDING, hold)
         client = self.client(webhook_url=HOOK)
         monitored = client.start_monitoring()
@@ -223,7 +223,7 @@ class WebhookTests(ClientTestCase):
         self.assertIs(self.successResultOf(monitored), Status.PENDING)
         self.assertEqual(self.seen, [Status.PENDING])
 
-    def test_pushed_progress_is_no_news(self) -> None:
+    def test_a_webhook_with_progress_is_ignored(self) -> None:
         self.serve(hold)
         client = self.client()
         monitored = client.start_monitoring()
@@ -232,7 +232,7 @@ class WebhookTests(ClientTestCase):
         self.assertEqual(self.seen, [])
         client.stop_monitoring()
 
-    def test_a_push_about_another_job_is_ignored(self) -> None:
+    def test_a_webhook_about_another_job_is_ignored(self) -> None:
         other = event("completed", id=OTHER_ID)
         for base, opening in ((BASE, hold), ("http://example.test", PENDING)):
             self.serve(opening)
@@ -243,7 +243,7 @@ class WebhookTests(ClientTestCase):
             client.notify(event("completed"))
             self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
 
-    def test_before_its_id_is_known_a_demo_job_is_told_by_its_kind(self) -> None:
+    def test_a_demo_job_is_recognised_by_its_kind_before_its_id_is_known(self) -> None:
         self.serve(hold)
         client = self.client("http://example.test")
         monitored = client.start_monitoring()
@@ -252,7 +252,7 @@ class WebhookTests(ClientTestCase):
         client.notify(event("completed", kind="demo"))
         self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
 
-    def test_the_base_url_knows_better_than_an_etag(self) -> None:
+    def test_the_id_in_the_base_url_takes_precedence_over_the_etag(self) -> None:
         self.serve(status("pending", OTHER_ID))
         client = self.client()
         monitored = client.start_monitoring()
@@ -260,7 +260,7 @@ class WebhookTests(ClientTestCase):
         self.assertNoResult(monitored)
         client.stop_monitoring()
 
-    def test_a_push_in_the_original_form_names_no_job(self) -> None:
+    def test_a_webhook_of_the_original_contract_is_about_the_watched_job(self) -> None:
         self.serve()
         client = self.client()
         monitored = client.start_monitoring()
@@ -268,17 +268,17 @@ class WebhookTests(ClientTestCase):
         self.assertIs(self.successResultOf(monitored), Status.ERROR)
 
 
-class OneOffTests(ClientTestCase):
+class SingleRequestTests(ClientTestCase):
     """Asking once."""
 
-    def test_the_status(self) -> None:
+    def test_get_status(self) -> None:
         self.serve(PENDING, COMPLETED)
         client = self.client()
         self.assertIs(self.successResultOf(client.get_status()), Status.PENDING)
         self.assertIs(self.successResultOf(client.get_status()), Status.COMPLETED)
         self.assertEqual(self.seen, [])
 
-    def test_the_job(self) -> None:
+    def test_get_job(self) -> None:
         job = a_job("completed", output={"words": 42})
         self.serve(answer(200, job_body(job, since_version_9=True)))
         self.assertEqual(self.successResultOf(self.client().get_job()), job)
@@ -289,7 +289,7 @@ class OneOffTests(ClientTestCase):
         self.serve(answer(200, job_body(job)))
         self.assertEqual(self.successResultOf(self.client().get_job()), job)
 
-    def test_failures_are_named(self) -> None:
+    def test_failures_have_errors_of_their_own(self) -> None:
         failures: tuple[tuple[Answering, type[Exception]], ...] = (
             (problem(404, "no such job"), JobNotFound),
             (problem(401, "no token"), NotAuthorized),
@@ -332,13 +332,13 @@ class SettingTests(ClientTestCase):
             self.assertIs(self.successResultOf(self.client(base).get_status()), Status.COMPLETED)
             self.assertEqual(self.server.asked, [f"GET {path}"])
 
-    def test_the_base_itself_may_be_asked_for(self) -> None:
+    def test_get_job_requests_the_base_url(self) -> None:
         for base, path in (("http://example.test", "/"), (BASE + "/", f"/jobs/{JOB_ID}")):
             self.serve(answer(200, job_body(a_job())))
             self.successResultOf(self.client(base).get_job())
             self.assertEqual(self.server.asked, [f"GET {path}"])
 
-    def test_what_is_no_base_url_is_refused(self) -> None:
+    def test_an_invalid_base_url_is_refused(self) -> None:
         self.serve()
         for base in (
             "",

@@ -36,32 +36,32 @@ class SocketTests(SocketTestCase):
         assert isinstance(cause, Unreachable)
         return cause.kind
 
-    async def test_refused(self) -> None:
+    async def test_a_connection_that_is_refused_is_a_failure(self) -> None:
         self.assertEqual(await self.kind(await self.closed_port()), "connect")
 
-    async def test_a_reset_in_mid_answer(self) -> None:
+    async def test_a_connection_that_is_reset_during_the_answer_is_a_failure(self) -> None:
         base, server = self.misbehaving(modes.reset_in_body)
         self.assertEqual(await self.kind(base), "connect")
         self.assertEqual(server.received, 2)
         await server.wait_until_closed()
 
-    async def test_a_server_that_speaks_no_http(self) -> None:
+    async def test_an_answer_that_is_not_http_is_a_failure(self) -> None:
         base, server = self.misbehaving(modes.gibberish)
         self.assertEqual(await self.kind(base), "connect")
         await server.wait_until_closed()
 
-    async def test_a_server_that_never_answers(self) -> None:
+    async def test_a_server_that_does_not_answer_is_a_failure(self) -> None:
         for mode in (modes.silent, modes.hang_in_body):
             base, server = self.misbehaving(mode)
             self.assertEqual(await self.kind(base, request_timeout=0.05), "timeout")
             await server.wait_until_closed()
 
-    async def test_an_endless_body(self) -> None:
+    async def test_an_endless_body_is_a_failure(self) -> None:
         base, server = self.misbehaving(modes.endless_body)
         self.assertEqual(await self.kind(base), "too-big")
         await server.wait_until_closed()
 
-    async def test_one_connection_is_kept_and_closed_before_the_end(self) -> None:
+    async def test_one_connection_is_reused_and_closed_before_monitoring_ends(self) -> None:
         server = ScriptedServer(Clock(), *[PENDING] * 5, COMPLETED)
         ports = set()
         serve = server.render
@@ -76,12 +76,12 @@ class SocketTests(SocketTestCase):
         self.assertEqual((len(server.requests), len(ports)), (6, 1))
         self.assertEqual([each for each in reactor.getDelayedCalls() if _is_pools(each)], [])
 
-    async def test_asking_once_keeps_nothing(self) -> None:
+    async def test_a_single_request_keeps_no_connection(self) -> None:
         client = self.client(self.serve(ScriptedServer(Clock())))
         self.assertIs(await client.get_status(), Status.PENDING)
         self.assertEqual([each for each in reactor.getDelayedCalls() if _is_pools(each)], [])
 
-    async def test_cancelling_in_mid_request_closes_the_socket(self) -> None:
+    async def test_cancelling_during_a_request_closes_the_socket(self) -> None:
         base, server = self.misbehaving(modes.silent)
         monitored = self.client(base).start_monitoring()
         await until(lambda: server.received == 1)
@@ -96,7 +96,7 @@ class SocketTests(SocketTestCase):
         self.assertIs(await self.client(base).start_monitoring(), Status.COMPLETED)
         self.assertEqual(server.requests[0].header("Host"), base.removeprefix("http://"))
 
-    async def test_cookies_and_redirects_are_not_followed(self) -> None:
+    async def test_cookies_are_not_sent_back(self) -> None:
         server = ScriptedServer(Clock(), status("pending", Set_Cookie="spy=1"), COMPLETED)
         await self.client(self.serve(server)).start_monitoring()
         self.assertIsNone(server.requests[1].header("Cookie"))

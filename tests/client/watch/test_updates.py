@@ -24,7 +24,7 @@ from tests.helpers.scripted_streams import EVENTS, StreamServer, UpdatesTestCase
 class StreamTests(UpdatesTestCase):
     """A server that streams."""
 
-    def test_a_job_is_followed_from_what_it_is_to_its_end_by_one_request(self) -> None:
+    def test_one_stream_brings_all_states_to_the_last(self) -> None:
         followed = self.follow()
         self.assertEqual(self.versions, [1])
         self.server.change(progress=0.5)
@@ -38,12 +38,12 @@ class StreamTests(UpdatesTestCase):
         self.assertEqual(asked.header("Accept"), "text/event-stream")
         self.assert_left()
 
-    def test_a_job_that_has_ended_is_told_once(self) -> None:
+    def test_a_job_that_has_ended_has_one_state(self) -> None:
         self.server.change("error", code="no-sound")
         self.successResultOf(self.follow())
         self.assertEqual(self.jobs, [self.server.job])
 
-    def test_nothing_is_asked_before_the_first_is_wanted(self) -> None:
+    def test_nothing_is_requested_before_the_first_state_is_asked_for(self) -> None:
         updates = self.client().updates()
         self.server.settle()
         self.assertEqual(self.server.requests, [])
@@ -51,7 +51,7 @@ class StreamTests(UpdatesTestCase):
         self.successResultOf(self.consume(updates))
         self.assertEqual((self.jobs, self.server.requests), ([], []))
 
-    def test_one_who_is_slow_gets_the_newest_and_always_the_last(self) -> None:
+    def test_a_slow_consumer_gets_the_newest_state_and_the_last_one(self) -> None:
         gates: list[Deferred[None]] = []
 
         async def consume() -> None:
@@ -73,21 +73,21 @@ class StreamTests(UpdatesTestCase):
         gates.pop().callback(None)
         self.successResultOf(done)
 
-    def test_events_that_are_not_known_yet_are_passed_over(self) -> None:
+    def test_unknown_events_are_ignored(self) -> None:
         followed = self.follow()
         self.server.write(b"event: job.paused\ndata: {}\n\ndata: hello\n\n: hm\n\n")
         self.server.change("completed")
         self.successResultOf(followed)
         self.assertEqual(self.versions, [1, 2])
 
-    def test_what_is_known_already_is_not_told_again(self) -> None:
+    def test_a_repeated_state_is_ignored(self) -> None:
         followed = self.follow()
         self.server.write(self.server.event())
         self.server.change("completed")
         self.successResultOf(followed)
         self.assertEqual(self.versions, [1, 2])
 
-    def test_it_teaches_how_long_the_job_took(self) -> None:
+    def test_the_duration_of_the_job_is_learned(self) -> None:
         memory = DurationMemory()
         self.follow(durations=memory)
         self.server.pass_time(20)
@@ -99,7 +99,7 @@ class StreamTests(UpdatesTestCase):
         self.assertEqual(self.server.requests[0].header("Authorization"), "Bearer t0ken")
         self.server.change("completed")
 
-    def test_a_base_url_that_is_no_jobs_is_refused(self) -> None:
+    def test_a_base_url_without_a_job_id_is_refused(self) -> None:
         for base in ("http://example.test", "http://example.test/jobs/7", BASE + "/status"):
             self.assertRaises(BadBaseURL, self.client(base).updates)
 
@@ -107,7 +107,7 @@ class StreamTests(UpdatesTestCase):
 class ResumptionTests(UpdatesTestCase):
     """Streams that end before the job does."""
 
-    def test_it_goes_on_from_what_is_known(self) -> None:
+    def test_a_new_stream_begins_after_the_newest_known_state(self) -> None:
         for end in (StreamServer.end, StreamServer.cut):
             self.server = StreamServer(self.clock)
             self.jobs.clear()
@@ -124,7 +124,7 @@ class ResumptionTests(UpdatesTestCase):
             self.successResultOf(followed)
             self.assertEqual(self.versions, [1, 2, 3])
 
-    def test_the_streams_word_on_when_to_come_back_is_heeded(self) -> None:
+    def test_the_retry_field_of_a_stream_delays_the_next_one(self) -> None:
         self.follow()
         self.server.write(b"retry: 7000\n\n")
         self.server.pass_time(30)
@@ -134,7 +134,7 @@ class ResumptionTests(UpdatesTestCase):
         self.assertEqual(self.server.times[1] - begun, 7)
         self.server.change("completed")
 
-    def test_one_that_falls_silent_is_given_up(self) -> None:
+    def test_a_silent_stream_is_replaced(self) -> None:
         followed = self.follow(max_retries=0)
         self.server.pass_time(30)
         self.server.write(b":\n\n")
@@ -147,7 +147,7 @@ class ResumptionTests(UpdatesTestCase):
         self.server.change("completed")
         self.successResultOf(followed)
 
-    def test_a_restart_is_outlived(self) -> None:
+    def test_following_continues_after_a_restart_of_the_server(self) -> None:
         followed = self.follow(max_retries=3)
         self.server.pass_time(30)
         self.server.then(*[hang_up] * 3)
@@ -158,7 +158,7 @@ class ResumptionTests(UpdatesTestCase):
         self.server.change("completed")
         self.successResultOf(followed)
 
-    def test_streams_that_never_last_are_not_opened_for_ever(self) -> None:
+    def test_after_some_short_streams_no_more_are_opened_for_a_while(self) -> None:
         respond = self.server.stream
 
         def brief(request: Any) -> int:
@@ -179,12 +179,12 @@ class ResumptionTests(UpdatesTestCase):
 class EndTests(UpdatesTestCase):
     """How it ends otherwise."""
 
-    def test_a_job_that_is_not_there(self) -> None:
+    def test_a_missing_job_is_an_error(self) -> None:
         for code, kind in ((404, JobNotFound), (401, NotAuthorized)):
             self.serve(otherwise=problem(code, "no"))
             self.failureResultOf(self.follow(), kind)
 
-    def test_a_server_that_is_gone(self) -> None:
+    def test_an_unreachable_server_is_an_error(self) -> None:
         self.serve(otherwise=hang_up)
         followed = self.follow(max_retries=2)
         self.server.pass_time(60)
@@ -192,18 +192,18 @@ class EndTests(UpdatesTestCase):
         self.assertIsInstance(error.__cause__, Unreachable)
         self.assertEqual(len(self.server.requests), 3)
 
-    def test_a_server_that_shows_no_jobs(self) -> None:
+    def test_answers_that_are_no_jobs_are_an_error(self) -> None:
         self.serve(otherwise=answer(200, b'{"result": "pending"}'))
         followed = self.follow(max_retries=2)
         self.server.pass_time(60)
         error = self.failureResultOf(followed, RetriesExhausted).value
         self.assertIsInstance(error.__cause__, BadAnswer)
 
-    def test_not_modified_without_anything_known(self) -> None:
+    def test_not_modified_before_the_first_state_is_an_error(self) -> None:
         self.serve(problem(404, "no"), otherwise=answer(304))
         self.failureResultOf(self.follow(max_retries=0), RetriesExhausted)
 
-    def test_its_states_come_before_its_failure(self) -> None:
+    def test_states_come_before_the_failure(self) -> None:
         gate: Deferred[None] = Deferred()
 
         async def consume() -> None:

@@ -14,7 +14,7 @@ from tests.helpers.scripted_streams import EVENTS, StreamServer, UpdatesTestCase
 class FallbackTests(UpdatesTestCase):
     """Servers, and proxies before them, on which streams do not work."""
 
-    def test_without_streams_answers_are_held(self) -> None:
+    def test_a_server_without_streams_is_long_polled(self) -> None:
         for instead in (
             problem(404, "nothing there"),
             problem(405, "no"),
@@ -35,7 +35,7 @@ class FallbackTests(UpdatesTestCase):
             sent = [each.header("If-None-Match") for each in self.server.requests]
             self.assertEqual(sent, [None, '"0"', '"1"', '"2"'])
 
-    def test_much_news_is_no_busy_loop(self) -> None:
+    def test_many_changes_cause_no_busy_loop(self) -> None:
         self.server.instead, self.server.holds = problem(404, "no"), True
         followed = self.follow()
         for _ in range(80):
@@ -46,7 +46,7 @@ class FallbackTests(UpdatesTestCase):
         self.server.pass_time(2)
         self.successResultOf(followed)
 
-    def test_without_either_it_is_asked_at_the_pace(self) -> None:
+    def test_a_server_without_streams_and_long_polls_is_polled(self) -> None:
         self.server.instead = problem(404, "no")
         followed = self.follow()
         self.server.pass_time(20)
@@ -59,7 +59,7 @@ class FallbackTests(UpdatesTestCase):
         self.assertEqual(self.waits()[1:4], [2, 6, 10])
         self.assertEqual(self.server.paths[2:], [""] * (len(self.server.requests) - 2))
 
-    def test_a_proxy_that_lets_nothing_of_a_stream_through(self) -> None:
+    def test_behind_a_proxy_that_buffers_streams_the_job_is_long_polled(self) -> None:
         self.server.instead, self.server.holds = hold, True
         followed = self.follow(request_timeout=6)
         self.server.pass_time(60)
@@ -69,7 +69,7 @@ class FallbackTests(UpdatesTestCase):
         self.server.pass_time(60)
         self.successResultOf(followed)
 
-    def test_a_server_with_no_room_for_streams_is_asked_again_later(self) -> None:
+    def test_a_stream_that_is_refused_for_now_is_tried_again_later(self) -> None:
         self.server.instead = problem(503, "too many", Retry_After="5")
         followed = self.follow(max_retries=1)
         self.server.pass_time(60)
@@ -81,7 +81,7 @@ class FallbackTests(UpdatesTestCase):
         self.server.change("completed")
         self.successResultOf(followed)
 
-    def test_without_a_place_for_a_held_connection_it_is_asked_at_the_pace(self) -> None:
+    def test_without_a_slot_the_job_is_polled(self) -> None:
         self.patch(shared_connections(self.clock), "free_slots", 0)
         followed = self.follow()
         self.server.pass_time(10)
@@ -92,7 +92,7 @@ class FallbackTests(UpdatesTestCase):
         self.server.change("completed")
         self.successResultOf(followed)
 
-    def test_events_that_are_none_of_the_contracts_are_done_without(self) -> None:
+    def test_streams_that_break_the_contract_are_replaced_by_polling(self) -> None:
         other = job_body(a_job(id=OTHER_ID))
         for data in (b"{}", b"<html>", other, b"x" * (3 * 1024 * 1024), b"[" * 20_000):
             self.server = StreamServer(self.clock)

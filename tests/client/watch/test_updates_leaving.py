@@ -32,15 +32,15 @@ class LeavingTests(UpdatesTestCase):
         self.successResultOf(self.break_off())
         self.assertEqual(self.versions, [1])
 
-    def test_a_break_ends_held_answers(self) -> None:
+    def test_a_break_ends_the_long_poll(self) -> None:
         self.server.instead, self.server.holds = problem(404, "no"), True
         self.successResultOf(self.break_off())
 
-    def test_a_break_ends_the_waiting_between_questions(self) -> None:
+    def test_a_break_ends_the_wait_between_polls(self) -> None:
         self.server.instead = problem(404, "no")
         self.successResultOf(self.break_off())
 
-    def test_closing_what_is_kept(self) -> None:
+    def test_aclose_ends_an_iterator_that_is_still_referred_to(self) -> None:
         async def consume() -> None:
             async with aclosing(self.client().updates()) as updates:
                 async for job in updates:
@@ -54,14 +54,14 @@ class LeavingTests(UpdatesTestCase):
         self.successResultOf(self.begin(consume()))
         self.assertEqual(self.versions, [1])
 
-    def test_closing_it_again(self) -> None:
+    def test_closing_twice(self) -> None:
         updates = self.client().updates()
         self.begin(updates.__anext__())
         for _ in range(2):
             self.successResultOf(updates.aclose())
         self.assert_left()
 
-    def test_closing_it_while_the_next_is_waited_for(self) -> None:
+    def test_closing_while_a_consumer_waits(self) -> None:
         updates = self.client().updates()
         followed = self.consume(updates)
         self.successResultOf(updates.aclose())
@@ -69,7 +69,7 @@ class LeavingTests(UpdatesTestCase):
         self.successResultOf(followed)
         self.assert_left()
 
-    def test_cancelling_in_any_state(self) -> None:
+    def test_cancelling_during_each_strategy(self) -> None:
         nothing = problem(404, "no")
         for instead, holds in ((None, False), (nothing, True), (nothing, False), (hold, False)):
             self.server.instead, self.server.holds = instead, holds
@@ -78,7 +78,7 @@ class LeavingTests(UpdatesTestCase):
             self.failureResultOf(followed, CancelledError)
             self.assert_left()
 
-    def test_cancelling_at_the_moment_of_an_update(self) -> None:
+    def test_cancelling_when_an_update_has_just_come(self) -> None:
         followed = self.follow()
         request = self.server.streams[0]
         self.server.job = a_job(version=2)
@@ -88,7 +88,7 @@ class LeavingTests(UpdatesTestCase):
         self.failureResultOf(followed, CancelledError)
         self.assert_left()
 
-    def test_a_consumer_that_fails(self) -> None:
+    def test_a_consumer_that_raises_an_error(self) -> None:
         async def consume() -> None:
             async for _ in self.client().updates():
                 raise ZeroDivisionError
@@ -100,7 +100,7 @@ class LeavingTests(UpdatesTestCase):
         gc.collect()
         self.assert_left()
 
-    def test_two_who_wait_for_the_next_state_are_one_too_many(self) -> None:
+    def test_a_second_concurrent_wait_is_an_error(self) -> None:
         updates = self.client().updates()
         first = self.begin(updates.__anext__())
         self.assertEqual(self.successResultOf(first).version, 1)
@@ -109,7 +109,7 @@ class LeavingTests(UpdatesTestCase):
         self.server.change("completed")
         self.assertIs(self.successResultOf(second).result, Status.COMPLETED)
 
-    def test_many_may_follow(self) -> None:
+    def test_several_iterators_of_one_client(self) -> None:
         client = self.client()
         followed = [self.consume(client.updates()) for _ in range(3)]
         self.assertEqual(len(self.server.streams), 3)

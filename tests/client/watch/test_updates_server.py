@@ -42,7 +42,7 @@ class ServerTests(ServerSocketTestCase):
         self.assertEqual([each.progress for each in jobs], [None, 0.5, 1])
         self.assertIs(jobs[-1].result, Status.COMPLETED)
 
-    async def test_more_may_come_than_one_answer_may_have(self) -> None:
+    async def test_a_stream_may_be_longer_than_an_answer_may_be(self) -> None:
         self.patch(connections, "WIRE_LIMIT", 5_000)
         job = await self.new_job(metadata={"x": "x" * 2_000})
         versions: list[int] = []
@@ -70,7 +70,7 @@ class ServerTests(ServerSocketTestCase):
             await self.watched()
         await self.gone()
 
-    async def test_it_goes_on_through_a_restart(self) -> None:
+    async def test_following_continues_after_a_restart_of_the_server(self) -> None:
         variables = {
             "STATUSJOB_DATABASE": str(directory(self) / "other.sqlite"),
             "STATUSJOB_ENDPOINT": "tcp:0:interface=127.0.0.1",
@@ -108,7 +108,7 @@ class HostileTests(SocketTestCase):
             return error.kind
         self.fail("it came to a good end")
 
-    async def test_none_of_them_is_followed_for_long(self) -> None:
+    async def test_misbehaving_streams_are_given_up(self) -> None:
         self.patch(session, "SILENCE", 0.1)
         for mode, kind in (
             (modes.silent, "timeout"),

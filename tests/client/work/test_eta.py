@@ -13,7 +13,7 @@ class EtaEstimateTests(SynchronousTestCase):
     """By example, and by property."""
 
     @given(st.floats(5, 1e6), st.floats(0, 0.9), st.lists(st.floats(0.1, 1), min_size=1))
-    def test_work_that_goes_on_evenly_ends_when_it_should(
+    def test_the_estimate_for_steady_work_is_exact(
         self, length: float, had: float, parts: list[float]
     ) -> None:
         estimate = EtaEstimate(1000.0, had)
@@ -22,41 +22,41 @@ class EtaEstimateTests(SynchronousTestCase):
             if left is not None:
                 self.assertAlmostEqual(left, length * (1 - part), delta=length * 1e-6)
 
-    def test_too_little_says_nothing(self) -> None:
+    def test_too_little_progress_or_time_gives_no_estimate(self) -> None:
         estimate = EtaEstimate(1000.0, 0.0)
         self.assertIsNone(estimate.update(1000 + LEAST_TIME / 2, 0.5))
         estimate = EtaEstimate(1000.0, 0.0)
         self.assertIsNone(estimate.update(1100.0, LEAST_PROGRESS / 2))
         self.assertIsNone(estimate.update(1100.0, 0.0))
 
-    def test_one_slow_piece_of_work_moves_the_end_by_half(self) -> None:
+    def test_one_slow_piece_of_work_moves_the_estimate_by_half(self) -> None:
         estimate = EtaEstimate(0.0, 0.0)
         self.assertEqual(estimate.update(10.0, 0.1), 90)
         # At 20 this is 180 from now: half of the way from 80.
         self.assertEqual(estimate.update(20.0, 0.1), 130)
 
-    def test_it_never_ends_in_the_past(self) -> None:
+    def test_the_estimate_is_never_in_the_past(self) -> None:
         estimate = EtaEstimate(0.0, 0.0)
         estimate.update(1.0, 0.5)
         self.assertEqual(estimate.update(100.0, 0.99), 0)
 
-    def test_what_is_done_ends_now(self) -> None:
+    def test_full_progress_ends_now(self) -> None:
         estimate = EtaEstimate(0.0, 0.0)
         estimate.update(10.0, 0.1)
         self.assertEqual(estimate.update(20.0, 1.0), 0)
 
-    def test_progress_that_goes_back_begins_anew(self) -> None:
+    def test_the_estimate_begins_anew_when_progress_decreases(self) -> None:
         estimate = EtaEstimate(0.0, 0.0)
         estimate.update(10.0, 0.5)
         self.assertIsNone(estimate.update(20.0, 0.1))
         self.assertEqual(estimate.update(30.0, 0.2), 80)
 
-    def test_so_does_a_clock_that_is_set_back(self) -> None:
+    def test_the_estimate_begins_anew_when_the_clock_is_set_back(self) -> None:
         estimate = EtaEstimate(1000.0, 0.0)
         estimate.update(1010.0, 0.5)
         self.assertIsNone(estimate.update(10.0, 0.6))
         self.assertAlmostEqual(estimate.update(20.0, 0.8) or 0, 10)
 
-    def test_a_clock_that_is_set_forward_says_nothing_absurd(self) -> None:
+    def test_a_clock_that_is_set_forward_gives_no_absurd_estimate(self) -> None:
         estimate = EtaEstimate(0.0, 0.0)
         self.assertIsNone(estimate.update(1e12, 0.1))

@@ -20,7 +20,7 @@ class ProgressTests(RunTestCase):
         self.successResultOf(done)
         return self.said[-1]
 
-    def test_it_is_reported_twice_a_second_at_most_and_the_newest_counts(self) -> None:
+    def test_at_most_two_reports_per_second_are_sent_with_the_newest_state(self) -> None:
         done = self.run_job()
         for number in range(200):
             self.job.progress(number / 1000, message=str(number), eta=None)
@@ -31,7 +31,7 @@ class ProgressTests(RunTestCase):
         last = {"progress": 0.199, "message": "199", "result": "completed"}
         self.assertEqual(self.end(done), last)
 
-    def test_the_first_after_a_while_is_reported_at_once(self) -> None:
+    def test_progress_after_a_pause_is_reported_at_once(self) -> None:
         done = self.run_job()
         self.server.pass_time(10)
         self.job.progress(0.1, eta=None)
@@ -39,7 +39,7 @@ class ProgressTests(RunTestCase):
         self.assertEqual(self.times, [10])
         self.end(done)
 
-    def test_what_is_not_given_stays_as_it_was(self) -> None:
+    def test_a_value_that_is_not_given_stays_as_it_was(self) -> None:
         done = self.run_job()
         self.job.progress(0.1, eta=None)
         self.job.progress(message="a")
@@ -51,7 +51,7 @@ class ProgressTests(RunTestCase):
         self.assertEqual(self.said[1], {"progress": None, "message": None})
         self.assertEqual(self.end(done), {"result": "completed"})
 
-    def test_what_was_not_said_yet_is_said_with_the_last_word(self) -> None:
+    def test_progress_that_was_not_reported_yet_goes_with_the_final_report(self) -> None:
         done = self.run_job()
         self.job.progress(0.9, message="nearly", eta=1)
         self.assertEqual(
@@ -77,7 +77,7 @@ class ProgressTests(RunTestCase):
         self.held.finish()
         self.server.settle()
 
-    def test_what_is_said_during_a_report_is_reported_next(self) -> None:
+    def test_progress_made_during_a_report_goes_with_the_next_one(self) -> None:
         done = self.run_job()
         self.hold_report()
         self.job.progress(0.6)
@@ -87,14 +87,14 @@ class ProgressTests(RunTestCase):
         self.assertEqual(self.said[1:], [{"progress": 0.6}])
         self.end(done)
 
-    def test_after_one_that_is_not_answered_the_wait_begins_anew(self) -> None:
+    def test_the_wait_for_a_retry_begins_when_the_request_has_timed_out(self) -> None:
         done = self.run_job()
         self.hold_report()
         self.server.pass_time(10)
         self.assertEqual(self.times, [0.5, 7.5])
         self.end(done)
 
-    def test_the_last_word_does_not_overtake_a_report(self) -> None:
+    def test_the_final_report_waits_for_the_report_under_way(self) -> None:
         done = self.run_job()
         self.hold_report()
         self.work.callback(None)
@@ -104,7 +104,7 @@ class ProgressTests(RunTestCase):
         self.successResultOf(done)
         self.assertEqual(self.said[1], {"result": "completed"})
 
-    def test_what_was_not_acknowledged_is_said_again(self) -> None:
+    def test_a_report_that_failed_is_repeated_with_the_newest_state(self) -> None:
         done = self.run_job()
         self.server.then(hang_up, problem(500, "oh"))
         self.job.progress(0.1, message="a", eta=None)
@@ -122,7 +122,7 @@ class ProgressTests(RunTestCase):
         self.assertEqual(self.times, [0.5, 2.5, 6.5])
         self.end(done)
 
-    def test_the_servers_word_on_when_is_heeded(self) -> None:
+    def test_a_retry_waits_for_as_long_as_the_server_asks(self) -> None:
         done = self.run_job()
         self.server.then(problem(503, "busy", Retry_After="20"))
         self.job.progress(0.1)
@@ -130,7 +130,7 @@ class ProgressTests(RunTestCase):
         self.assertEqual(self.times, [0.5, 20.5])
         self.end(done)
 
-    def test_a_server_that_is_away_for_long_does_not_stop_the_work(self) -> None:
+    def test_a_server_that_is_unreachable_for_long_does_not_stop_the_work(self) -> None:
         done = self.run_job(max_retries=1)
         self.server.then(*[hang_up] * 20)
         self.job.progress(0.1)
@@ -138,7 +138,7 @@ class ProgressTests(RunTestCase):
         self.assertNoResult(done)
         self.assertEqual(self.end(done), {"result": "completed"})
 
-    def test_what_cannot_be_reported_is_refused(self) -> None:
+    def test_values_that_the_server_would_refuse_raise_an_error(self) -> None:
         done = self.run_job()
         for progress in (-0.1, 7, "half", float("inf")):
             self.assertRaises(ValueError, self.job.progress, progress)
@@ -146,7 +146,7 @@ class ProgressTests(RunTestCase):
             self.assertRaises(ValueError, self.job.progress, **options)
         self.assertEqual(self.end(done), {"result": "completed"})
 
-    def test_an_eta_is_told_from_the_progress(self) -> None:
+    def test_an_eta_is_estimated_from_the_progress(self) -> None:
         done = self.run_job()
         for number in range(1, 4):
             self.server.pass_time(10)
@@ -155,7 +155,7 @@ class ProgressTests(RunTestCase):
         self.assertEqual([each["eta"] for each in self.said], [90, 80, 70])
         self.end(done)
 
-    def test_not_before_there_is_something_to_tell_it_from(self) -> None:
+    def test_too_little_progress_gives_no_eta(self) -> None:
         done = self.run_job()
         self.job.progress(0.001)
         self.job.progress(message="a")
@@ -163,7 +163,7 @@ class ProgressTests(RunTestCase):
         self.assertEqual(self.said, [{"progress": 0.001, "message": "a"}])
         self.end(done)
 
-    def test_nor_if_the_work_knows_better(self) -> None:
+    def test_an_eta_that_the_work_gives_replaces_the_estimate(self) -> None:
         done = self.run_job()
         self.job.progress(0.1, eta=30)
         self.server.pass_time(10)
@@ -173,7 +173,7 @@ class ProgressTests(RunTestCase):
         self.assertEqual(self.said, [{"progress": 0.1, "eta": 29.5}, {"progress": 0.2}])
         self.end(done)
 
-    def test_a_clock_that_steps_does_not_silence_it(self) -> None:
+    def test_progress_is_reported_although_the_clock_was_set(self) -> None:
         for step in (-3600, 3600):
             self.server.requests.clear()
             done = self.run_job()
@@ -189,7 +189,7 @@ class HeartbeatTests(RunTestCase):
 
     heartbeat = 6.0
 
-    def test_one_is_sent_after_a_third_of_the_time_in_which_nothing_was_said(self) -> None:
+    def test_a_heartbeat_is_sent_when_nothing_was_reported_for_a_third_of_the_limit(self) -> None:
         done = self.run_job()
         self.server.pass_time(5)
         self.assertEqual((self.times, self.said), ([2, 4], [{}, {}]))
@@ -200,7 +200,7 @@ class HeartbeatTests(RunTestCase):
         self.work.callback(None)
         self.successResultOf(done)
 
-    def test_a_server_that_is_away_is_tried_as_often(self) -> None:
+    def test_heartbeats_to_an_unreachable_server_are_sent_as_often(self) -> None:
         done = self.run_job()
         self.server.then(*[hang_up] * 10)
         self.server.pass_time(20)
@@ -215,7 +215,7 @@ class FastHeartbeatTests(RunTestCase):
 
     heartbeat = 1e-9
 
-    def test_it_does_not_take_all_there_is(self) -> None:
+    def test_heartbeats_have_a_shortest_interval(self) -> None:
         done = self.run_job()
         self.server.pass_time(1, step=0.01)
         self.assertLessEqual(len(self.said), 10)

@@ -33,7 +33,7 @@ from tests.helpers.scripted_server import (
 class EndTests(RunTestCase):
     """What becomes of the work."""
 
-    def test_it_is_begun_by_a_report_and_ended_by_one(self) -> None:
+    def test_one_report_begins_the_job_and_one_ends_it(self) -> None:
         done = self.run_job()
         (begun,) = self.server.requests
         self.assertEqual((begun.method, begun.path), ("PATCH", f"/jobs/{JOB_ID}"))
@@ -45,7 +45,7 @@ class EndTests(RunTestCase):
         self.assertEqual(self.successResultOf(done), a_job("completed"))
         self.assertEqual(self.said, [{"result": "completed", "output": {"a": 1}}])
 
-    def test_work_may_be_of_any_form(self) -> None:
+    def test_work_may_be_a_function_or_a_coroutine_function(self) -> None:
         async def coroutine(job: JobHandle) -> str:
             return job.id
 
@@ -54,7 +54,7 @@ class EndTests(RunTestCase):
             self.successResultOf(self.run_job(work))
         self.assertEqual(self.said[0], {"result": "completed", "output": JOB_ID})
 
-    def test_nothing_is_no_output(self) -> None:
+    def test_work_that_returns_none_has_no_output(self) -> None:
         self.successResultOf(self.run_job(lambda _: None))
         self.assertEqual(self.said, [{"result": "completed"}])
 
@@ -63,7 +63,7 @@ class EndTests(RunTestCase):
         self.successResultOf(worker.run(a_job(), lambda _: None))
         self.assertEqual(self.server.asked, [f"PATCH /jobs/{JOB_ID}"] * 2)
 
-    def test_a_job_fails_for_the_reason_that_its_work_gives(self) -> None:
+    def test_job_failed_gives_the_reason_of_the_failure(self) -> None:
         def work(_: JobHandle) -> None:
             raise JobFailed("no-sound", "it is silent")
 
@@ -72,7 +72,7 @@ class EndTests(RunTestCase):
         reason = {"code": "no-sound", "message": "it is silent"}
         self.assertEqual(self.said, [{"result": "error", "error": reason}])
 
-    def test_of_any_other_exception_only_the_name_is_told(self) -> None:
+    def test_only_the_class_name_of_another_exception_is_reported(self) -> None:
         def work(_: JobHandle) -> None:
             raise ZeroDivisionError("of my salary")
 
@@ -80,7 +80,7 @@ class EndTests(RunTestCase):
         reason = {"code": "failed", "message": "ZeroDivisionError"}
         self.assertEqual(self.said, [{"result": "error", "error": reason}])
 
-    def test_an_output_that_cannot_be_reported_is_a_failure(self) -> None:
+    def test_an_output_that_cannot_be_reported_fails_the_job(self) -> None:
         for output in (object(), "x" * 300_000, "\0"):
             self.server.requests.clear()
             done = self.run_job()
@@ -88,11 +88,11 @@ class EndTests(RunTestCase):
             self.failureResultOf(done)
             self.assertEqual([each["result"] for each in self.said], ["error"])
 
-    def test_a_reason_that_cannot_be_reported_is_refused(self) -> None:
+    def test_a_reason_that_cannot_be_reported_raises_an_error(self) -> None:
         for code, message in (("no sound", None), ("", None), ("a", "x" * 2000), ("a", "\0")):
             self.assertRaises(ValueError, JobFailed, code, message)
 
-    def test_the_last_word_is_repeated_until_it_is_heard(self) -> None:
+    def test_the_final_report_is_repeated_until_it_succeeds(self) -> None:
         done = self.run_job()
         self.server.then(hang_up, problem(503, "busy"))
         self.work.callback(None)
@@ -100,14 +100,14 @@ class EndTests(RunTestCase):
         self.successResultOf(done)
         self.assertEqual(self.said, [{"result": "completed"}] * 3)
 
-    def test_a_server_that_never_hears_it(self) -> None:
+    def test_the_run_fails_if_the_final_report_never_succeeds(self) -> None:
         done = self.run_job(max_retries=1)
         self.server.then(hang_up, hang_up)
         self.work.callback(None)
         self.server.pass_time(10)
         self.failureResultOf(done, RetriesExhausted)
 
-    def test_what_the_work_raised_counts_even_if_nobody_hears_it(self) -> None:
+    def test_the_run_fails_with_what_the_work_raised_even_if_that_cannot_be_reported(self) -> None:
         logged: list[Any] = []
         observer: ILogObserver = logged.append  # type: ignore[assignment]
         globalLogPublisher.addObserver(observer)
@@ -125,7 +125,7 @@ class EndTests(RunTestCase):
         self.failureResultOf(done, CancelledError)
         self.assertEqual((self.cancelled, self.said), (1, []))
 
-    def test_cancelling_in_mid_report(self) -> None:
+    def test_cancelling_during_a_report(self) -> None:
         done = self.run_job()
         self.server.then(hold)
         self.job.progress(0.5)
@@ -135,7 +135,7 @@ class EndTests(RunTestCase):
         self.server.settle()
         self.assertEqual(self.server.lost, 1)
 
-    def test_cancelling_before_it_is_begun(self) -> None:
+    def test_cancelling_before_the_work_begins(self) -> None:
         self.server.then(hold)
         done = self.run_job()
         done.cancel()
@@ -148,14 +148,14 @@ class CancelledTests(RunTestCase):
 
     heartbeat = 6.0
 
-    def test_a_job_that_is_over_is_not_begun(self) -> None:
+    def test_the_work_of_a_job_that_has_ended_is_not_begun(self) -> None:
         for over, kind in ((CANCELLED, JobCancelled), (late(a_job("completed")), JobFinished)):
             self.server.then(over)
             self.failureResultOf(self.run_job(self.fail), kind)
         self.server.then(problem(404, "no such job"))
         self.failureResultOf(self.run_job(self.fail), JobNotFound)
 
-    def test_a_heartbeat_tells_and_the_work_is_cancelled(self) -> None:
+    def test_a_refused_heartbeat_cancels_the_work(self) -> None:
         done = self.run_job()
         self.server.then(CANCELLED)
         self.server.pass_time(1.75)
@@ -164,7 +164,7 @@ class CancelledTests(RunTestCase):
         error = self.failureResultOf(done, JobCancelled).value
         self.assertEqual((self.cancelled, self.said, error.job.result), (1, [{}], Status.ERROR))
 
-    def test_so_does_progress(self) -> None:
+    def test_a_refused_progress_report_cancels_the_work(self) -> None:
         done = self.run_job()
         self.server.then(CANCELLED)
         self.job.progress(0.1)
@@ -175,14 +175,14 @@ class CancelledTests(RunTestCase):
         self.server.pass_time(10)
         self.assertEqual(len(self.said), 1)
 
-    def test_so_does_the_last_word(self) -> None:
+    def test_a_refused_final_report_fails_the_run(self) -> None:
         done = self.run_job()
         self.server.then(CANCELLED)
         self.work.callback(None)
         self.failureResultOf(done, JobCancelled)
         self.assertEqual(self.cancelled, 0)
 
-    def test_work_may_take_its_time_to_end(self) -> None:
+    def test_the_run_waits_until_cancelled_work_has_ended(self) -> None:
         cleaned: Deferred[None] = Deferred()
 
         async def work(_: JobHandle) -> str:
@@ -200,7 +200,7 @@ class CancelledTests(RunTestCase):
         self.failureResultOf(done, JobCancelled)
         self.assertEqual(self.said, [{}])
 
-    def test_work_that_will_not_be_cancelled_is_for_nothing(self) -> None:
+    def test_the_result_of_work_that_ignores_its_cancellation_is_discarded(self) -> None:
         def fail(_: object) -> None:
             raise ZeroDivisionError
 
@@ -212,7 +212,7 @@ class CancelledTests(RunTestCase):
             self.server.pass_time(2)
             self.failureResultOf(done, JobCancelled)
 
-    def test_a_job_that_is_deleted_ends_it_too(self) -> None:
+    def test_deleting_the_job_cancels_the_work(self) -> None:
         done = self.run_job()
         self.server.then(problem(404, "deleted"))
         self.server.pass_time(2)

@@ -70,7 +70,7 @@ class WorkerTests(SynchronousTestCase):
             "http://example.test/", reactor=self.clock, treq=self.server.stub, **options
         )
 
-    def test_a_job_is_created_with_what_is_given(self) -> None:
+    def test_a_job_is_created_with_the_members_that_are_given(self) -> None:
         job = a_job(kind="video-translation", metadata={"a": 1}, deadline=60.0, heartbeat=5.0)
         worker = self.worker(job_answer(job, 201))
         created = self.successResultOf(
@@ -85,12 +85,12 @@ class WorkerTests(SynchronousTestCase):
         asked = {"kind": job.kind, "metadata": {"a": 1}, "deadline": 60, "heartbeat": 5}
         self.assertEqual(self.server.requests[0].json, asked)
 
-    def test_what_is_not_given_is_the_servers_to_choose(self) -> None:
+    def test_members_that_are_not_given_are_not_sent(self) -> None:
         worker = self.worker(job_answer(a_job(), 201))
         self.successResultOf(worker.create())
         self.assertEqual(self.server.requests[0].json, {"kind": "default"})
 
-    def test_a_webhook_comes_with_its_secret(self) -> None:
+    def test_creating_a_job_returns_the_secret_of_its_webhook(self) -> None:
         made = {"id": "w1", "secret": "whsec_x"}
         worker = self.worker(job_answer(a_job(), 201, webhook=made))
         created = self.successResultOf(worker.create(webhook="https://receiver.test/"))
@@ -105,7 +105,7 @@ class WorkerTests(SynchronousTestCase):
         self.successResultOf(worker.create(webhook=webhook))
         self.assertEqual(self.server.requests[0].json["webhook"], webhook)
 
-    def test_all_tries_of_a_creation_have_one_key(self) -> None:
+    def test_all_tries_of_a_creation_have_the_same_idempotency_key(self) -> None:
         worker = self.worker(hang_up, problem(503, "busy"), job_answer(a_job()))
         created = worker.create()
         self.server.pass_time(60)
@@ -114,19 +114,19 @@ class WorkerTests(SynchronousTestCase):
         self.assertEqual((len(self.server.requests), len(keys)), (3, 1))
         self.assertGreaterEqual(len(str(keys.pop())), 20)
 
-    def test_two_creations_have_different_keys(self) -> None:
+    def test_two_creations_have_different_idempotency_keys(self) -> None:
         worker = self.worker(job_answer(a_job(), 201), job_answer(a_job(), 201))
         worker.create()
         worker.create()
         first, second = (each.header("Idempotency-Key") for each in self.server.requests)
         self.assertNotEqual(first, second)
 
-    def test_a_key_may_be_given(self) -> None:
+    def test_an_idempotency_key_may_be_given(self) -> None:
         worker = self.worker(job_answer(a_job()))
         worker.create(idempotency_key="order-17")
         self.assertEqual(self.server.requests[0].header("Idempotency-Key"), "order-17")
 
-    def test_a_report_carries_what_is_given_and_nothing_else(self) -> None:
+    def test_a_report_has_the_members_that_are_given_and_no_others(self) -> None:
         reports: tuple[tuple[Callable[[WorkerClient], Deferred[Job]], Any], ...] = (
             (lambda w: w.progress(JOB_ID, 0.5), {"progress": 0.5}),
             (lambda w: w.progress(JOB_ID, message="hm"), {"message": "hm"}),
@@ -162,7 +162,7 @@ class WorkerTests(SynchronousTestCase):
             self.assertEqual(self.server.requests[0].json, expected)
             self.assertEqual(self.server.requests[0].header("Content-Type"), "application/json")
 
-    def test_every_report_is_one_that_the_server_can_read(self) -> None:
+    def test_the_server_can_read_every_report(self) -> None:
         for report in REPORTS:
             worker = self.worker(job_answer(a_job()))
             self.successResultOf(report(worker))
@@ -182,20 +182,20 @@ class WorkerTests(SynchronousTestCase):
             self.assertNotIsInstance(error, JobCancelled)
             self.assertEqual((error.job, error.detail), (a_job("completed"), "too late"))
 
-    def test_a_worker_learns_that_its_job_was_cancelled(self) -> None:
+    def test_a_report_on_a_cancelled_job_fails_with_job_cancelled(self) -> None:
         cancelled = a_job("error", code="cancelled")
         body = codec.encode({"detail": "too late", "job": job_to_json(cancelled)})
         for report in REPORTS:
             error = self.failureResultOf(report(self.worker(answer(409, body))), JobCancelled)
             self.assertEqual(error.value.job, cancelled)
 
-    def test_a_conflict_without_a_job_is_a_mere_refusal(self) -> None:
+    def test_a_conflict_without_a_job_is_a_plain_refusal(self) -> None:
         for body in (b"", b"{}", b'{"job":null}', b'{"job":{}}', b'{"job":"\xff"}', b"[" * 20_000):
             reported = self.worker(answer(409, body)).heartbeat(JOB_ID)
             error = self.failureResultOf(reported, Refused).value
             self.assertNotIsInstance(error, JobFinished)
 
-    def test_refusals_are_named_and_not_repeated(self) -> None:
+    def test_refused_reports_fail_by_their_status_code_and_are_not_repeated(self) -> None:
         for code, kind in (
             (400, BadRequest),
             (413, BadRequest),
@@ -224,7 +224,7 @@ class WorkerTests(SynchronousTestCase):
             self.assertEqual(self.server.times[4], 35)
             self.clock.rightNow = 0.0
 
-    def test_the_servers_word_is_heeded(self) -> None:
+    def test_a_retry_waits_for_as_long_as_the_server_asks(self) -> None:
         for code in (429, 503):
             worker = self.worker(problem(code, "busy", Retry_After="40"), job_answer(a_job()))
             reported = worker.heartbeat(JOB_ID)
@@ -233,7 +233,7 @@ class WorkerTests(SynchronousTestCase):
             self.successResultOf(reported)
             self.assertEqual(self.server.times[1] - start, 40)
 
-    def test_too_many_failures_are_too_many(self) -> None:
+    def test_a_report_fails_after_too_many_failures(self) -> None:
         for failing, kind in (
             (problem(500, "broken"), Unavailable),
             (hang_up, Unreachable),
@@ -246,7 +246,7 @@ class WorkerTests(SynchronousTestCase):
             self.assertIsInstance(error.__cause__, kind)
             self.assertEqual(len(self.server.requests), 3)
 
-    def test_cancelling_in_mid_request(self) -> None:
+    def test_cancelling_during_a_request(self) -> None:
         reported = self.worker().heartbeat(JOB_ID)
         reported.cancel()
         self.failureResultOf(reported, CancelledError)
@@ -283,19 +283,19 @@ class SocketTests(SocketTestCase):
             server.asked, ["POST /jobs", f"PATCH /jobs/{JOB_ID}", f"PATCH /jobs/{JOB_ID}"]
         )
 
-    async def test_calls_side_by_side(self) -> None:
+    async def test_concurrent_reports(self) -> None:
         server = ScriptedServer(Clock(), otherwise=job_answer(a_job()))
         worker = WorkerClient(self.serve(server), reactor=reactor)
         for reported in [worker.heartbeat(JOB_ID) for _ in range(5)]:
             await reported
         self.assertEqual(len(server.requests), 5)
 
-    async def test_nobody_there(self) -> None:
+    async def test_creating_a_job_fails_if_no_server_listens(self) -> None:
         worker = WorkerClient(await self.closed_port(), reactor=reactor, max_retries=0)
         with self.assertRaises(RetriesExhausted):
             await worker.create()
 
-    async def test_a_reset_in_mid_answer(self) -> None:
+    async def test_a_connection_that_is_reset_during_the_answer_is_a_failure(self) -> None:
         base, server = self.misbehaving(modes.reset_in_body)
         worker = WorkerClient(base, reactor=reactor, max_retries=0)
         with self.assertRaises(RetriesExhausted):

@@ -19,7 +19,7 @@ class ServerTests(ServerSocketTestCase):
         address: Any = self.server.ports[0].getHost()
         self.worker = WorkerClient(f"http://127.0.0.1:{address.port}", reactor=reactor)
 
-    async def test_what_is_done_is_followed(self) -> None:
+    async def test_a_watcher_follows_the_progress_that_a_worker_reports(self) -> None:
         async def work(job: JobHandle) -> dict[str, int]:
             for part in range(1, 4):
                 await self.progress(job, part / 4)
