@@ -1,4 +1,4 @@
-"""A job that is done in memory, on a clock."""
+"""Running a job with C{WorkerClient.run}: in memory, on a clock."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from tests.helpers.scripted_server import (
 )
 
 
-def late(job: Job) -> Answering:
-    """The answer to a report that comes too late."""
+def too_late(job: Job) -> Answering:
+    """Return the answer to a report on a job that has ended already."""
     return answer(409, codec.encode({"detail": "too late", "job": job_to_json(job)}))
 
 
-CANCELLED = late(a_job("error", code="cancelled"))
+CANCELLED = too_late(a_job("error", code="cancelled"))
 
 
 class RunTestCase(SynchronousTestCase):
-    """A worker, and a server that acknowledges."""
+    """A worker, and a server that accepts its reports."""
 
     heartbeat: float | None = None
 
@@ -47,7 +47,7 @@ class RunTestCase(SynchronousTestCase):
     def run_job(
         self, work: Callable[[JobHandle], object] | None = None, **options: Any
     ) -> Deferred[Job]:
-        """Do the job; unless told otherwise, the work is a Deferred and a handle of the test's."""
+        """Run a job; without C{work}, the test ends it by its Deferred C{self.work}."""
         worker = WorkerClient(
             "http://example.test",
             reactor=self.clock,
@@ -61,21 +61,21 @@ class RunTestCase(SynchronousTestCase):
         def cancel(_: object) -> None:
             self.cancelled += 1
 
-        def ours(job: JobHandle) -> Deferred[object]:
+        def wait(job: JobHandle) -> Deferred[object]:
             self.job = job
             self.work: Deferred[object] = Deferred(cancel)
             return self.work
 
-        done = worker.run(JOB_ID, work or ours)
+        done = worker.run(JOB_ID, work or wait)
         self.server.settle()
         return done
 
     @property
-    def said(self) -> list[Any]:
-        """What was reported, after the job was begun."""
+    def reports(self) -> list[Any]:
+        """The reports after the one that began the job."""
         return [each.json for each in self.server.requests[1:]]
 
     @property
     def times(self) -> list[float]:
-        """When."""
+        """When these reports came, in seconds since the test began."""
         return [each - 1000 for each in self.server.times[1:]]

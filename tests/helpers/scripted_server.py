@@ -1,4 +1,4 @@
-"""A server in memory that answers as a test tells it, and tests that ask it on a clock."""
+"""A server in memory whose answers a test sets, for the client on a clock."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Answering = Callable[[Any], bytes | int]
 
 
 def answer(code: int, body: bytes = b"", **headers: str) -> Answering:
-    """An answer; C{Retry_After="5"} for a header."""
+    """Return an answer; a header is given as C{Retry_After="5"}."""
 
     def respond(request: Any) -> bytes:
         request.setResponseCode(code)
@@ -43,24 +43,24 @@ def answer(code: int, body: bytes = b"", **headers: str) -> Answering:
 
 
 def status(result: str, job_id: str = JOB_ID, **headers: str) -> Answering:
-    """An answer to C{GET .../status}, as the contract has it."""
+    """Return an answer to C{GET {base}/status}, by the contract."""
     body = b'{"result":"%b"}' % result.encode()
     return answer(200, body, ETag=f'"{job_id}.{result}"', **headers)
 
 
 def problem(code: int, detail: str, **headers: str) -> Answering:
-    """An error as the server tells it."""
+    """Return an error answer, as our server sends it."""
     headers = {"Content_Type": "application/problem+json", **headers}
     return answer(code, codec.encode({"detail": detail, "error": detail}), **headers)
 
 
 def hold(request: Any) -> int:
-    """No answer."""
+    """Do not answer."""
     return NOT_DONE_YET
 
 
 def hang_up(request: Any) -> int:
-    """The connection is lost instead of an answer."""
+    """Close the connection instead of answering."""
     request.transport.loseConnection()
     return NOT_DONE_YET
 
@@ -70,10 +70,10 @@ PENDING, COMPLETED, ERROR = status("pending"), status("completed"), status("erro
 
 class ScriptedServer(Resource):
     """
-    Answers with what was queued, then for ever with C{otherwise}.
+    Gives the answers that were queued, and C{otherwise} after them.
 
-    @ivar requests: all that came.
-    @ivar lost: how many requests were given up before they were answered.
+    @ivar requests: all requests that came.
+    @ivar lost: how many requests the client gave up before they were answered.
     """
 
     isLeaf = True
@@ -112,27 +112,27 @@ class ScriptedServer(Resource):
 
     @property
     def waits(self) -> list[str | None]:
-        """What requests preferred."""
+        """The C{Prefer} header of each request."""
         return [each.header("Prefer") for each in self.requests]
 
     @property
     def times(self) -> list[float]:
-        """When requests came, to the millisecond."""
+        """When the requests came, in seconds, to the millisecond."""
         return [round(each.at, 3) for each in self.requests]
 
     @property
     def asked(self) -> list[str]:
-        """What was asked, such as C{GET /status}."""
+        """Method and path of each request, such as C{GET /status}."""
         return [each.line for each in self.requests]
 
     def settle(self) -> None:
-        """Let what is to be done at once be done."""
+        """Let everything happen that takes no time."""
         self.stub.flush()
         self._clock.advance(0)
         self.stub.flush()
 
     def pass_time(self, seconds: float, step: float = 0.25) -> None:
-        """Let time pass, in small steps."""
+        """Advance the clock, in small steps."""
         for _ in range(round(seconds / step)):
             self._clock.advance(step)
             self.stub.flush()
@@ -140,10 +140,10 @@ class ScriptedServer(Resource):
 
 class PatientServer(ScriptedServer):
     """
-    Holds an answer until the job has ended, as a server of ours does; what was queued comes first.
+    Can be long-polled, as our server can. Answers that were queued come first.
 
     @ivar held: the requests that are held, and until when.
-    @ivar applied: what it says of that; C{None} for nothing.
+    @ivar applied: the format of C{Preference-Applied}; C{None} for no such header.
     """
 
     def __init__(self, clock: Clock, *answers: Answering) -> None:
@@ -170,14 +170,14 @@ class PatientServer(ScriptedServer):
         return f'"{JOB_ID}.{self._result}"'
 
     def pass_time(self, seconds: float, step: float = 0.25) -> None:
-        """Let time pass; answers that were held for long enough come."""
+        """Advance the clock, and answer the requests whose time is up."""
         for _ in range(round(seconds / step)):
             super().pass_time(step, step)
             now = self._clock.seconds()
             self.let_go([each for each, until in self.held.items() if until <= now])
 
     def let_go(self, held: Iterable[Any] | None = None) -> None:
-        """Answer requests that are held, or all of them."""
+        """Answer C{held}, or all requests that are held."""
         for request in list(self.held if held is None else held):
             if request.getHeader("if-none-match") == self._etag:
                 request.setResponseCode(304)
@@ -187,12 +187,12 @@ class PatientServer(ScriptedServer):
         self.settle()
 
     def change(self, result: str) -> None:
-        """The job ends: all who wait are told."""
+        """End the job, and answer all requests that are held."""
         self._result = result
         self.let_go()
 
     def cut(self, then: Answering = hang_up) -> None:
-        """All that is held comes to a bad end, such as an error of a proxy's."""
+        """Let all requests that are held fail, such as by an error of a proxy."""
         for request in list(self.held):
             body = then(request)
             if isinstance(body, bytes):
@@ -202,7 +202,7 @@ class PatientServer(ScriptedServer):
 
 
 def a_job(result: str = "pending", *, code: str = "failed", **members: Any) -> Job:
-    """A job for tests, terminal ones properly so."""
+    """Return a job; if it is terminal, with the members that such jobs have."""
     ended = result != "pending"
     made: dict[str, Any] = {
         "id": JOB_ID,
@@ -218,18 +218,18 @@ def a_job(result: str = "pending", *, code: str = "failed", **members: Any) -> J
 
 
 def job_body(job: Job, **more: Any) -> bytes:
-    """A job as a server shows it."""
+    """Return a job as JSON, as a server shows it."""
     return codec.encode({**job_to_json(job), **more})
 
 
 def event(result: str = "completed", **members: Any) -> answers.WebhookEvent:
-    """What a webhook brings."""
+    """Return what a webhook brings."""
     job = a_job(result, **members)
     return answers.WebhookEvent(job.result, job.updated_at, job.event_type, job)
 
 
 class ClientTestCase(SynchronousTestCase):
-    """A client and a server in memory. When a test ends nothing may be left on its clock."""
+    """A client and a server in memory. A test fails if it leaves anything on its clock."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -238,11 +238,11 @@ class ClientTestCase(SynchronousTestCase):
         self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
 
     def serve(self, *answers: Answering, otherwise: Answering = PENDING) -> None:
-        """What the server answers."""
+        """Begin a server that gives these answers."""
         self.server = ScriptedServer(self.clock, *answers, otherwise=otherwise)
 
     def client(self, base: str | CreatedJob = BASE, **options: Any) -> StatusClient:
-        """A client without jitter, so that waits are exact, which knows of no other job."""
+        """Return a client without jitter, so that waits are exact, and without durations."""
         options = {
             "on_update": self.seen.append,
             "durations": DurationMemory(),
@@ -252,6 +252,6 @@ class ClientTestCase(SynchronousTestCase):
         return StatusClient(base, reactor=self.clock, treq=self.server.stub, **options)
 
     def waits(self) -> list[float]:
-        """What passed between requests."""
+        """Return the seconds between the requests."""
         pairs = itertools.pairwise(self.server.times)
         return [round(later - sooner, 2) for sooner, later in pairs]

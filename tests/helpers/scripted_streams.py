@@ -1,4 +1,4 @@
-"""A server in memory that streams a job, and tests that follow it on a clock."""
+"""A server in memory that streams a job, for the client on a clock."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from tests.helpers.scripted_server import (
     job_body,
 )
 
-#: Where a stream is, below its job.
+#: The path of a stream, below that of its job.
 EVENTS = "/events"
 
 
 class StreamServer(ScriptedServer):
     """
-    Has a job, shows it, and streams it if it is asked to; what was queued comes first.
+    Has one job, which it shows and streams. Answers that were queued come first.
 
-    @ivar job: as it is now.
-    @ivar streams: those that are open.
-    @ivar instead: what is answered instead of a stream.
-    @ivar holds: whether answers are held until there is news, and
-    @ivar held: those that are.
+    @ivar job: the job as it is now.
+    @ivar streams: the requests for streams that are open.
+    @ivar instead: the answer to a request for a stream; C{None} to stream.
+    @ivar holds: whether the job can be long-polled.
+    @ivar held: the long polls that are held.
     """
 
     def __init__(self, clock: Clock, *answers: Answering) -> None:
@@ -69,19 +69,19 @@ class StreamServer(ScriptedServer):
         return NOT_DONE_YET
 
     def event(self) -> bytes:
-        """The job as it is now, as an event."""
+        """Return the job as it is now as an event."""
         job = self.job
         data = job_body(job)
         return b"id: %d\nevent: %b\ndata: %b\n\n" % (job.version, job.event_type.encode(), data)
 
     def write(self, data: bytes) -> None:
-        """Send bytes to all who follow."""
+        """Send bytes on all streams."""
         for request in list(self.streams):
             request.write(data)
         self.settle()
 
     def change(self, result: str = "pending", **members: Any) -> None:
-        """The job has a new state: whoever waits is told."""
+        """Change the job, and send its new state on streams and long polls."""
         members = {"created_at": self.job.created_at, **members}
         if result != "pending":
             members["finished_at"] = self._clock.seconds()
@@ -95,20 +95,20 @@ class StreamServer(ScriptedServer):
         self.settle()
 
     def end(self) -> None:
-        """All streams come to their end."""
+        """End all streams."""
         for request in list(self.streams):
             request.finish()
         self.settle()
 
     def cut(self) -> None:
-        """All streams break off."""
+        """Close the connections of all streams."""
         for request in list(self.streams):
             request.transport.loseConnection()
         self.settle()
 
     @property
     def paths(self) -> list[str]:
-        """What of the job was asked for."""
+        """The path of each request, below that of the job."""
         return [each.path.removeprefix(f"/jobs/{JOB_ID}") for each in self.requests]
 
 
@@ -123,11 +123,11 @@ class UpdatesTestCase(ClientTestCase):
         self.jobs: list[Job] = []
 
     def follow(self, **options: Any) -> Deferred[None]:
-        """Take all updates as they come."""
+        """Follow the job, and take all states as they come."""
         return self.consume(self.client(on_update=None, **options).updates())
 
     def consume(self, updates: Any) -> Deferred[None]:
-        """Take all of these."""
+        """Take all states of an iterator."""
 
         async def consume() -> None:
             async for job in updates:
@@ -136,18 +136,18 @@ class UpdatesTestCase(ClientTestCase):
         return self.begin(consume())
 
     def begin(self, work: Any) -> Deferred[Any]:
-        """Do something, as far as it goes at once."""
+        """Start a coroutine, and let everything happen that takes no time."""
         done: Deferred[Any] = Deferred.fromCoroutine(work)
         self.server.settle()
         return done
 
     @property
     def versions(self) -> list[int]:
-        """The versions that came."""
+        """The versions of the states that came."""
         return [each.version for each in self.jobs]
 
-    def assert_left(self) -> None:
-        """Nothing is under way any more, on either side."""
+    def assert_nothing_left(self) -> None:
+        """Fail if anything is still under way, on either side."""
         self.server.settle()
         self.assertEqual((self.server.streams, self.server.held), ([], []))
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -1,4 +1,4 @@
-"""A job that this process has created, watched without asking for what is known already."""
+"""A job that this process has created: what is known of it is not requested again."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ BORN = 1_700_000_000.0
 
 
 class CreatedTestCase(ClientTestCase):
-    """A server that creates a job, and holds its answers about it."""
+    """A server that creates a job, and can be long-polled for it."""
 
     server: Any
 
@@ -50,7 +50,7 @@ class CreatedTestCase(ClientTestCase):
         self.server = PatientServer(self.clock)
 
     def create(self, result: str = "pending", *, age: float = 0.0, **headers: str) -> CreatedJob:
-        """Create it; C{age}: it was so old by then."""
+        """Create a job; C{age}: the seconds since an earlier request had created it."""
         job = a_job(result, kind="export", created_at=self.clock.seconds() - age)
         self.server.then(answer(201, job_body(job), **headers))
         worker = WorkerClient("http://example.test/", reactor=self.clock, treq=self.server.stub)
@@ -65,7 +65,7 @@ class CreatedTestCase(ClientTestCase):
 
 
 class CreatedTests(CreatedTestCase):
-    """What its creation told."""
+    """What the answer to the creation tells."""
 
     def test_a_created_job_has_its_url(self) -> None:
         self.assertEqual(self.create().url, f"http://example.test/jobs/{JOB_ID}")
@@ -89,7 +89,7 @@ class CreatedTests(CreatedTestCase):
             client = self.client(created)
             client.start_monitoring()
             self.server.pass_time(20)
-            # One that was to be held, and then the pace.
+            # First an attempt to long-poll, then a poll by the schedule.
             self.assertEqual([each - begun for each in self.server.times[:2]], [0, 2])
             client.stop_monitoring()
             self.server = PatientServer(self.clock)
@@ -112,7 +112,7 @@ class CreatedTests(CreatedTestCase):
         self.patch(shared_connections(self.clock), "free_slots", 0)
         self.watch(created)
         self.server.pass_time(12)
-        # It may have ended before anybody watched.
+        # The job may have ended before it was watched, so the first request is made at once.
         self.assertEqual([each - BORN for each in self.server.times], [12, 24])
         self.server.change("completed")
         self.server.pass_time(30)
@@ -151,7 +151,7 @@ class CreatedTests(CreatedTestCase):
 
 
 class WaitForTests(SocketTestCase):
-    """All in one call, on loopback."""
+    """L{wait_for}, on loopback."""
 
     def serve_then(self, *answers: Answering) -> str:
         return self.serve(ScriptedServer(Clock(), *answers))
@@ -177,10 +177,10 @@ class WaitForTests(SocketTestCase):
 
 
 class ServerTests(ServerSocketTestCase):
-    """On a real server."""
+    """On a real server, over sockets."""
 
     def base(self) -> str:
-        """Its base URL."""
+        """Return the base URL of the server."""
         address: Any = self.server.ports[0].getHost()
         return f"http://127.0.0.1:{address.port}"
 
@@ -191,7 +191,7 @@ class ServerTests(ServerSocketTestCase):
         await self.watched()
         await worker.complete(created.id)
         await StatusClient(self.base(), reactor=reactor).get_status()
-        # All that was sent before that answer has arrived; it has only to be read.
+        # What the server sent before that answer has arrived, and is read in the next turn.
         await deferLater(reactor, 0)
         self.assertTrue(waiting.called)
         self.assertIs(await waiting, Status.COMPLETED)

@@ -1,4 +1,4 @@
-"""What a client remembers of past jobs, also from one run to the next."""
+"""The durations of past jobs, in memory and in a file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEY = "http://example.test/jobs"
 
 
 class MemoryTests(SynchronousTestCase):
-    """In memory."""
+    """A memory without a file."""
 
     def test_a_kind_that_was_never_seen_has_no_durations(self) -> None:
         memory = DurationMemory()
@@ -68,7 +68,7 @@ class MemoryTests(SynchronousTestCase):
 
 
 class FileTests(SynchronousTestCase):
-    """In a file."""
+    """A memory with a file."""
 
     def setUp(self) -> None:
         directory = Path(self.mktemp())
@@ -80,7 +80,7 @@ class FileTests(SynchronousTestCase):
         self.addCleanup(globalLogPublisher.removeObserver, observer)
 
     def warnings(self) -> list[str]:
-        """What was logged as one."""
+        """Return the problems that were logged as warnings."""
         return [each["problem"] for each in self.logged if each["log_level"].name == "warn"]
 
     def test_durations_are_read_back_from_the_file(self) -> None:

@@ -1,4 +1,4 @@
-"""What a client makes of how long jobs took, and what it learns of them by asking."""
+"""How a client uses the durations of past jobs, and how it learns new ones."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ ORIGINAL = "http://example.test"
 
 
 def bare(result: str) -> Answering:
-    """An answer of the original contract, which has nothing but a body."""
+    """Return an answer of the original contract: a body without headers of interest."""
     return answer(200, b'{"result": "%b"}' % result.encode())
 
 
 class LearningTestCase(ClientTestCase):
-    """Clients that share a memory."""
+    """Clients that share a memory of durations."""
 
     def setUp(self) -> None:
         super().setUp()
         self.memory = DurationMemory()
 
     def client(self, base: str | CreatedJob = BASE, **options: Any) -> StatusClient:
-        """A client that remembers."""
+        """Return a client that uses the shared memory."""
         return super().client(base, **{"durations": self.memory, **options})
 
     def know(self, duration: float, key: str = KEY) -> None:
-        """Let twenty jobs have taken so long."""
+        """Remember twenty jobs that took C{duration} seconds."""
         for _ in range(20):
             self.memory.learn(key, duration, duration)
 
     def ending(self, duration: float, *, plain: bool = False) -> None:
-        """Serve a job that begins now and takes so long; C{plain}: by the original contract."""
+        """Serve a job that ends in C{duration} seconds; C{plain}: by the original contract."""
         end = self.clock.seconds() + duration
 
         def respond(request: Any) -> Any:
@@ -63,21 +63,21 @@ class LearningTestCase(ClientTestCase):
         self.serve(otherwise=respond)
 
     def watch(self, client: StatusClient, *, age: float | None = None, at_most: float = 60) -> int:
-        """Watch to the end: how many requests that took."""
+        """Watch the job to its end, and return the number of requests."""
         monitored = client.start_monitoring(age=age)
         self.server.pass_time(at_most)
         self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
         return len(self.server.requests)
 
     def learned(self, answers: Iterable[Answering], *, age: float | None = None) -> Any:
-        """What is remembered of a job that was watched so."""
+        """Watch a job with these answers, and return what was learned."""
         self.serve(*answers)
         self.watch(self.client(), age=age)
         return self.memory.recall(KEY).seen
 
 
 class FirstPollTests(LearningTestCase):
-    """When it is asked."""
+    """When a job is polled first, and when again."""
 
     def test_a_new_job_is_first_polled_when_it_should_be_done(self) -> None:
         self.know(15.0)
@@ -182,7 +182,7 @@ class FirstPollTests(LearningTestCase):
 
 
 class LearningTests(LearningTestCase):
-    """What an ended job teaches."""
+    """What is learned of a job that has ended."""
 
     def test_the_original_contract_tells_between_which_polls_the_job_ended(
         self,
@@ -226,27 +226,27 @@ class LearningTests(LearningTestCase):
         self.assertTrue(38 <= low <= 40 <= high <= 42, (low, high))
 
     def test_the_duration_is_learned_from_a_webhook_with_a_job(self) -> None:
-        self.pushed(event("completed"))
+        self.end_by_webhook(event("completed"))
         self.assertEqual(self.memory.recall(KEY).seen, ((10, 10),))
 
     def test_the_duration_is_learned_from_the_time_of_an_original_webhook(self) -> None:
-        self.pushed(WebhookEvent(Status.ERROR, 1_700_000_000.0))
+        self.end_by_webhook(WebhookEvent(Status.ERROR, 1_700_000_000.0))
         self.assertEqual(self.memory.recall(KEY).seen, ((2, 5),))
 
     def test_nothing_is_learned_of_cancelled_overdue_and_simulated_jobs(self) -> None:
         for code in ("cancelled", "deadline-exceeded", "simulated"):
-            self.pushed(event("error", code=code))
-        self.pushed(event("completed", simulated=True))
+            self.end_by_webhook(event("error", code=code))
+        self.end_by_webhook(event("completed", simulated=True))
         self.assertEqual(self.memory.recall(KEY).seen, ())
 
-    def pushed(self, pushed: WebhookEvent) -> None:
-        """Watch a job whose end is pushed after 5 seconds."""
+    def end_by_webhook(self, ended: WebhookEvent) -> None:
+        """Watch a job whose end comes by a webhook after 5 seconds."""
         self.serve()
         client = self.client()
         monitored = client.start_monitoring()
         self.server.pass_time(5)
-        client.notify(pushed)
-        self.assertIs(self.successResultOf(monitored), pushed.result)
+        client.notify(ended)
+        self.assertIs(self.successResultOf(monitored), ended.result)
 
     def test_nothing_is_learned_of_a_job_whose_end_was_not_seen(self) -> None:
         self.serve()
@@ -290,7 +290,7 @@ class LearningTests(LearningTestCase):
 
 
 class KeyTests(LearningTestCase):
-    """What is remembered together."""
+    """Which jobs share their durations."""
 
     def test_jobs_of_one_server_share_durations(self) -> None:
         self.know(15.0)

@@ -1,4 +1,4 @@
-"""Watching a job on a server that holds its answers: in memory, on a clock."""
+"""Monitoring by long polls: in memory, on a clock."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ETAG = f'"{JOB_ID}.pending"'
 
 
 class LongPollTestCase(ClientTestCase):
-    """A client, and a server that holds its answers."""
+    """A client, and a server that can be long-polled."""
 
     server: Any
 
@@ -34,7 +34,7 @@ class LongPollTestCase(ClientTestCase):
         self.server = PatientServer(self.clock)
 
     def watch(self, **options: Any) -> Deferred[Status]:
-        """Watch it, until nothing more happens by itself."""
+        """Start monitoring, and let everything happen that takes no time."""
         self.watching = self.client(**options)
         monitored = self.watching.start_monitoring()
         self.server.settle()
@@ -42,12 +42,12 @@ class LongPollTestCase(ClientTestCase):
 
     @property
     def times(self) -> list[float]:
-        """When requests came, in seconds from the beginning."""
+        """When requests came, in seconds since the test began."""
         return [each - 1_700_000_000 for each in self.server.times]
 
 
 class LongPollTests(LongPollTestCase):
-    """A server that does what it says."""
+    """A server that holds its answers, as it says."""
 
     def test_the_first_answer_comes_at_once_and_confirms_long_polling(
         self,
@@ -111,25 +111,25 @@ class LongPollTests(LongPollTestCase):
         self.server.pass_time(10)
         self.watching.notify(event("completed"))
         self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
-        self.assert_let_go()
+        self.assert_nothing_left()
 
     def test_stopping_ends_the_long_poll_at_once(self) -> None:
         monitored = self.watch()
         self.successResultOf(self.watching.stop_monitoring())
         self.assertIs(self.successResultOf(monitored), Status.PENDING)
-        self.assert_let_go()
+        self.assert_nothing_left()
 
     def test_cancelling_ends_the_long_poll_at_once(self) -> None:
         monitored = self.watch()
         monitored.cancel()
         self.failureResultOf(monitored, CancelledError)
-        self.assert_let_go()
+        self.assert_nothing_left()
 
     def test_the_timeout_ends_the_long_poll_at_once(self) -> None:
         monitored = self.watch(timeout=20)
         self.server.pass_time(20)
         self.failureResultOf(monitored, MonitoringTimeout)
-        self.assert_let_go()
+        self.assert_nothing_left()
 
     def test_a_redirect_fails_the_monitoring(self) -> None:
         monitored = self.watch()
@@ -137,14 +137,14 @@ class LongPollTests(LongPollTestCase):
         self.server.cut(problem(307, "elsewhere", Location="http://elsewhere.test/"))
         self.failureResultOf(monitored, Refused)
 
-    def assert_let_go(self) -> None:
-        """Nothing waits any more, on either side."""
+    def assert_nothing_left(self) -> None:
+        """Fail if anything is still under way, on either side."""
         self.server.stub.flush()
         self.assertEqual((len(self.server.held), self.clock.getDelayedCalls()), (0, []))
 
 
 class UnconfirmedTests(LongPollTestCase):
-    """A server that does not hold answers, or not now, and says so."""
+    """A server that does not confirm long polling, or not now."""
 
     def test_it_is_polled_by_the_schedule(self) -> None:
         self.serve(*[PENDING] * 4, COMPLETED)
@@ -186,7 +186,7 @@ class UnconfirmedTests(LongPollTestCase):
 
 
 class EarlyAnswerTests(LongPollTestCase):
-    """A server, or a proxy before it, that claims to hold answers."""
+    """A server that confirms long polling, but answers early."""
 
     def test_early_answers_cause_no_busy_loop(self) -> None:
         said = "wait=50"
@@ -202,7 +202,7 @@ class EarlyAnswerTests(LongPollTestCase):
             self.assertEqual(self.waits(), [0, 4, 8])
             self.assertEqual(self.server.waits, ["wait=5"] + ["wait=50"] * 3)
             self.server.pass_time(586)
-            # At age 12 begins the pace.
+            # From age 12 on it is polled by the schedule.
             self.assertEqual(self.waits()[3:8], [12, 16, 20, 24, 28])
             self.assertEqual(self.server.waits[4:], [None] * (len(self.server.requests) - 4))
             self.assertLess(len(self.server.requests), 30)
@@ -235,7 +235,7 @@ class EarlyAnswerTests(LongPollTestCase):
 
 
 class LostLongPollTests(LongPollTestCase):
-    """Answers that are held, and never come."""
+    """Long polls that bring no answer."""
 
     def test_a_long_poll_that_is_lost_after_a_while_is_no_failure(self) -> None:
         for end in (hang_up, problem(504, "too long"), problem(502, "oh")):
@@ -244,7 +244,7 @@ class LostLongPollTests(LongPollTestCase):
             self.server.pass_time(10)
             self.server.cut(end)
             self.server.pass_time(4)
-            # Whether the server is there is asked for first.
+            # First a poll finds out whether the server is there.
             self.assertEqual(self.server.waits[2:], [None, "wait=50"])
             self.server.change("completed")
             self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
@@ -301,7 +301,7 @@ class LostLongPollTests(LongPollTestCase):
     def test_monitoring_continues_after_a_restart_of_the_server(self) -> None:
         monitored = self.watch(max_retries=3)
         self.server.pass_time(10)
-        # It answers before its time and is gone, for a while.
+        # It answers before the time is up, as it does when it stops, and is down for a while.
         self.server.then(hang_up, hang_up)
         self.server.let_go()
         self.server.pass_time(20)
@@ -311,7 +311,7 @@ class LostLongPollTests(LongPollTestCase):
         self.successResultOf(monitored)
 
     def test_clients_whose_long_polls_end_together_come_back_spread_out(self) -> None:
-        clients = [self.client(random=lambda u=u: u / 49) for u in range(50)]
+        clients = [self.client(random=lambda draw=draw: draw / 49) for draw in range(50)]
         for client in clients:
             client.start_monitoring()
         self.server.settle()

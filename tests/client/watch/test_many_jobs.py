@@ -1,4 +1,4 @@
-"""Many jobs watched from one process: what their clients share."""
+"""Many jobs watched by one process: connections and connection slots are shared."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ from statusjob.contract.jobs import Report
 from statusjob.jobs import Status as Result
 from tests.helpers.scripted_server import (
     COMPLETED,
+    JOB_ID,
     PENDING,
     ClientTestCase,
     PatientServer,
     ScriptedServer,
+    a_job,
+    answer,
     hold,
+    job_body,
 )
 from tests.helpers.server_sockets import ServerSocketTestCase
 from tests.helpers.sockets import SocketTestCase, reactor, until
 
 
 class LongPollSlotTests(ClientTestCase):
-    """Held connections, in memory."""
+    """Slots for long polls, in memory."""
 
     server: Any
 
@@ -34,7 +38,7 @@ class LongPollSlotTests(ClientTestCase):
         self.server = PatientServer(self.clock)
 
     def watch(self, count: int) -> list[StatusClient]:
-        """Watch so many jobs."""
+        """Watch C{count} jobs."""
         clients = [self.client() for _ in range(count)]
         for client in clients:
             client.start_monitoring()
@@ -81,7 +85,7 @@ class LongPollSlotTests(ClientTestCase):
 
 
 class RequestSlotTests(ClientTestCase):
-    """What is not held, in memory."""
+    """Slots for other requests, in memory."""
 
     def test_the_number_of_concurrent_requests_per_server_is_limited(self) -> None:
         self.serve(otherwise=hold)
@@ -90,7 +94,7 @@ class RequestSlotTests(ClientTestCase):
         asked[0].cancel()
         self.failureResultOf(asked[0])
         self.assertEqual(len(self.server.requests), REQUEST_SLOTS + 1)
-        # Who has not had a turn yet can give up, too.
+        # A request that still waits for its slot can be cancelled, too.
         asked[-1].cancel()
         self.failureResultOf(asked[-1])
         for each in asked[1:-1]:
@@ -110,10 +114,10 @@ class RequestSlotTests(ClientTestCase):
 
 
 class SharingTests(SocketTestCase):
-    """Connections, on loopback."""
+    """Shared connections, on loopback."""
 
     async def test_clients_of_one_server_share_connections(self) -> None:
-        server = ScriptedServer(Clock(), *[PENDING] * 6, otherwise=COMPLETED)
+        server = ScriptedServer(Clock(), *[PENDING] * 3, answer(200, job_body(a_job())))
         base = self.serve(server)
         ports = set()
         serve = server.render
@@ -126,7 +130,7 @@ class SharingTests(SocketTestCase):
         async with shared_connections(reactor).in_use(reactor):
             for _ in range(3):
                 await StatusClient(base, reactor=reactor).get_status()
-            await WorkerClient(base, reactor=reactor)._session.ask("GET", "jobs")
+            await WorkerClient(base, reactor=reactor).heartbeat(JOB_ID)
         self.assertEqual((len(server.requests), len(ports)), (4, 1))
         self.assertTrue(shared_connections(reactor).idle)
 
@@ -143,7 +147,7 @@ class SharingTests(SocketTestCase):
         client = StatusClient(self.serve(server), reactor=reactor)
         monitored = client.start_monitoring()
         await until(lambda: len(server.held) == 1)
-        # As if the time was up; it is asked again on the same connection.
+        # The long poll ends as if its time was up; the next one uses the same connection.
         self.patch(strategies, "ROUNDING", 100.0)
         server.let_go()
         await until(lambda: len(ports) == 3)
@@ -157,11 +161,11 @@ class SharingTests(SocketTestCase):
 
 
 class ManyTests(ServerSocketTestCase):
-    """A real server."""
+    """Many jobs on a real server, over sockets."""
 
     async def test_many_jobs_are_watched_on_few_connections(self) -> None:
-        count, places = 40, 8
-        self.patch(shared_connections(reactor), "free_slots", places)
+        count, slots = 40, 8
+        self.patch(shared_connections(reactor), "free_slots", slots)
         jobs = [await self.new_job() for _ in range(count)]
         address: Any = self.server.ports[0].getHost()
         most = 0
@@ -174,16 +178,16 @@ class ManyTests(ServerSocketTestCase):
                 reactor=reactor,
             )
             monitored.append(client.start_monitoring())
-        await self.watched(places)
+        await self.watched(slots)
         for number, job in enumerate(jobs):
             most = max(most, len(self.server.watchers))
             await deferLater(reactor, 0.01)
             if number >= 20:
                 await self.server.lifecycle.report(job, Report(result=Result.COMPLETED))
-            # Two of those that are not held are kept.
-            self.assertLessEqual(len(self.server.site.channels), places + REQUEST_SLOTS + 2)
+            # Twisted keeps two idle connections for requests that are no long polls.
+            self.assertLessEqual(len(self.server.site.channels), slots + REQUEST_SLOTS + 2)
         for job in jobs[:20]:
             await self.server.lifecycle.report(job, Report(result=Result.COMPLETED))
         waiting: Deferred[list[Status]] = gatherResults(monitored)
         self.assertEqual(set(await waiting), {Status.COMPLETED})
-        self.assertEqual(most, places)
+        self.assertEqual(most, slots)

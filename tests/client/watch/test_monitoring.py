@@ -1,4 +1,4 @@
-"""One run of monitoring, in memory on a clock: its pace, its failures, its end."""
+"""Monitoring by polls: in memory, on a clock."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HOOK = "https://receiver.test/hook"
 
 
 class MonitoringTests(ClientTestCase):
-    """How a job is watched."""
+    """When requests are made, what they send, and how answers are read."""
 
     def test_a_terminal_result_ends_the_monitoring(self) -> None:
         for terminal in (COMPLETED, ERROR):
@@ -70,7 +70,7 @@ class MonitoringTests(ClientTestCase):
         self.server.stub.flush()
         self.server.pass_time(20)
         self.successResultOf(monitored)
-        # Age 3: 2 + 2 * sqrt(2 * 3) seconds, seen by a clock of quarter seconds.
+        # At age 3: 3 s for the answer and 2 + 2 * sqrt(2 * 3) s, on a clock of quarter seconds.
         self.assertEqual(self.waits(), [10.0])
 
     def test_the_wait_is_jittered_forward(self) -> None:
@@ -164,7 +164,7 @@ class MonitoringTests(ClientTestCase):
 
 
 class FailureTests(ClientTestCase):
-    """What goes wrong, and what then."""
+    """Failures, refusals and timeouts."""
 
     def test_failures_are_retried_with_growing_waits(self) -> None:
         self.serve(problem(500, "oh"), problem(502, "no"), hang_up, problem(503, "!"), COMPLETED)
@@ -297,7 +297,7 @@ class FailureTests(ClientTestCase):
 
 
 class EndingTests(ClientTestCase):
-    """How it is ended from outside."""
+    """Cancelling and stopping."""
 
     def test_cancelling_between_requests(self) -> None:
         self.serve()

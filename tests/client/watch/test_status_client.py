@@ -1,4 +1,4 @@
-"""C{StatusClient}: webhook, asking once, settings."""
+"""C{StatusClient}: its webhook, single requests, and settings."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ HOOK = "https://receiver.test/hook"
 
 
 class WebhookTests(ClientTestCase):
-    """Registering, unregistering, and being told."""
+    """Registering and unregistering the webhook, and what it brings."""
 
     REGISTERED = staticmethod(answer(200, b'{"message":"ok","id":"w1","secret":"whsec_x"}'))
 
@@ -269,7 +269,7 @@ class WebhookTests(ClientTestCase):
 
 
 class SingleRequestTests(ClientTestCase):
-    """Asking once."""
+    """Single requests."""
 
     def test_get_status(self) -> None:
         self.serve(PENDING, COMPLETED)
@@ -315,7 +315,7 @@ class SingleRequestTests(ClientTestCase):
 
 
 class SettingTests(ClientTestCase):
-    """What the constructor takes."""
+    """The arguments of the constructor."""
 
     def test_a_base_url_may_have_a_path_and_a_slash_at_its_end(self) -> None:
         for base, path in (

@@ -1,4 +1,4 @@
-"""C{StatusClient} on real sockets, and on servers that misbehave."""
+"""C{StatusClient} over sockets, also on servers that misbehave."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
+from twisted.web.client import HTTPConnectionPool
 
 from statusjob import RetriesExhausted, Status, StatusClient, Transient, Unreachable
 from statusjob.testing import modes
@@ -14,15 +15,15 @@ from tests.helpers.sockets import SocketTestCase, reactor, until
 
 
 class SocketTests(SocketTestCase):
-    """On loopback, with our own pool; trial fails whatever leaves a socket or a timer behind."""
+    """On loopback. Trial fails a test that leaves a socket or a timer behind."""
 
     def client(self, base: str, **options: Any) -> StatusClient:
-        """A client in a hurry."""
+        """Return a client with short waits and few retries."""
         options = {"polling_interval": 0.02, "max_interval": 0.05, "max_retries": 1, **options}
         return StatusClient(base, reactor=reactor, **options)
 
     async def cause(self, base: str, **options: Any) -> Transient:
-        """Why its retries were exhausted."""
+        """Monitor until the retries are exhausted, and return the last failure."""
         try:
             await self.client(base, **options).start_monitoring()
         except RetriesExhausted as error:
@@ -31,7 +32,7 @@ class SocketTests(SocketTestCase):
         self.fail("there was an answer")
 
     async def kind(self, base: str, **options: Any) -> str:
-        """In what way no answer came."""
+        """Return the kind of the last failure."""
         cause = await self.cause(base, **options)
         assert isinstance(cause, Unreachable)
         return cause.kind
@@ -74,12 +75,12 @@ class SocketTests(SocketTestCase):
         client = self.client(self.serve(server), polling_interval=0.01)
         self.assertIs(await client.start_monitoring(), Status.COMPLETED)
         self.assertEqual((len(server.requests), len(ports)), (6, 1))
-        self.assertEqual([each for each in reactor.getDelayedCalls() if _is_pools(each)], [])
+        self.assertEqual([each for each in reactor.getDelayedCalls() if is_of_a_pool(each)], [])
 
     async def test_a_single_request_keeps_no_connection(self) -> None:
         client = self.client(self.serve(ScriptedServer(Clock())))
         self.assertIs(await client.get_status(), Status.PENDING)
-        self.assertEqual([each for each in reactor.getDelayedCalls() if _is_pools(each)], [])
+        self.assertEqual([each for each in reactor.getDelayedCalls() if is_of_a_pool(each)], [])
 
     async def test_cancelling_during_a_request_closes_the_socket(self) -> None:
         base, server = self.misbehaving(modes.silent)
@@ -106,6 +107,6 @@ class SocketTests(SocketTestCase):
         self.assertIs(await StatusClient(base).start_monitoring(), Status.COMPLETED)
 
 
-def _is_pools(call: Any) -> bool:
-    """Whether a delayed call is the pool's, for a connection it keeps."""
-    return "_removeConnection" in repr(call)
+def is_of_a_pool(call: Any) -> bool:
+    """Return whether a delayed call is a pool's, for an idle connection."""
+    return isinstance(getattr(call.func, "__self__", None), HTTPConnectionPool)

@@ -1,4 +1,4 @@
-"""Following a job with its progress, on a server that streams: in memory, on a clock."""
+"""Following a job by streams: in memory, on a clock."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.helpers.scripted_streams import EVENTS, StreamServer, UpdatesTestCase
 
 
 class StreamTests(UpdatesTestCase):
-    """A server that streams."""
+    """Streams that last until the job ends."""
 
     def test_one_stream_brings_all_states_to_the_last(self) -> None:
         followed = self.follow()
@@ -36,7 +36,7 @@ class StreamTests(UpdatesTestCase):
         self.assertEqual(self.server.paths, [EVENTS])
         (asked,) = self.server.requests
         self.assertEqual(asked.header("Accept"), "text/event-stream")
-        self.assert_left()
+        self.assert_nothing_left()
 
     def test_a_job_that_has_ended_has_one_state(self) -> None:
         self.server.change("error", code="no-sound")
@@ -117,7 +117,7 @@ class ResumptionTests(UpdatesTestCase):
             end(self.server)
             begun = self.clock.seconds()
             self.server.pass_time(10)
-            # It is back after r*2 seconds, which is more than the stream asked for.
+            # The backoff of 4 s is longer than the 3 s that the stream asked for.
             self.assertEqual(self.server.times[1] - begun, 4)
             self.assertEqual(self.server.requests[1].header("Last-Event-ID"), "2")
             self.server.change("completed")
@@ -153,7 +153,7 @@ class ResumptionTests(UpdatesTestCase):
         self.server.then(*[hang_up] * 3)
         self.server.end()
         self.server.pass_time(40)
-        # A stream is refused; then whether there is a server is asked first.
+        # The second stream fails; then polls find out whether the server is there.
         self.assertEqual(self.server.paths, [EVENTS, EVENTS, "", "", "", EVENTS])
         self.server.change("completed")
         self.successResultOf(followed)
@@ -177,7 +177,7 @@ class ResumptionTests(UpdatesTestCase):
 
 
 class EndTests(UpdatesTestCase):
-    """How it ends otherwise."""
+    """Errors, refusals and timeouts."""
 
     def test_a_missing_job_is_an_error(self) -> None:
         for code, kind in ((404, JobNotFound), (401, NotAuthorized)):
@@ -231,4 +231,4 @@ class EndTests(UpdatesTestCase):
         self.assertNoResult(followed)
         self.server.pass_time(0.25)
         self.failureResultOf(followed, MonitoringTimeout)
-        self.assert_left()
+        self.assert_nothing_left()

@@ -12,7 +12,7 @@ from tests.helpers.scripted_streams import EVENTS, StreamServer, UpdatesTestCase
 
 
 class FallbackTests(UpdatesTestCase):
-    """Servers, and proxies before them, on which streams do not work."""
+    """Servers and proxies that do not stream."""
 
     def test_a_server_without_streams_is_long_polled(self) -> None:
         for instead in (

@@ -1,4 +1,4 @@
-"""Whoever follows a job may leave at any time: in memory, on a clock."""
+"""Leaving the iterator of updates at any time: in memory, on a clock."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.helpers.scripted_streams import UpdatesTestCase
 
 
 class LeavingTests(UpdatesTestCase):
-    """Whoever leaves early leaves nothing behind."""
+    """Leaving early leaves nothing under way."""
 
     def break_off(self) -> Deferred[Any]:
         """Leave after the first state."""
@@ -24,7 +24,7 @@ class LeavingTests(UpdatesTestCase):
                 self.jobs.append(job)
                 break
             self.server.settle()
-            self.assert_left()
+            self.assert_nothing_left()
 
         return self.begin(consume())
 
@@ -47,8 +47,8 @@ class LeavingTests(UpdatesTestCase):
                     self.jobs.append(job)
                     break
                 self.assertEqual(len(self.server.streams), 1)
-            self.assert_left()
-            # It is over.
+            self.assert_nothing_left()
+            # A closed iterator has no more states.
             self.jobs += [job async for job in updates]
 
         self.successResultOf(self.begin(consume()))
@@ -59,7 +59,7 @@ class LeavingTests(UpdatesTestCase):
         self.begin(updates.__anext__())
         for _ in range(2):
             self.successResultOf(updates.aclose())
-        self.assert_left()
+        self.assert_nothing_left()
 
     def test_closing_while_a_consumer_waits(self) -> None:
         updates = self.client().updates()
@@ -67,7 +67,7 @@ class LeavingTests(UpdatesTestCase):
         self.successResultOf(updates.aclose())
         self.server.settle()
         self.successResultOf(followed)
-        self.assert_left()
+        self.assert_nothing_left()
 
     def test_cancelling_during_each_strategy(self) -> None:
         nothing = problem(404, "no")
@@ -76,7 +76,7 @@ class LeavingTests(UpdatesTestCase):
             followed = self.follow()
             followed.cancel()
             self.failureResultOf(followed, CancelledError)
-            self.assert_left()
+            self.assert_nothing_left()
 
     def test_cancelling_when_an_update_has_just_come(self) -> None:
         followed = self.follow()
@@ -86,7 +86,7 @@ class LeavingTests(UpdatesTestCase):
         self.server.stub.flush()
         followed.cancel()
         self.failureResultOf(followed, CancelledError)
-        self.assert_left()
+        self.assert_nothing_left()
 
     def test_a_consumer_that_raises_an_error(self) -> None:
         async def consume() -> None:
@@ -94,11 +94,11 @@ class LeavingTests(UpdatesTestCase):
                 raise ZeroDivisionError
 
         failure = self.failureResultOf(self.begin(consume()), ZeroDivisionError)
-        # What an exception refers to lives as long as it does.
+        # The traceback refers to the iterator, and so keeps it alive.
         failure.value.__traceback__ = None
         del failure
         gc.collect()
-        self.assert_left()
+        self.assert_nothing_left()
 
     def test_a_second_concurrent_wait_is_an_error(self) -> None:
         updates = self.client().updates()

@@ -1,4 +1,4 @@
-"""Following a job on real servers, over sockets; trial fails whatever is left behind."""
+"""Following a job over sockets. Trial fails a test that leaves a socket or a timer."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tests.helpers.sockets import SocketTestCase, reactor, until
 
 
 async def taken(updates: Any) -> list[Job]:
-    """All updates."""
+    """Return all states."""
     return [job async for job in updates]
 
 
 class ServerTests(ServerSocketTestCase):
-    """A server of ours."""
+    """A real server."""
 
     def client(self, job: str, **options: Any) -> StatusClient:
         address: Any = self.server.ports[0].getHost()
@@ -55,7 +55,7 @@ class ServerTests(ServerSocketTestCase):
         await self.watched()
         for number in range(10):
             await self.server.lifecycle.report(job, Report(message=str(number)))
-            # One after the other: only the latest state is sent to who comes late.
+            # One after the other, because a slow watcher is only sent the newest state.
             await until(partial(versions.__contains__, number + 2))
         await self.server.lifecycle.report(job, Report(result=Status.COMPLETED))
         await followed
@@ -95,7 +95,7 @@ class HostileTests(SocketTestCase):
     """Servers that misbehave."""
 
     async def problem(self, mode: Mode, timeout: float) -> str:
-        """In what way following such a stream fails."""
+        """Follow such a stream, and return the kind of its failure."""
         base, server = self.misbehaving(mode)
         asking = session.Session(
             base, token=None, request_timeout=timeout, reactor=reactor, treq=None
@@ -124,14 +124,14 @@ class HostileTests(SocketTestCase):
 
 
 async def silent_stream(connection: Any) -> None:
-    """Begins a stream, and says no more."""
+    """Begin a stream, and send no events."""
     await connection.request()
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked"
     connection.transport.write(head + b"\r\n\r\n3\r\n:\n\n\r\n")
 
 
 async def reset_stream(connection: Any) -> None:
-    """Begins a stream, and resets the connection."""
+    """Begin a stream, and reset the connection."""
     await silent_stream(connection)
     await connection.sleep(0.01)
     connection.transport.abortConnection()

@@ -1,4 +1,4 @@
-"""When a job will be done, told from its progress."""
+"""The estimate of a job's end from its progress."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from statusjob.client.work.eta import LEAST_PROGRESS, LEAST_TIME, EtaEstimate
 
 
 class EtaEstimateTests(SynchronousTestCase):
-    """By example, and by property."""
+    """Examples, and one property."""
 
     @given(st.floats(5, 1e6), st.floats(0, 0.9), st.lists(st.floats(0.1, 1), min_size=1))
     def test_the_estimate_for_steady_work_is_exact(
@@ -32,7 +32,7 @@ class EtaEstimateTests(SynchronousTestCase):
     def test_one_slow_piece_of_work_moves_the_estimate_by_half(self) -> None:
         estimate = EtaEstimate(0.0, 0.0)
         self.assertEqual(estimate.update(10.0, 0.1), 90)
-        # At 20 this is 180 from now: half of the way from 80.
+        # The new estimate is 180 s and the old one is now 80 s: half of the way is 130 s.
         self.assertEqual(estimate.update(20.0, 0.1), 130)
 
     def test_the_estimate_is_never_in_the_past(self) -> None:

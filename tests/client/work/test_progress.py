@@ -1,4 +1,4 @@
-"""What the work of C{WorkerClient.run} says is told now and then: in memory, on a clock."""
+"""The reports that C{WorkerClient.run} sends while the work goes on: in memory, on a clock."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from tests.helpers.scripted_server import a_job, hang_up, hold, job_body, proble
 
 
 class ProgressTests(RunTestCase):
-    """What the work says."""
+    """Progress that the work reports by its handle."""
 
-    def end(self, done: Deferred[Job]) -> Any:
-        """The work is done: its last report."""
+    def end_work(self, done: Deferred[Job]) -> Any:
+        """End the work, and return the final report."""
         self.work.callback(None)
         self.successResultOf(done)
-        return self.said[-1]
+        return self.reports[-1]
 
     def test_at_most_two_reports_per_second_are_sent_with_the_newest_state(self) -> None:
         done = self.run_job()
         for number in range(200):
             self.job.progress(number / 1000, message=str(number), eta=None)
             self.server.pass_time(0.01, step=0.01)
-        self.assertEqual(len(self.said), 3)
-        told = [int(each["message"]) for each in self.said]
+        self.assertEqual(len(self.reports), 3)
+        told = [int(each["message"]) for each in self.reports]
         self.assertTrue(all(abs(a - b) < 4 for a, b in zip(told, (50, 100, 150), strict=True)))
         last = {"progress": 0.199, "message": "199", "result": "completed"}
-        self.assertEqual(self.end(done), last)
+        self.assertEqual(self.end_work(done), last)
 
     def test_progress_after_a_pause_is_reported_at_once(self) -> None:
         done = self.run_job()
@@ -37,7 +37,7 @@ class ProgressTests(RunTestCase):
         self.job.progress(0.1, eta=None)
         self.server.settle()
         self.assertEqual(self.times, [10])
-        self.end(done)
+        self.end_work(done)
 
     def test_a_value_that_is_not_given_stays_as_it_was(self) -> None:
         done = self.run_job()
@@ -45,22 +45,22 @@ class ProgressTests(RunTestCase):
         self.job.progress(message="a")
         self.job.progress(0.2)
         self.server.pass_time(1)
-        self.assertEqual(self.said, [{"progress": 0.2, "message": "a", "eta": None}])
+        self.assertEqual(self.reports, [{"progress": 0.2, "message": "a", "eta": None}])
         self.job.progress(None, message=None)
         self.server.pass_time(1)
-        self.assertEqual(self.said[1], {"progress": None, "message": None})
-        self.assertEqual(self.end(done), {"result": "completed"})
+        self.assertEqual(self.reports[1], {"progress": None, "message": None})
+        self.assertEqual(self.end_work(done), {"result": "completed"})
 
     def test_progress_that_was_not_reported_yet_goes_with_the_final_report(self) -> None:
         done = self.run_job()
         self.job.progress(0.9, message="nearly", eta=1)
         self.assertEqual(
-            self.end(done), {"progress": 0.9, "message": "nearly", "result": "completed"}
+            self.end_work(done), {"progress": 0.9, "message": "nearly", "result": "completed"}
         )
-        self.assertEqual(len(self.said), 1)
+        self.assertEqual(len(self.reports), 1)
 
     def hold_report(self) -> None:
-        """Say something, whose answer is held."""
+        """Report progress, and let the server not answer yet."""
 
         def hold_on(request: Any) -> int:
             self.held = request
@@ -69,10 +69,10 @@ class ProgressTests(RunTestCase):
         self.server.then(hold_on)
         self.job.progress(0.5, message="a", eta=None)
         self.server.pass_time(1)
-        self.assertEqual(len(self.said), 1)
+        self.assertEqual(len(self.reports), 1)
 
-    def let_go(self) -> None:
-        """The answer comes."""
+    def answer_report(self) -> None:
+        """Answer the report."""
         self.held.write(job_body(a_job()))
         self.held.finish()
         self.server.settle()
@@ -82,27 +82,27 @@ class ProgressTests(RunTestCase):
         self.hold_report()
         self.job.progress(0.6)
         self.server.pass_time(2)
-        self.assertEqual(len(self.said), 1)
-        self.let_go()
-        self.assertEqual(self.said[1:], [{"progress": 0.6}])
-        self.end(done)
+        self.assertEqual(len(self.reports), 1)
+        self.answer_report()
+        self.assertEqual(self.reports[1:], [{"progress": 0.6}])
+        self.end_work(done)
 
     def test_the_wait_for_a_retry_begins_when_the_request_has_timed_out(self) -> None:
         done = self.run_job()
         self.hold_report()
         self.server.pass_time(10)
         self.assertEqual(self.times, [0.5, 7.5])
-        self.end(done)
+        self.end_work(done)
 
     def test_the_final_report_waits_for_the_report_under_way(self) -> None:
         done = self.run_job()
         self.hold_report()
         self.work.callback(None)
         self.server.settle()
-        self.assertEqual(len(self.said), 1)
-        self.let_go()
+        self.assertEqual(len(self.reports), 1)
+        self.answer_report()
         self.successResultOf(done)
-        self.assertEqual(self.said[1], {"result": "completed"})
+        self.assertEqual(self.reports[1], {"result": "completed"})
 
     def test_a_report_that_failed_is_repeated_with_the_newest_state(self) -> None:
         done = self.run_job()
@@ -112,15 +112,15 @@ class ProgressTests(RunTestCase):
         self.job.progress(0.2)
         self.server.pass_time(10)
         self.assertEqual(
-            self.said,
+            self.reports,
             [
                 {"progress": 0.1, "message": "a", "eta": None},
                 *[{"progress": 0.2, "message": "a", "eta": None}] * 2,
             ],
         )
-        # After r*2 and r*4 seconds.
+        # The retries come after 2 and 4 seconds.
         self.assertEqual(self.times, [0.5, 2.5, 6.5])
-        self.end(done)
+        self.end_work(done)
 
     def test_a_retry_waits_for_as_long_as_the_server_asks(self) -> None:
         done = self.run_job()
@@ -128,7 +128,7 @@ class ProgressTests(RunTestCase):
         self.job.progress(0.1)
         self.server.pass_time(30)
         self.assertEqual(self.times, [0.5, 20.5])
-        self.end(done)
+        self.end_work(done)
 
     def test_a_server_that_is_unreachable_for_long_does_not_stop_the_work(self) -> None:
         done = self.run_job(max_retries=1)
@@ -136,7 +136,7 @@ class ProgressTests(RunTestCase):
         self.job.progress(0.1)
         self.server.pass_time(1000, step=1)
         self.assertNoResult(done)
-        self.assertEqual(self.end(done), {"result": "completed"})
+        self.assertEqual(self.end_work(done), {"result": "completed"})
 
     def test_values_that_the_server_would_refuse_raise_an_error(self) -> None:
         done = self.run_job()
@@ -144,7 +144,7 @@ class ProgressTests(RunTestCase):
             self.assertRaises(ValueError, self.job.progress, progress)
         for options in ({"message": "x" * 2000}, {"message": "\0"}, {"eta": -1}):
             self.assertRaises(ValueError, self.job.progress, **options)
-        self.assertEqual(self.end(done), {"result": "completed"})
+        self.assertEqual(self.end_work(done), {"result": "completed"})
 
     def test_an_eta_is_estimated_from_the_progress(self) -> None:
         done = self.run_job()
@@ -152,16 +152,16 @@ class ProgressTests(RunTestCase):
             self.server.pass_time(10)
             self.job.progress(number / 10)
             self.server.settle()
-        self.assertEqual([each["eta"] for each in self.said], [90, 80, 70])
-        self.end(done)
+        self.assertEqual([each["eta"] for each in self.reports], [90, 80, 70])
+        self.end_work(done)
 
     def test_too_little_progress_gives_no_eta(self) -> None:
         done = self.run_job()
         self.job.progress(0.001)
         self.job.progress(message="a")
         self.server.pass_time(1)
-        self.assertEqual(self.said, [{"progress": 0.001, "message": "a"}])
-        self.end(done)
+        self.assertEqual(self.reports, [{"progress": 0.001, "message": "a"}])
+        self.end_work(done)
 
     def test_an_eta_that_the_work_gives_replaces_the_estimate(self) -> None:
         done = self.run_job()
@@ -169,9 +169,9 @@ class ProgressTests(RunTestCase):
         self.server.pass_time(10)
         self.job.progress(0.2)
         self.server.pass_time(1)
-        # Half a second has passed since it was said.
-        self.assertEqual(self.said, [{"progress": 0.1, "eta": 29.5}, {"progress": 0.2}])
-        self.end(done)
+        # Half a second has passed between the call and the report.
+        self.assertEqual(self.reports, [{"progress": 0.1, "eta": 29.5}, {"progress": 0.2}])
+        self.end_work(done)
 
     def test_progress_is_reported_although_the_clock_was_set(self) -> None:
         for step in (-3600, 3600):
@@ -180,19 +180,19 @@ class ProgressTests(RunTestCase):
             self.clock.rightNow += step
             self.job.progress(0.1, eta=None)
             self.server.pass_time(0.5)
-            self.assertEqual(len(self.said), 1)
-            self.end(done)
+            self.assertEqual(len(self.reports), 1)
+            self.end_work(done)
 
 
 class HeartbeatTests(RunTestCase):
-    """A job that must not fall silent."""
+    """A job with a heartbeat."""
 
     heartbeat = 6.0
 
     def test_a_heartbeat_is_sent_when_nothing_was_reported_for_a_third_of_the_limit(self) -> None:
         done = self.run_job()
         self.server.pass_time(5)
-        self.assertEqual((self.times, self.said), ([2, 4], [{}, {}]))
+        self.assertEqual((self.times, self.reports), ([2, 4], [{}, {}]))
         self.job.progress(0.5, eta=None)
         self.server.settle()
         self.server.pass_time(4.5)
@@ -211,13 +211,13 @@ class HeartbeatTests(RunTestCase):
 
 
 class FastHeartbeatTests(RunTestCase):
-    """A job that nobody could keep alive."""
+    """A job with a heartbeat too short to keep."""
 
     heartbeat = 1e-9
 
     def test_heartbeats_have_a_shortest_interval(self) -> None:
         done = self.run_job()
         self.server.pass_time(1, step=0.01)
-        self.assertLessEqual(len(self.said), 10)
+        self.assertLessEqual(len(self.reports), 10)
         self.work.callback(None)
         self.successResultOf(done)

@@ -1,4 +1,4 @@
-"""C{WorkerClient.run}: a job is done, and what becomes of it is told: in memory, on a clock."""
+"""C{WorkerClient.run}: how the work ends, and what is reported: in memory, on a clock."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from statusjob import (
     Status,
     WorkerClient,
 )
-from tests.helpers.running import CANCELLED, RunTestCase, late
+from tests.helpers.running import CANCELLED, RunTestCase, too_late
 from tests.helpers.scripted_server import (
     JOB_ID,
     a_job,
@@ -31,7 +31,7 @@ from tests.helpers.scripted_server import (
 
 
 class EndTests(RunTestCase):
-    """What becomes of the work."""
+    """How the work ends."""
 
     def test_one_report_begins_the_job_and_one_ends_it(self) -> None:
         done = self.run_job()
@@ -43,7 +43,7 @@ class EndTests(RunTestCase):
         self.server.then(answer(200, job_body(a_job("completed"))))
         self.work.callback({"a": 1})
         self.assertEqual(self.successResultOf(done), a_job("completed"))
-        self.assertEqual(self.said, [{"result": "completed", "output": {"a": 1}}])
+        self.assertEqual(self.reports, [{"result": "completed", "output": {"a": 1}}])
 
     def test_work_may_be_a_function_or_a_coroutine_function(self) -> None:
         async def coroutine(job: JobHandle) -> str:
@@ -52,11 +52,11 @@ class EndTests(RunTestCase):
         works: tuple[Callable[[JobHandle], object], ...] = (coroutine, lambda job: job.id)
         for work in works:
             self.successResultOf(self.run_job(work))
-        self.assertEqual(self.said[0], {"result": "completed", "output": JOB_ID})
+        self.assertEqual(self.reports[0], {"result": "completed", "output": JOB_ID})
 
     def test_work_that_returns_none_has_no_output(self) -> None:
         self.successResultOf(self.run_job(lambda _: None))
-        self.assertEqual(self.said, [{"result": "completed"}])
+        self.assertEqual(self.reports, [{"result": "completed"}])
 
     def test_a_job_may_be_given_instead_of_its_id(self) -> None:
         worker = WorkerClient("http://example.test", reactor=self.clock, treq=self.server.stub)
@@ -70,7 +70,7 @@ class EndTests(RunTestCase):
         error = self.failureResultOf(self.run_job(work), JobFailed).value
         self.assertEqual(str(error), "no-sound: it is silent")
         reason = {"code": "no-sound", "message": "it is silent"}
-        self.assertEqual(self.said, [{"result": "error", "error": reason}])
+        self.assertEqual(self.reports, [{"result": "error", "error": reason}])
 
     def test_only_the_class_name_of_another_exception_is_reported(self) -> None:
         def work(_: JobHandle) -> None:
@@ -78,7 +78,7 @@ class EndTests(RunTestCase):
 
         self.failureResultOf(self.run_job(work), ZeroDivisionError)
         reason = {"code": "failed", "message": "ZeroDivisionError"}
-        self.assertEqual(self.said, [{"result": "error", "error": reason}])
+        self.assertEqual(self.reports, [{"result": "error", "error": reason}])
 
     def test_an_output_that_cannot_be_reported_fails_the_job(self) -> None:
         for output in (object(), "x" * 300_000, "\0"):
@@ -86,7 +86,7 @@ class EndTests(RunTestCase):
             done = self.run_job()
             self.work.callback(output)
             self.failureResultOf(done)
-            self.assertEqual([each["result"] for each in self.said], ["error"])
+            self.assertEqual([each["result"] for each in self.reports], ["error"])
 
     def test_a_reason_that_cannot_be_reported_raises_an_error(self) -> None:
         for code, message in (("no sound", None), ("", None), ("a", "x" * 2000), ("a", "\0")):
@@ -98,7 +98,7 @@ class EndTests(RunTestCase):
         self.work.callback(None)
         self.server.pass_time(10)
         self.successResultOf(done)
-        self.assertEqual(self.said, [{"result": "completed"}] * 3)
+        self.assertEqual(self.reports, [{"result": "completed"}] * 3)
 
     def test_the_run_fails_if_the_final_report_never_succeeds(self) -> None:
         done = self.run_job(max_retries=1)
@@ -123,7 +123,7 @@ class EndTests(RunTestCase):
         self.job.progress(0.5)
         done.cancel()
         self.failureResultOf(done, CancelledError)
-        self.assertEqual((self.cancelled, self.said), (1, []))
+        self.assertEqual((self.cancelled, self.reports), (1, []))
 
     def test_cancelling_during_a_report(self) -> None:
         done = self.run_job()
@@ -144,12 +144,12 @@ class EndTests(RunTestCase):
 
 
 class CancelledTests(RunTestCase):
-    """Somebody ends the job."""
+    """Jobs that somebody else ends."""
 
     heartbeat = 6.0
 
     def test_the_work_of_a_job_that_has_ended_is_not_begun(self) -> None:
-        for over, kind in ((CANCELLED, JobCancelled), (late(a_job("completed")), JobFinished)):
+        for over, kind in ((CANCELLED, JobCancelled), (too_late(a_job("completed")), JobFinished)):
             self.server.then(over)
             self.failureResultOf(self.run_job(self.fail), kind)
         self.server.then(problem(404, "no such job"))
@@ -162,7 +162,7 @@ class CancelledTests(RunTestCase):
         self.assertNoResult(done)
         self.server.pass_time(0.25)
         error = self.failureResultOf(done, JobCancelled).value
-        self.assertEqual((self.cancelled, self.said, error.job.result), (1, [{}], Status.ERROR))
+        self.assertEqual((self.cancelled, self.reports, error.job.result), (1, [{}], Status.ERROR))
 
     def test_a_refused_progress_report_cancels_the_work(self) -> None:
         done = self.run_job()
@@ -170,10 +170,10 @@ class CancelledTests(RunTestCase):
         self.job.progress(0.1)
         self.server.pass_time(0.5)
         self.failureResultOf(done, JobCancelled)
-        # Whoever does not notice is not heard.
+        # Progress of work that goes on all the same is not reported.
         self.job.progress(0.2)
         self.server.pass_time(10)
-        self.assertEqual(len(self.said), 1)
+        self.assertEqual(len(self.reports), 1)
 
     def test_a_refused_final_report_fails_the_run(self) -> None:
         done = self.run_job()
@@ -198,7 +198,7 @@ class CancelledTests(RunTestCase):
         self.assertNoResult(done)
         cleaned.callback(None)
         self.failureResultOf(done, JobCancelled)
-        self.assertEqual(self.said, [{}])
+        self.assertEqual(self.reports, [{}])
 
     def test_the_result_of_work_that_ignores_its_cancellation_is_discarded(self) -> None:
         def fail(_: object) -> None:

@@ -1,4 +1,4 @@
-"""C{WorkerClient}: creating, reporting, trying again, learning that it is too late."""
+"""C{WorkerClient}: creating jobs, reporting on them, retries and refusals."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ REPORTS: tuple[Callable[[WorkerClient], Deferred[Job]], ...] = (
 
 
 def job_answer(job: Job, code: int = 200, **more: Any) -> Answering:
-    """A job as an answer."""
+    """Return an answer with a job."""
     return answer(code, job_body(job, **more))
 
 
@@ -63,7 +63,7 @@ class WorkerTests(SynchronousTestCase):
         self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
 
     def worker(self, *answers: Answering, **options: Any) -> WorkerClient:
-        """A worker without jitter, and a server that answers this and then holds."""
+        """Return a client without jitter, and begin a server that gives these answers."""
         self.server = ScriptedServer(self.clock, *answers, otherwise=hold)
         options = {"random": lambda: 0.0, "request_timeout": 5, **options}
         return WorkerClient(
@@ -219,7 +219,7 @@ class WorkerTests(SynchronousTestCase):
             reported = report(worker)
             self.server.pass_time(60)
             self.assertEqual(self.successResultOf(reported), a_job())
-            # Waits of 2, 4 and 8 seconds, then 5 for the one that is held, and 16.
+            # Waits of 2, 4 and 8 s; then 5 s for the request that times out, and 16 s.
             self.assertEqual(self.server.times[:4], [0, 2, 6, 14])
             self.assertEqual(self.server.times[4], 35)
             self.clock.rightNow = 0.0
@@ -270,7 +270,7 @@ class WorkerTests(SynchronousTestCase):
 
 
 class SocketTests(SocketTestCase):
-    """On loopback, with our own pool; trial fails whatever leaves a socket or a timer behind."""
+    """On loopback. Trial fails a test that leaves a socket or a timer behind."""
 
     async def test_a_job_is_reported_from_beginning_to_end(self) -> None:
         job = a_job()

@@ -1,4 +1,4 @@
-"""A job is done, followed and cancelled, on a real server over sockets."""
+"""A job that is run, followed and cancelled, on a real server over sockets."""
 
 from __future__ import annotations
 
@@ -56,5 +56,5 @@ class ServerTests(ServerSocketTestCase):
         await until(lambda: job.job.progress == value)
 
     async def taken(self, updates: Any) -> list[Job]:
-        """All updates."""
+        """Return all states."""
         return [job async for job in updates]
