@@ -1,11 +1,11 @@
 """
-What tests that nothing confidential is told share: they listen to all that is.
+Tests that a server reveals nothing confidential: they search its log and all its answers.
 
-Secrets of webhooks, and of their URLs user-info, path, query and fragment, are told to nobody:
-not by any event of the log with its traceback, and not by any answer but those that are to show a
-secret. Tracebacks are looked at as Twisted formats them, as Python chains them, and as verbose as
-they get. Not looked at are the variables of their frames: Twisted captures those only while
-Deferreds are being debugged, as no server is run.
+Confidential are the secrets of webhooks and, of their URLs, the user information, the path, the
+query and the fragment. No event of the log may have one of them, not even in a traceback, and no
+answer but those that are meant to show a secret. Tracebacks are searched as Twisted formats them,
+as Python chains them, and as verbose as they get. The variables of their frames are not searched:
+Twisted captures those only when it debugs Deferreds, and no server runs like that.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from tests.helpers.secrets import OTHER_SECRET, SECRET
 from tests.helpers.servers import InMemoryServer
 from tests.helpers.webhook_api import WebhookApiTestCase
 
-#: What must not be told, in a URL, and as it goes over the wire.
+#: A URL with confidential parts, these parts, and its credentials as they are sent.
 URL = "http://us3r:passw0rd@receiver.example/p4th/hook?qu3ry=v4lue#fr4gment"
 PARTS = ("us3r", "passw0rd", "p4th", "qu3ry", "v4lue", "fr4gment")
 CREDENTIALS = b64encode(b"us3r:passw0rd").decode()
 
 
 class Broken(dict[str, Any]):
-    """Names that cannot be looked up."""
+    """Names whose lookup raises an exception."""
 
     def get(self, name: str, default: object = None) -> Any:
         raise ZeroDivisionError
@@ -39,10 +39,10 @@ class Broken(dict[str, Any]):
 
 class ConfidentialTestCase(WebhookApiTestCase):
     """
-    Notes all that is told, and looks through it when the server has stopped.
+    Records the log and all answers of a server, and searches them when it has stopped.
 
-    @ivar events: what was logged.
-    @ivar answers: what was answered, with the secrets that it was to show blotted out.
+    @ivar events: the events of the log.
+    @ivar answers: bodies and headers of the answers, without the secrets that they had to show.
     """
 
     def setUp(self) -> None:
@@ -57,7 +57,7 @@ class ConfidentialTestCase(WebhookApiTestCase):
         self.addCleanup(self.look_through)
 
     def look_through(self) -> None:
-        """Stop the server, and look for what must not have been told."""
+        """Stop the server, and search all that it has revealed for confidential parts."""
         self.stop(self.fake)
         self.assertEqual(self.logged("stopped; every acknowledged change is on disk"), 1)
         # What nobody handled is logged when it is collected.
@@ -76,7 +76,7 @@ class ConfidentialTestCase(WebhookApiTestCase):
         body = reply.body.decode()
         shown = re.search('"secret":"([^"]*)"', body)
         if shown is not None:
-            # To whoever brings one along or has one made, and to nobody else.
+            # A secret is shown only to the one who registers the webhook or rotates its secret.
             self.assertEqual((method, reply.header("Cache-Control")), ("POST", "no-store"))
             self.secrets.append(shown[1])
             body = body.replace(shown[0], "")
@@ -85,19 +85,19 @@ class ConfidentialTestCase(WebhookApiTestCase):
         return reply
 
     def look(self, hook: str) -> list[str]:
-        """Look at what is shown of a webhook; the classes of its newest delivery's attempts."""
+        """Ask for all about a webhook, and give the classes of its newest delivery's attempts."""
         for path in ("/webhooks", f"/webhooks/{hook}"):
             self.get(path)
         newest, *_ = self.deliveries(hook)
         return [each["class"] for each in newest["attempts"]]
 
     def logged(self, word: str) -> int:
-        """How many events of the log have this in their text."""
+        """Count the events of the log that have this in their text."""
         return sum(word in eventAsText(event) for event in self.events)
 
 
 def texts(event: LogEvent) -> Sequence[str]:
-    """All that an event of the log may look like to whoever reads it."""
+    """Give all the forms in which an event of the log may be read."""
     told = [eventAsText(event), str(event.get("log_format")), eventAsJSON(event)]
     told += [repr(value) for value in event.values()]
     failure = event.get("log_failure")

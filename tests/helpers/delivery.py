@@ -21,9 +21,11 @@ OK, REFUSED = Outcome("ok", 200), Outcome("connect", None, "connection refused")
 
 class ScriptedSender:
     """
-    Notes what is to be sent, and when.
+    Makes attempts that only the test decides.
 
-    @ivar answers: what comes of the next attempts; C{None} leaves one under way.
+    @ivar sent: the attempts that were made, each with its time.
+    @ivar answers: gives the outcome of an attempt. C{None} leaves it under way.
+    @ivar under_way: the attempts that were left under way, in the order in which they began.
     """
 
     def __init__(self, core: Core) -> None:
@@ -43,28 +45,28 @@ class ScriptedSender:
 
     @property
     def times(self) -> list[float]:
-        """When attempts were made, in seconds since the start."""
+        """The times of all attempts, in seconds since the start."""
         return [time for time, _ in self.sent]
 
     @property
     def versions(self) -> list[int]:
-        """The versions that they were to bring over."""
+        """The versions that were sent by all attempts."""
         return [version_of(claim) for _, claim in self.sent]
 
 
 def version_of(claim: Claim) -> int:
-    """The version that a claim brings over."""
+    """Read the version that a claimed delivery sends."""
     return int(json.decode(claim.body)["job"]["version"])
 
 
 class DeliveryTestCase(CoreTestCase):
-    """A core, its outbox's worker and a sender that sends nothing."""
+    """A core, a delivery worker and a sender that sends nothing."""
 
     def setUp(self) -> None:
         self.deliver(self.core())
 
     def deliver(self, core: Core, random: float = 0.0) -> None:
-        """Start delivery."""
+        """Start a delivery worker on C{core}."""
         self.box = core
         self.sender = ScriptedSender(core)
         self.delivery = DeliveryWorker(
@@ -80,7 +82,7 @@ class DeliveryTestCase(CoreTestCase):
         core.clock.advance(0)
 
     def job(self, url: str = URL, **members: Any) -> Job:
-        """A job with a webhook."""
+        """Create a job with a webhook."""
         job = self.create(self.box)
         self.successResultOf(self.box.registrations.register(job.id, hook(url, **members)))
         return job

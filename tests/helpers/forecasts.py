@@ -1,4 +1,4 @@
-"""A forecast that only tests move, and jobs for it to hear of."""
+"""A forecast on a clock of the test, and jobs that it hears of."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from statusjob.server.store.interface import Update
 from tests.helpers.core import Core, CoreTestCase
 from tests.helpers.lanes import InlineLane
 
-#: How long the jobs of tests take unless they say otherwise, in seconds.
+#: Seconds that jobs take unless a test says otherwise.
 LONG = 60.0
-#: Seconds in which one piece of work is done: alarms add a little to what they wait.
+#: Seconds in which one piece of work is done: an alarm waits a little longer than the rest.
 TURN = REST + 0.01
 
 
 class ForecastTestCase(CoreTestCase):
-    """Forecasts, on a clock on which they leave nothing."""
+    """Tests of a forecast that leaves nothing on its clock."""
 
     def setUp(self) -> None:
         self._ids = itertools.count()
@@ -48,13 +48,13 @@ class ForecastTestCase(CoreTestCase):
         return Deferred.fromCoroutine(self.forecast.stop())
 
     def assert_stops(self) -> None:
-        """It stops at once, and leaves nothing."""
+        """Check that the forecast stops at once, and leaves nothing on the clock."""
         if self.running:
             self.successResultOf(self.stop())
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def pending(self, kind: str = "k", *, age: float = 0.0, **members: Any) -> Job:
-        """A job of so many seconds."""
+        """Make a pending job that is so many seconds old."""
         began = self.its_core.now() - age
         return Job(
             **{
@@ -67,13 +67,13 @@ class ForecastTestCase(CoreTestCase):
         )
 
     def hear(self, *jobs: Job, changed: bool = True) -> None:
-        """The feed brings these."""
+        """Let the feed tell of these jobs."""
         self.its_core.feed.committed([Update(job=job, changed=changed) for job in jobs])
 
     def ended(
         self, kind: str = "k", duration: float = LONG, *, code: str | None = None, **members: Any
     ) -> Job:
-        """A job that has just ended; with an error code, as C{error}."""
+        """Make a job that has just ended, as C{error} if there is an error code."""
         now = self.its_core.now()
         return self.pending(
             kind,
@@ -86,20 +86,20 @@ class ForecastTestCase(CoreTestCase):
         )
 
     def learn(self, kind: str = "k", duration: float = LONG, **members: Any) -> None:
-        """The feed tells of enough jobs to learn from."""
+        """Let the feed tell of enough jobs to learn from."""
         self.hear(*[self.ended(kind, duration, **members) for _ in range(50)])
 
     def said(self, kind: str = "k", *, age: float = 0.0) -> int:
-        """What one is told about a new job once all that was heard is taken into account."""
+        """Compute C{Retry-After} for a pending job from all that was heard."""
         self.forecast.retry_after(self.pending(kind, age=age))
         self.clock.advance(INTERVAL)
         self.clock.advance(INTERVAL)
         return self.forecast.retry_after(self.pending(kind, age=age))
 
     def assert_learned(self, kind: str = "k") -> None:
-        """That jobs of this kind take L{LONG} is known."""
+        """Check that the forecast knows that jobs of this kind take L{LONG} seconds."""
         self.assertGreater(self.said(kind), LONG / 2)
 
     def assert_unknown(self, kind: str = "k") -> None:
-        """Nothing is known of this kind."""
+        """Check that the forecast knows nothing of this kind."""
         self.assertEqual((self.said(kind), self.said(kind, age=8)), (2, 10))

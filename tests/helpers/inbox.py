@@ -1,4 +1,4 @@
-"""Who webhooks are brought to: notes all that comes, and answers when it is told to."""
+"""A receiver of webhooks that records what arrives, and answers when the test says."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ reactor: IReactorTime = _reactor
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """
-    One attempt of a delivery, as it came.
+    One attempt of a delivery that has arrived.
 
-    @ivar at: when, by C{time.monotonic}.
-    @ivar id: of the delivery.
-    @ivar path: of the webhook.
+    @ivar at: when it arrived, by C{time.monotonic}.
+    @ivar id: the id of the delivery.
+    @ivar path: the path of the webhook's URL.
     """
 
     at: float
@@ -40,7 +40,11 @@ class Arrival:
     headers: Headers = field(repr=False)
 
     def verified(self, secret: str) -> Message:
-        """What it says of itself; C{VerificationFailed} if it is not genuine."""
+        """
+        Verify the signature.
+
+        @raise VerificationFailed: if the webhook with this secret did not sign it.
+        """
         return Verifier(secret).verify(self.body, self.headers.getRawHeaders, time.time())
 
 
@@ -48,11 +52,11 @@ class Inbox(Resource):
     """
     Receives webhooks.
 
-    @ivar delay: seconds until it answers; C{None} for not before L{release}.
-    @ivar arrivals: all that came, in order.
-    @ivar results: by job, the terminal result that came.
-    @ivar busy: requests that are not answered yet, and
-    @ivar most: how many there were at most.
+    @ivar delay: the seconds until a request is answered. C{None} means not before L{release}.
+    @ivar arrivals: all attempts, in the order in which they arrived.
+    @ivar results: the terminal results that arrived, by job.
+    @ivar busy: the requests that are not answered yet.
+    @ivar most: how many requests were unanswered at the same time, at most.
     """
 
     isLeaf = True
@@ -84,13 +88,13 @@ class Inbox(Resource):
         return NOT_DONE_YET
 
     def release(self, delay: float = 0.0) -> None:
-        """Answer what waits; what comes from now on, after so many seconds."""
+        """Answer all requests that wait, and later ones after C{delay} seconds."""
         self.delay = delay
         for request in tuple(self.busy):
             self._answer(request)
 
     def until(self, condition: Callable[[], bool]) -> Deferred[None]:
-        """Fires when something came and the condition holds, or at once if it holds already."""
+        """Wait until a condition holds. It is checked now and at every arrival."""
         waiter: Deferred[None] = Deferred()
         if condition():
             waiter.callback(None)
@@ -99,7 +103,7 @@ class Inbox(Resource):
         return waiter
 
     def received(self, jobs: set[str]) -> Deferred[None]:
-        """Fires when the end of each of these jobs has come."""
+        """Wait until the ends of these jobs have arrived."""
         return self.until(lambda: jobs <= self.results.keys())
 
     def _note(self, request: Request) -> None:
@@ -132,8 +136,10 @@ class Inbox(Resource):
 
 def disordered(arrivals: Iterable[Arrival]) -> list[tuple[Arrival, Arrival]]:
     """
-    What came too late: pairs of arrivals of which the second is neither newer than the first nor
-    its repetition, though no other of the same job came to the same webhook in between.
+    Find arrivals in the wrong order.
+
+    @return: pairs of successive arrivals of one job at one webhook, of which the second is neither
+        newer than the first nor its repetition.
     """
     last: dict[tuple[str, str], Arrival] = {}
     wrong = []

@@ -1,4 +1,4 @@
-"""What a poster dials, in memory: what it sends is there to be read, and answers are bytes."""
+"""Connections in memory for a poster: tests read what it sends, and answer with bytes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 class Wire:
     """
-    One connection.
+    One connection of a poster, as its receiver sees it.
 
-    @ivar aborted: whether the poster cut it.
+    @ivar transport: the poster's end of the connection.
     """
 
     def __init__(self, factory: IProtocolFactory) -> None:
@@ -33,26 +33,27 @@ class Wire:
 
     @property
     def open(self) -> bool:
-        """Whether it is there."""
+        """Whether the connection is open."""
         return bool(self.transport.connected)
 
     @property
     def aborted(self) -> bool:
+        """Whether the poster has aborted the connection."""
         return bool(self.transport.aborted)
 
     def sent(self) -> list[Request]:
-        """The requests that came since this was last asked."""
+        """Give the requests that arrived since the last call."""
         data = self.transport.value()
         self.transport.clear()
         return [_request(first_line, message) for first_line, message in read_messages(data)]
 
     def answer(self, data: bytes = NO_CONTENT) -> None:
-        """The receiver sends."""
+        """Let the receiver send these bytes."""
         if self.open:
             self.protocol.dataReceived(data)
 
     def hang_up(self) -> None:
-        """The receiver closes."""
+        """Let the receiver close the connection."""
         if self.open:
             self.transport.connected = False
             self.protocol.connectionLost(Failure(ConnectionDone()))
@@ -67,12 +68,13 @@ def _request(first_line: str, message: Message) -> Request:
 @implementer(IStreamClientEndpoint)
 class Exchange:
     """
-    Where a poster dials.
+    Makes the connections of a poster.
 
-    @ivar dialled: the origins that it wanted, in order.
-    @ivar wires: the connections that it got.
-    @ivar refusal: what connecting fails with, if it is to fail.
-    @ivar held: where connecting takes long: what waits for a connection.
+    @ivar dialled: the origins that the poster dialled, in order.
+    @ivar wires: the connections that it got, in order.
+    @ivar refusal: the error with which connecting fails; C{None} if it succeeds.
+    @ivar holding: whether connecting takes until L{let_connect}.
+    @ivar held: the factories that wait for a connection, each with the Deferred that they wait on.
     """
 
     def __init__(self) -> None:
@@ -83,7 +85,7 @@ class Exchange:
         self.held: list[tuple[IProtocolFactory, Deferred[Any]]] = []
 
     def endpoint(self, origin: str) -> IStreamClientEndpoint:
-        """The endpoint for an origin."""
+        """Give the endpoint for an origin, which is always this object."""
         self.dialled.append(origin)
         return self
 
@@ -97,7 +99,7 @@ class Exchange:
         return succeed(self._connect(protocolFactory))
 
     def let_connect(self) -> None:
-        """Whoever waits is connected."""
+        """Connect all those who wait."""
         for factory, waiting in self.held:
             waiting.callback(self._connect(factory))
         self.held.clear()

@@ -1,4 +1,4 @@
-"""One alarm: when it wakes, what wakes it earlier, and what happens when its work fails."""
+"""Alarms: when one wakes, what wakes it earlier, and what happens when its work fails."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.helpers.servers import EPOCH
 
 
 class AlarmTests(SynchronousTestCase):
-    """An alarm whose work only notes when it was done."""
+    """An alarm whose work only records when it is done."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -41,11 +41,11 @@ class AlarmTests(SynchronousTestCase):
     def advance(self, seconds: float, step: float = 0.5) -> None:
         self.clock.pump([step] * round(seconds / step))
 
-    def test_it_does_its_work_at_the_start(self) -> None:
+    def test_the_work_is_done_at_the_start(self) -> None:
         self.start()
         self.assertEqual(self.rang, [0])
 
-    def test_it_does_it_again_when_the_work_said_and_not_before(self) -> None:
+    def test_the_work_is_done_again_when_it_is_due_and_not_before(self) -> None:
         self.answers = [EPOCH + 5]
         self.start()
         self.clock.advance(5)
@@ -53,13 +53,13 @@ class AlarmTests(SynchronousTestCase):
         self.clock.advance(0.001)
         self.assertEqual(self.rang, [0, 5.001])
 
-    def test_it_never_sleeps_longer_than_its_longest_sleep(self) -> None:
+    def test_an_alarm_never_sleeps_longer_than_its_longest_sleep(self) -> None:
         self.answers = [None, EPOCH + 1e6]
         self.start()
         self.advance(100)
         self.assertEqual(self.rang, [0, 30, 60, 90])
 
-    def test_work_that_left_something_is_done_again_but_yields_between(self) -> None:
+    def test_work_that_is_due_in_the_past_is_done_again_after_other_events(self) -> None:
         self.answers = [EPOCH - 10, EPOCH, None]
         self.start()
         self.assertEqual(self.rang, [0])
@@ -68,7 +68,7 @@ class AlarmTests(SynchronousTestCase):
         self.advance(29)
         self.assertEqual(len(self.rang), 3)
 
-    def test_it_wakes_earlier_when_told_to(self) -> None:
+    def test_an_alarm_can_be_set_to_an_earlier_time(self) -> None:
         self.start()
         self.alarm.set(EPOCH + 7)
         self.alarm.set(EPOCH + 3)
@@ -76,13 +76,13 @@ class AlarmTests(SynchronousTestCase):
         self.advance(3.5)
         self.assertEqual(self.rang, [0, 3.5])
 
-    def test_it_wakes_at_once_when_told_of_the_past(self) -> None:
+    def test_an_alarm_that_is_set_to_the_past_wakes_at_once(self) -> None:
         self.start()
         self.alarm.set(EPOCH - 3)
         self.clock.advance(0)
         self.assertEqual(self.rang, [0, 0])
 
-    def test_what_it_is_told_while_working_is_not_forgotten(self) -> None:
+    def test_a_time_that_is_set_during_the_work_is_not_forgotten(self) -> None:
         working: Deferred[float | None] = Deferred()
         self.answers = [working]
         self.start()
@@ -94,7 +94,7 @@ class AlarmTests(SynchronousTestCase):
         self.advance(3.5)
         self.assertEqual(self.rang, [0, 4.5])
 
-    def test_it_never_does_its_work_twice_at_once(self) -> None:
+    def test_the_work_is_never_done_twice_at_the_same_time(self) -> None:
         working: Deferred[float | None] = Deferred()
         self.answers = [working]
         self.start()
@@ -105,21 +105,21 @@ class AlarmTests(SynchronousTestCase):
         self.advance(0.5)
         self.assertEqual(self.rang, [0, 120.5])
 
-    def test_a_store_that_is_unavailable_is_asked_again(self) -> None:
+    def test_work_is_done_again_soon_if_the_store_was_unavailable(self) -> None:
         self.answers = [StoreBusy("too much"), StoreBusy("too much"), None]
         self.start()
         self.advance(2 * RETRY_SLEEP + 1)
         self.assertEqual(len(self.rang), 3)
         self.assertEqual(self.flushLoggedErrors(), [])
 
-    def test_work_that_fails_is_logged_and_tried_again(self) -> None:
+    def test_work_that_fails_is_logged_and_done_again(self) -> None:
         self.answers = [ValueError("broken"), None]
         self.start()
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.advance(RETRY_SLEEP + 0.5)
         self.assertEqual(len(self.rang), 2)
 
-    def test_a_clock_that_is_set_forwards_is_noticed(self) -> None:
+    def test_a_clock_that_is_set_forward_is_noticed(self) -> None:
         self.answers = [EPOCH + 3600, None]
         self.start()
         self.clock.rightNow += 7200
@@ -127,7 +127,7 @@ class AlarmTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual(self.rang, [0, 7200])
 
-    def test_a_clock_that_is_set_backwards_delays_nothing_that_is_new(self) -> None:
+    def test_a_clock_that_is_set_back_does_not_delay_later_work(self) -> None:
         self.start()
         self.clock.rightNow -= 3600
         self.alarm.set(self.clock.seconds() + 2)
@@ -140,7 +140,7 @@ class AlarmTests(SynchronousTestCase):
         self.alarm.set(EPOCH)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_stopping_waits_for_work_that_is_being_done(self) -> None:
+    def test_a_stop_waits_for_work_that_is_being_done(self) -> None:
         working: Deferred[float | None] = Deferred()
         self.answers = [working]
         self.start()
@@ -151,6 +151,6 @@ class AlarmTests(SynchronousTestCase):
         self.advance(LONGEST_SLEEP)
         self.assertEqual((self.rang, self.clock.getDelayedCalls()), ([0], []))
 
-    def test_before_its_start_it_cannot_be_woken(self) -> None:
+    def test_an_alarm_that_was_not_started_cannot_be_set(self) -> None:
         self.alarm.set(EPOCH)
         self.assertEqual(self.clock.getDelayedCalls(), [])

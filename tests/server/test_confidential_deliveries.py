@@ -1,4 +1,4 @@
-"""Nothing confidential is told by deliveries, whatever comes of them."""
+"""Deliveries reveal nothing confidential, neither in answers nor in the log."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ ECHO = f"HTTP/1.1 500 p4th\r\nX-us3r: {URL} {SECRET}\r\nContent-Length: {len(URL
 
 
 class DeliveryTests(ConfidentialTestCase):
-    """Attempts, whatever comes of them."""
+    """Attempts, whatever their outcome."""
 
     def attempt(self, answer: bytes | None = None) -> list[str]:
-        """The classes of the attempts of a delivery, one of which is made and answered so."""
+        """Make an attempt with this answer; give the classes of its delivery's attempts."""
         hook = self.hook(URL, secret=SECRET)["id"]
         self.finish()
         begun = self.under_way()
@@ -40,15 +40,15 @@ class DeliveryTests(ConfidentialTestCase):
         return self.look(hook)
 
     def dialled(self) -> ClientFactory:
-        """What waits for the one connection of an attempt that has just begun."""
+        """Give the factory of the one connection that an attempt has just begun to make."""
         self.fake.clock.advance(0)
         ((_, _, factory, *_),) = self.fake.clock.tcpClients
         return factory
 
-    def test_that_are_made(self) -> None:
+    def test_an_attempt_that_succeeds(self) -> None:
         self.assertEqual(self.attempt(status(204)), ["ok"])
 
-    def test_that_are_signed_by_several_secrets(self) -> None:
+    def test_an_attempt_that_is_signed_by_several_secrets(self) -> None:
         hook = self.hook(URL, secret=SECRET)["id"]
         for body in ({}, {"secret": OTHER_SECRET}):
             self.assertEqual(self.post(f"/webhooks/{hook}/rotate", body).code, 200)
@@ -56,37 +56,37 @@ class DeliveryTests(ConfidentialTestCase):
         self.assertEqual(len(self.told(status(500)).headers["webhook-signature"].split()), 3)
         self.assertEqual(self.look(hook), ["http"])
 
-    def test_that_are_answered_by_all_that_they_said(self) -> None:
+    def test_an_answer_that_repeats_the_request(self) -> None:
         self.assertEqual(self.attempt(ECHO.encode()), ["http"])
         self.assertEqual(self.logged("answered 500"), 1)
 
-    def test_that_are_redirected_to_themselves(self) -> None:
+    def test_a_redirect_to_the_same_url(self) -> None:
         self.assertEqual(self.attempt(status(308, f"Location: {URL}")), ["http"])
 
-    def test_that_are_told_to_wait_for_no_time(self) -> None:
+    def test_an_invalid_retry_after(self) -> None:
         self.assertEqual(self.attempt(status(503, f"Retry-After: {URL}")), ["http"])
 
-    def test_that_are_gone(self) -> None:
+    def test_an_answer_of_410(self) -> None:
         self.assertEqual(self.attempt(status(410)), ["http"])
 
-    def test_that_are_answered_by_what_is_no_http(self) -> None:
+    def test_an_answer_that_is_not_http(self) -> None:
         self.assertEqual(self.attempt(f"{URL} {SECRET}\r\n\r\n".encode()), ["connect"])
 
-    def test_that_are_answered_without_end(self) -> None:
+    def test_an_answer_without_end(self) -> None:
         line = f"X-p4th: {URL} {SECRET}\r\n"
         self.assertEqual(self.attempt(b"HTTP/1.1 200 OK\r\n" + line.encode() * 5000), ["too-big"])
 
-    def test_that_are_cut_off(self) -> None:
+    def test_a_connection_that_ends_without_an_answer(self) -> None:
         self.assertEqual(self.attempt(), ["connect"])
 
-    def test_that_are_answered_without_tls(self) -> None:
+    def test_an_answer_without_tls_where_tls_is_expected(self) -> None:
         hook = self.hook(URL.replace("http:", "https:"), secret=SECRET)["id"]
         self.finish()
         Wire(self.dialled()).answer(ECHO.encode())
         self.fake.clock.pump([0.01] * 3)
         self.assertEqual(self.look(hook), ["tls"])
 
-    def test_that_are_never_answered(self) -> None:
+    def test_an_attempt_that_is_never_answered(self) -> None:
         hook = self.hook(URL)["id"]
         self.finish()
         self.under_way()
@@ -94,7 +94,7 @@ class DeliveryTests(ConfidentialTestCase):
         self.receive()
         self.assertEqual(self.look(hook), ["timeout"])
 
-    def test_that_are_refused(self) -> None:
+    def test_a_refused_connection(self) -> None:
         hook = self.hook(URL)["id"]
         self.finish()
         refusal = Failure(ConnectionRefusedError())
@@ -102,7 +102,7 @@ class DeliveryTests(ConfidentialTestCase):
         self.fake.clock.pump([0.5] * 3)
         self.assertEqual(self.look(hook), ["connect"])
 
-    def test_whose_host_is_nowhere_or_not_allowed_any_more(self) -> None:
+    def test_a_host_that_no_longer_exists_or_is_no_longer_allowed(self) -> None:
         hook = self.hook(URL)["id"]
         for addresses, kind in (([], "dns"), (["10.0.0.1"], "blocked"), (None, "timeout")):
             self.fake.names["receiver.example"] = addresses
@@ -110,7 +110,7 @@ class DeliveryTests(ConfidentialTestCase):
             self.fake.clock.pump([0.01, 0.01, poster.DEADLINE, 0.01])
             self.assertEqual(self.look(hook), [kind])
 
-    def test_whose_host_cannot_be_looked_up(self) -> None:
+    def test_a_lookup_that_raises_an_exception(self) -> None:
         hook = self.hook(URL)["id"]
         self.fake.names = Broken()
         self.finish()
@@ -118,7 +118,7 @@ class DeliveryTests(ConfidentialTestCase):
         self.assertEqual(self.look(hook), ["dns"])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
-    def test_that_go_wrong_in_a_way_that_nobody_foresaw(self) -> None:
+    def test_attempts_that_raise_exceptions(self) -> None:
         hook = self.hook(URL, secret=SECRET)["id"]
 
         def broken(*_: object, **__: object) -> Any:
@@ -139,7 +139,7 @@ class DeliveryTests(ConfidentialTestCase):
             self.fake.clock.advance(600)
             self.receive()
 
-    def test_that_cannot_be_settled(self) -> None:
+    def test_an_attempt_that_cannot_be_settled(self) -> None:
         self.hook(URL, secret=SECRET)
         self.finish()
         ((wire, _),) = self.under_way()
@@ -151,18 +151,18 @@ class DeliveryTests(ConfidentialTestCase):
         self.fake.clock.pump([0.01] * 3)
         self.assertEqual(self.logged("delivery must wait: no room"), 1)
 
-    def test_that_are_abandoned_by_a_stop(self) -> None:
+    def test_an_attempt_that_a_stop_cancels(self) -> None:
         self.hook(URL, secret=SECRET)
         self.finish()
         self.assertEqual(len(self.under_way()), 1)
 
-    def test_of_tests(self) -> None:
+    def test_a_test_of_a_webhook(self) -> None:
         hook = self.hook(URL, name="a name", secret=SECRET)["id"]
         self.post(f"/webhooks/{hook}/test")
         self.told(ECHO.encode())
         self.assertEqual(self.look(hook), ["http"])
 
-    def test_of_webhooks_that_are_deleted_meanwhile(self) -> None:
+    def test_a_webhook_that_is_deleted_during_an_attempt(self) -> None:
         hook = self.hook(URL, secret=SECRET)["id"]
         self.finish()
         ((wire, _),) = self.under_way()

@@ -1,4 +1,4 @@
-"""The feed: every update, in order, to whoever listens."""
+"""The feed: tells every listener of every update, in order."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from statusjob.server.store.interface import Update
 
 
 def update(name: str) -> Update:
-    """An update to recognise."""
+    """Make an update that can be recognised."""
     return Update(job=Job(id=name, created_at=0, updated_at=0))
 
 
 class FeedTests(SynchronousTestCase):
-    """Listeners are plain callables."""
+    """Listeners of one feed."""
 
     def setUp(self) -> None:
         self.feed = Feed()
         self.happened: list[str] = []
 
     def listener(self, name: str) -> None:
-        """Let somebody listen."""
+        """Subscribe a listener that records what it is told."""
 
         def listen(updates: Sequence[Update]) -> None:
             self.happened += [f"{name} {each.id}" for each in jobs_of(updates)]
 
         self.feed.subscribe(listen)
 
-    def test_every_listener_is_told_every_update_in_order(self) -> None:
+    def test_every_listener_is_told_of_every_update_in_order(self) -> None:
         self.listener("a")
         self.listener("b")
         self.feed.committed([update("1"), update("2")])
         self.feed.committed([update("3")])
         self.assertEqual(self.happened, ["a 1", "a 2", "b 1", "b 2", "a 3", "b 3"])
 
-    def test_who_listens_later_is_told_only_later_updates(self) -> None:
+    def test_a_new_listener_is_told_of_later_updates_only(self) -> None:
         self.feed.committed([update("1")])
         self.listener("a")
         self.feed.committed([update("2")])
         self.assertEqual(self.happened, ["a 2"])
 
-    def test_who_has_ended_listening_is_told_no_more(self) -> None:
+    def test_a_listener_that_has_ended_its_subscription_is_told_no_more(self) -> None:
         heard: list[Update] = []
         end = self.feed.subscribe(heard.extend)
         self.listener("a")
@@ -66,7 +66,7 @@ class FeedTests(SynchronousTestCase):
         self.assertEqual(self.happened, ["a 1", "b 1"])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
-    def test_listeners_may_come_and_go_while_they_are_told(self) -> None:
+    def test_listeners_may_subscribe_and_end_while_they_are_told(self) -> None:
         def once(updates: Sequence[Update]) -> None:
             self.happened.append("once")
             end()

@@ -1,4 +1,4 @@
-"""Whole servers in processes of their own: started, stopped, killed."""
+"""Servers in processes of their own: started, stopped and killed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.helpers.processes import (
 
 
 class ServeTests(ProcessTestCase):
-    """Started properly."""
+    """Servers that start."""
 
     async def _serves(self, program: tuple[str, ...], name: str) -> None:
         process = await self.start(program, self.place(name), STATUSJOB_DATABASE="my.sqlite")
@@ -40,13 +40,13 @@ class ServeTests(ProcessTestCase):
             self.assertIn(words, process.output)
         self.assertNotIn(b"Traceback", process.output)
 
-    async def test_every_way_to_run_it_serves_says_where_and_stops(self) -> None:
+    async def test_every_way_to_run_the_server_serves_and_stops(self) -> None:
         ways = {"module": MODULE, "twist": TWIST, "twistd": TWISTD}
         await together(*(self._serves(program, name) for name, program in ways.items()))
 
 
 class RefusalTests(ProcessTestCase):
-    """What cannot start says why in one line, and ends with exit code 1."""
+    """A server that cannot start says why in one line, and ends with exit code 1."""
 
     async def _refuses(self, name: str, reason: str, **variables: str) -> None:
         process = self.watch(spawn(self.directory / name, variables))
@@ -57,7 +57,7 @@ class RefusalTests(ProcessTestCase):
         self.assertIn(reason, line)
         self.assertNotIn(b"Traceback", process.output)
 
-    async def test_each_reason(self) -> None:
+    async def test_each_reason_not_to_start_is_one_line(self) -> None:
         taken = socket.socket()
         self.addCleanup(taken.close)
         taken.bind(("127.0.0.1", 0))
@@ -79,7 +79,7 @@ class RefusalTests(ProcessTestCase):
         )
         await self.stop(first)
 
-    async def test_under_twistd_it_is_a_line_of_the_log(self) -> None:
+    async def test_under_twistd_the_reason_is_a_line_of_the_log(self) -> None:
         process = self.watch(spawn(self.directory, {"STATUSJOB_ENDPOINT": "bogus"}, TWISTD))
         await self.assertFailure(process.listening, ServerEnded)
         self.assertEqual(await process.ended, 1)
@@ -87,7 +87,7 @@ class RefusalTests(ProcessTestCase):
         self.assertIn(b"statusjob: cannot listen on", line)
         self.assertNotIn(b"Traceback", process.output + process.errors)
 
-    async def test_a_bad_setting_is_named_and_a_token_never_shown(self) -> None:
+    async def test_a_bad_setting_is_named_and_a_token_is_never_shown(self) -> None:
         self.place("port"), self.place("token")
         await together(
             self._refuses("port", "PORT 'nonsense': ", PORT="nonsense"),
@@ -98,7 +98,7 @@ class RefusalTests(ProcessTestCase):
 class GuardTests(InboxTestCase):
     """Webhooks of a server that is open to the network."""
 
-    async def test_they_go_to_a_host_of_an_allowed_network_and_to_no_other(self) -> None:
+    async def test_webhooks_go_to_hosts_of_an_allowed_network_and_to_no_other(self) -> None:
         process = await self.start(
             STATUSJOB_ENDPOINT="tcp:0:interface=127.0.0.1",
             STATUSJOB_TOKEN="x",
@@ -119,13 +119,13 @@ class GuardTests(InboxTestCase):
 
 
 class EndTests(InboxTestCase):
-    """Ended while workers report; started again on the same file."""
+    """Servers that are ended while workers report, and started again on the same file."""
 
     def workers(self, number: int) -> list[Worker]:
         return [Worker(self.client, f"w{n}", self.webhook) for n in range(number)]
 
     async def poll(self, url: str) -> None:
-        """Ask over one kept connection, without a pause, until the server is gone."""
+        """Poll over one connection, without a pause, until the server has ended."""
         client = Client()
         client.pool.maxPersistentPerHost = 1
         try:
@@ -138,13 +138,13 @@ class EndTests(InboxTestCase):
             await client.close()
 
     async def end(self, process: ServerProcess, workers: list[Worker], reports: int) -> None:
-        """End a server once that many reports were acknowledged."""
+        """Kill a server as soon as so many reports were acknowledged."""
         while sum(worker.reports for worker in workers) < reports:
             await self.client.ask("GET", f"{process.url}/status")
         process.kill()
 
     async def assert_nothing_is_lost(self, url: str, workers: list[Worker]) -> None:
-        """What was acknowledged is there; what was not can be said again, and makes one job."""
+        """Check that acknowledged reports are kept, and that repetitions make no second job."""
         for worker in workers:
             for job, (version, result) in list(worker.acknowledged.items()):
                 code, shown = await self.client.ask("GET", f"{url}/jobs/{job}")
@@ -166,7 +166,7 @@ class EndTests(InboxTestCase):
         await self.inbox.received(jobs).addTimeout(30, reactor)
         self.assertEqual(disordered(self.inbox.arrivals), [])
 
-    async def test_a_kill_in_the_middle_of_reports_loses_none(self) -> None:
+    async def test_a_kill_during_reports_loses_none_that_was_acknowledged(self) -> None:
         workers = self.workers(8)
         process = await self.start()
         await together(
@@ -178,7 +178,7 @@ class EndTests(InboxTestCase):
         await self.client.close()
         await self.stop(process)
 
-    async def test_sigterm_among_pollers_that_never_pause_ends_in_good_order(self) -> None:
+    async def test_sigterm_ends_in_good_order_although_pollers_never_pause(self) -> None:
         workers = self.workers(4)
         process = await self.start(STATUSJOB_DRAIN="20")
 

@@ -1,4 +1,4 @@
-"""Settings: where a value comes from, and which values cannot be."""
+"""Settings: where a value comes from, and which values are refused."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TOKEN = {"token": "one"}
 
 
 class SourceTests(SynchronousTestCase):
-    """Option, else environment, else C{.env}, else default."""
+    """An option wins over a variable, a variable over C{.env}, and that over the default."""
 
     def test_the_defaults(self) -> None:
         settings = resolve({}, {}, {})
@@ -61,7 +61,7 @@ class SourceTests(SynchronousTestCase):
         )
         self.assertEqual(settings.prefix, "")
 
-    def test_webhooks_go_to_this_machine_only_without_a_token(self) -> None:
+    def test_webhooks_may_go_to_this_machine_only_without_a_token(self) -> None:
         net = ip_network("10.0.0.0/8")
         loopback = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
         for token, allow, networks in (
@@ -73,7 +73,7 @@ class SourceTests(SynchronousTestCase):
             settings = resolve({**token, **allow}, {}, {})
             self.assertEqual(settings.webhook_networks, networks)
 
-    def test_every_setting_can_be_given_in_each_place(self) -> None:
+    def test_every_setting_can_be_an_option_a_variable_or_in_the_file(self) -> None:
         self.assertEqual({setting.option for setting in SETTINGS}, set(GIVEN))
         for setting in SETTINGS:
             text, value = GIVEN[setting.option]
@@ -94,23 +94,23 @@ class SourceTests(SynchronousTestCase):
         self.assertEqual(resolve({}, environment, dotenv).port, 2)
         self.assertEqual(resolve({}, {}, dotenv).port, 3)
 
-    def test_a_list_is_replaced_not_added_to(self) -> None:
+    def test_a_list_of_options_replaces_that_of_the_variable(self) -> None:
         settings = resolve({"endpoint": ["unix:a"]}, {"STATUSJOB_ENDPOINT": "unix:b unix:c"}, {})
         self.assertEqual(settings.endpoint, ("unix:a",))
 
-    def test_what_is_empty_is_not_given(self) -> None:
+    def test_empty_variables_and_lists_count_as_not_given(self) -> None:
         settings = resolve({"endpoint": []}, {"PORT": "", "STATUSJOB_TOKEN": ""}, {"PORT": "3"})
         self.assertEqual((settings.port, settings.token), (3, ()))
 
-    def test_a_value_that_loses_is_not_looked_at(self) -> None:
+    def test_a_value_that_is_not_used_is_not_checked(self) -> None:
         self.assertEqual(resolve({"port": "1"}, {"PORT": "nonsense"}, {}).port, 1)
 
-    def test_a_flag_is_on_or_off(self) -> None:
+    def test_a_flag_can_be_on_or_off(self) -> None:
         for text, value in (("1", True), ("TRUE", True), ("0", False), ("off", False)):
             settings = resolve(TOKEN, {"STATUSJOB_PRIVATE": text}, {})
             self.assertIs(settings.private, value, text)
 
-    def test_several_networks_and_endpoints(self) -> None:
+    def test_networks_and_endpoints_can_be_several(self) -> None:
         settings = resolve(
             {"allow-net": ["10.0.0.0/8", "fd00::/8,192.0.2.1"]},
             {"STATUSJOB_ENDPOINT": "tcp:1 \n unix:a"},
@@ -123,12 +123,12 @@ class SourceTests(SynchronousTestCase):
         for url, prefix in (("http://x/a/b/", "/a/b"), ("http://x/", ""), ("http://x", "")):
             self.assertEqual(resolve({"public-url": url}, {}, {}).prefix, prefix)
 
-    def test_the_token_is_not_in_its_repr(self) -> None:
+    def test_the_token_is_not_in_the_repr_of_settings(self) -> None:
         self.assertNotIn("swordfish", repr(resolve({"token": "swordfish"}, {}, {})))
 
 
 class RefusalTests(SynchronousTestCase):
-    """Each bad value is refused with one line that says which and why."""
+    """Each bad value is refused with one line that names it and says what it must be."""
 
     BAD = (
         ("port", ("nonsense", "-1", "65536", "80.5", "٨٠", "8" * 5000)),
@@ -166,7 +166,7 @@ class RefusalTests(SynchronousTestCase):
         self.assertEqual(message.splitlines(), [message])
         return message
 
-    def test_whatever_cannot_be_is_named(self) -> None:
+    def test_the_message_names_the_setting_and_its_value(self) -> None:
         by_option = {setting.option: setting for setting in SETTINGS}
         for option, texts in self.BAD:
             setting = by_option[option]
@@ -177,7 +177,7 @@ class RefusalTests(SynchronousTestCase):
                 self.assertEqual(name, setting.variable + shown)
                 self.assertTrue(why, message)
 
-    def test_an_option_is_named_as_such(self) -> None:
+    def test_the_message_names_an_option_with_its_dashes(self) -> None:
         self.assertTrue(self.message({"port": "x"}, {}, {}).startswith("--port 'x': "))
         self.assertTrue(self.message({"allow-net": ["10.0.0.0/8", "x"]}, {}, {}))
 
@@ -207,7 +207,7 @@ class OptionsTests(SynchronousTestCase):
         options.parseOptions(list(arguments))
         return options.settings
 
-    def test_nothing_given_is_the_defaults(self) -> None:
+    def test_without_options_all_settings_have_their_defaults(self) -> None:
         self.assertEqual(self.parse(), resolve({}, {}, {}))
 
     def test_every_option_is_understood(self) -> None:
@@ -220,11 +220,11 @@ class OptionsTests(SynchronousTestCase):
             value = GIVEN[setting.option][1]
             self.assertEqual(getattr(settings, setting.attribute), value, setting.option)
 
-    def test_lists_are_made_by_repeating(self) -> None:
+    def test_an_option_that_is_repeated_makes_a_list(self) -> None:
         settings = self.parse("--endpoint=unix:a", "--endpoint", "unix:b")
         self.assertEqual(settings.endpoint, ("unix:a", "unix:b"))
 
-    def test_the_file_the_environment_and_options_in_this_order(self) -> None:
+    def test_options_win_over_the_environment_and_that_over_the_file(self) -> None:
         Path(".env").write_text("# a comment\nPORT=3\nSTATUS_DELAY='5000'\n\nexport X=y\nODD\n")
         settings = self.parse()
         self.assertEqual((settings.port, settings.status_delay), (3, 5.0))
@@ -233,23 +233,23 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(self.parse("--port=1").port, 1)
 
     def refusal(self, *arguments: str) -> str:
-        """The one line with which the server does not start."""
+        """Give the one line with which the start ends."""
         error = self.assertRaises(SystemExit, self.parse, *arguments)
         (line,) = str(error.code).splitlines()
         return line
 
-    def test_a_bad_value_is_one_line_from_wherever_it_comes(self) -> None:
+    def test_a_bad_value_ends_the_start_with_one_line(self) -> None:
         self.assertIn("statusjob: --drain 'soon': ", self.refusal("--drain=soon"))
         Path(".env").write_text("PORT=nonsense\n")
         self.assertIn("statusjob: PORT 'nonsense': ", self.refusal())
         self.environment["STATUSJOB_TOKEN"] = "sword fish"
         self.assertNotIn("sword", self.refusal("--port=1"))
 
-    def test_a_file_that_cannot_be_read_is_one_line(self) -> None:
+    def test_a_file_that_cannot_be_read_ends_the_start_with_one_line(self) -> None:
         Path(".env").write_bytes(b"PORT=\xff\n")
         self.assertIn("cannot read .env", self.refusal())
 
-    def test_what_is_no_option_is_a_usage_error(self) -> None:
+    def test_an_unknown_option_is_a_usage_error(self) -> None:
         for arguments in (["--colour=red"], ["--port"], ["--private=yes"], ["stray"]):
             self.assertRaises(UsageError, self.parse, *arguments)
 

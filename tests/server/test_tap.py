@@ -1,4 +1,4 @@
-"""The plugin: twistd and twist find it, and what it makes is not started."""
+"""The plugin: twistd and twist find it, and the service that it makes is not started."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from tests.helpers.servers import directory
 
 
 class PluginTests(SynchronousTestCase):
-    """Among all plugins of this installation."""
+    """The plugin among all plugins of this installation."""
 
     def setUp(self) -> None:
         found: list[Any] = [p for p in getPlugins(IServiceMaker) if p.tapname == "statusjob"]
         (self.plugin,) = found
 
-    def test_it_is_what_twistd_looks_for(self) -> None:
+    def test_the_plugin_provides_the_interfaces_of_twistd(self) -> None:
         verifyObject(IPlugin, self.plugin)
         verifyObject(IServiceMaker, self.plugin)
         self.assertTrue(self.plugin.description)
 
-    def test_its_options_are_ours(self) -> None:
+    def test_the_plugin_has_the_options_of_the_server(self) -> None:
         self.assertIs(self.plugin.options, tap.Options)
 
-    def test_it_makes_a_service_that_has_opened_nothing(self) -> None:
+    def test_makeService_opens_nothing(self) -> None:
         path = directory(self) / "jobs.sqlite"
         options = tap.Options()
         options.settings = resolve({"database": str(path), "port": "0"}, {}, {})
@@ -45,7 +45,7 @@ class PluginTests(SynchronousTestCase):
         self.assertEqual(service.ports, [])
         self.assertFalse(path.exists())
 
-    def test_what_is_imported_by_then_is_no_matter_of_garbage_collection(self) -> None:
+    def test_garbage_collection_skips_what_was_imported(self) -> None:
         options = tap.Options()
         options.settings = resolve({}, {}, {})
         gc.unfreeze()
@@ -55,7 +55,7 @@ class PluginTests(SynchronousTestCase):
         self.assertGreater(gc.get_freeze_count(), 10_000)
         self.assertLess(imported, 1_000)
 
-    def test_finding_it_imports_neither_klein_nor_the_reactor(self) -> None:
+    def test_looking_for_the_plugin_imports_neither_klein_nor_the_server(self) -> None:
         program = (
             "import sys; from twisted.plugin import getPlugins;"
             "from twisted.application.service import IServiceMaker;"
@@ -69,7 +69,7 @@ class PluginTests(SynchronousTestCase):
 
 
 class StartTests(SynchronousTestCase):
-    """A start that fails is C{SystemExit} with one line, and leaves nothing open."""
+    """A start that fails raises C{SystemExit} with one line, and leaves nothing open."""
 
     def start(self, **variables: str) -> str:
         server = Server(
@@ -82,15 +82,15 @@ class StartTests(SynchronousTestCase):
         self.successResultOf(server.stopService())
         return message
 
-    def test_without_its_database(self) -> None:
+    def test_a_database_that_cannot_be_opened_ends_the_start(self) -> None:
         path = str(directory(self))
         self.assertIn(path, self.start(STATUSJOB_DATABASE=path))
 
-    def test_without_its_port(self) -> None:
+    def test_a_port_that_cannot_be_opened_ends_the_start(self) -> None:
         message = self.start(STATUSJOB_DATABASE=":memory:", STATUSJOB_ENDPOINT="bogus")
         self.assertIn("bogus", message)
 
-    def test_without_its_port_the_database_can_be_used_again(self) -> None:
+    def test_a_start_that_ends_without_a_port_leaves_the_database_unlocked(self) -> None:
         path = str(directory(self) / "jobs.sqlite")
         for _ in range(2):
             self.assertIn("bogus", self.start(STATUSJOB_DATABASE=path, STATUSJOB_ENDPOINT="bogus"))

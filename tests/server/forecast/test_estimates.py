@@ -1,4 +1,4 @@
-"""What the workers of pending jobs expect, and what is learned from how wrong they were."""
+"""The estimates of workers: how they are used, and what is learned from their errors."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.helpers.forecasts import LONG, ForecastTestCase
 
 
 class EstimateTests(ForecastTestCase):
-    """A forecast, and jobs whose workers say when they will be done."""
+    """A forecast, and jobs whose workers report when they will end."""
 
     def setUp(self) -> None:
         super().setUp()
         self.begin()
 
     def say(self, job: Job, **members: Any) -> Job:
-        """A report is heard; C{eta} is seconds from now."""
+        """Let the feed tell of a report, and give the job after it; C{eta} is seconds from now."""
         now = self.its_core.now()
         if "eta" in members:
             members["eta_at"] = now + members.pop("eta")
@@ -36,7 +36,7 @@ class EstimateTests(ForecastTestCase):
         self.hear(replace(job, updated_at=now, **made))
 
     def work(self, expects: Callable[[float], float], **ending: Any) -> None:
-        """Jobs of all lengths pass, whose workers report often; from what is left to the ETA."""
+        """Let jobs of many lengths end; C{expects} makes an estimate of the time really left."""
         for tens in range(2, 12):
             job = self.pending()
             for i in range(1, 10):
@@ -50,7 +50,7 @@ class EstimateTests(ForecastTestCase):
 
 
 class UseTests(EstimateTests):
-    """While a job is pending."""
+    """How estimates are used while a job is pending."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -58,11 +58,11 @@ class UseTests(EstimateTests):
         self.hear(*[self.ended(duration=2.0**i) for i in range(5, 12)] * 5)
         self.said()
 
-    def test_an_eta_says_when_to_ask(self) -> None:
+    def test_an_estimate_says_when_to_ask(self) -> None:
         job = self.say(self.pending(age=60), eta=40)
         self.assertTrue(20 < self.told(job) < 60, self.told(job))
 
-    def test_none_is_heeded_once_it_is_cleared(self) -> None:
+    def test_an_estimate_that_was_cleared_is_not_heeded(self) -> None:
         job = self.pending(age=60)
         without = self.told(job)
         job = self.say(job, eta=1)
@@ -70,7 +70,7 @@ class UseTests(EstimateTests):
         job = self.say(job, eta_at=None)
         self.assertEqual(self.told(job), without)
 
-    def test_it_counts_from_when_it_was_given(self) -> None:
+    def test_an_estimate_counts_from_the_report_that_gave_it(self) -> None:
         job = self.say(self.pending(age=60), eta=100)
         self.clock.advance(90)
         # Some progress, but not a word of the ETA.
@@ -79,7 +79,7 @@ class UseTests(EstimateTests):
         fresh = self.say(self.pending(age=150), eta=10)
         self.assertNotEqual(self.told(later), self.told(fresh))
 
-    def test_one_that_is_not_remembered_counts_from_the_last_report(self) -> None:
+    def test_an_estimate_that_is_not_remembered_counts_from_the_last_report(self) -> None:
         self.patch(learner, "ESTIMATED_PENDING", 0)
         now = self.its_core.now()
         job = self.say(self.pending(age=60), eta=100)
@@ -90,14 +90,14 @@ class UseTests(EstimateTests):
         fresh = self.say(self.pending(age=150), eta=10)
         self.assertEqual(self.told(later), self.told(fresh))
 
-    def test_one_that_was_over_when_it_was_last_confirmed_is_none(self) -> None:
+    def test_an_estimate_that_had_passed_at_the_last_report_is_not_heeded(self) -> None:
         now = self.its_core.now()
         self.assertEqual(
             self.told(self.pending(age=60, eta_at=now - 5, updated_at=now)),
             self.told(self.pending(age=60)),
         )
 
-    def test_absurd_ones_do_no_harm(self) -> None:
+    def test_absurd_estimates_do_no_harm(self) -> None:
         plain = self.told(self.pending(age=60))
         for eta in (0, 1e-3, 3_155_760_000.0):
             said = self.told(self.say(self.pending(age=60), eta=eta))
@@ -105,30 +105,30 @@ class UseTests(EstimateTests):
 
 
 class LearningTests(EstimateTests):
-    """When a job has ended."""
+    """What is learned from estimates when a job has ended."""
 
     def late(self) -> int:
-        """What is told of a job of which its worker says that half of L{LONG} is left."""
+        """Compute C{Retry-After} for a job whose worker thinks that half of L{LONG} is left."""
         self.said()
         return self.told(self.say(self.pending(age=LONG / 2), eta=LONG / 2))
 
-    def test_etas_that_are_always_twice_too_long_are_seen_through(self) -> None:
+    def test_estimates_that_are_always_twice_too_long_are_corrected(self) -> None:
         self.work(lambda left: 2 * left)
         self.assertLess(self.late(), 0.6 * LONG / 2)
 
-    def test_and_so_are_those_that_are_too_short(self) -> None:
+    def test_estimates_that_are_always_too_short_are_corrected(self) -> None:
         self.hear(*[self.ended(duration=2.0**i) for i in range(5, 12)] * 5)
         good = self.late()
         self.work(lambda left: left / 3)
         self.assertGreater(self.late(), 1.5 * good)
 
-    def test_ends_that_are_not_the_works_own_teach_nothing_of_etas(self) -> None:
+    def test_cancelled_jobs_teach_nothing_of_estimates(self) -> None:
         before = self.late()
         ending = {"result": Status.ERROR, "error": JobError(CANCELLED)}
         self.work(lambda left: 2 * left, **ending)
         self.assertEqual(self.late(), before)
 
-    def test_what_is_announced_again_counts_once(self) -> None:
+    def test_an_estimate_that_is_announced_again_counts_once(self) -> None:
         job = self.say(self.pending(), eta=100)
         self.hear(*[job] * 50, changed=False)
         self.clock.advance(50)
@@ -136,7 +136,7 @@ class LearningTests(EstimateTests):
         ((_, estimates),) = self.forecast.kinds["k"].estimated
         self.assertEqual([tuple(each) for each in estimates], [(0, 100)])
 
-    def test_of_many_reports_a_few_are_kept_evenly_spread(self) -> None:
+    def test_of_many_estimates_a_few_are_kept_evenly_spread(self) -> None:
         for reports in (1, ESTIMATES_PER_JOB, 100, 1000):
             job = self.pending()
             for _ in range(reports):
@@ -153,7 +153,7 @@ class LearningTests(EstimateTests):
             self.assertLessEqual(len(gaps), 1)
             self.assertGreaterEqual(ages[-1], reports * 3 / 4)
 
-    def test_the_jobs_whose_etas_are_remembered_are_bounded(self) -> None:
+    def test_the_estimates_of_at_most_so_many_pending_jobs_are_remembered(self) -> None:
         self.patch(learner, "ESTIMATED_PENDING", 3)
         jobs = [self.say(self.pending(), eta=100) for _ in range(5)]
         self.clock.advance(50)
@@ -162,7 +162,7 @@ class LearningTests(EstimateTests):
         self.assertEqual(len(self.forecast.kinds["k"].estimated), 3)
         self.assertEqual(len(self.forecast.estimates), 0)
 
-    def test_a_job_that_is_over_is_remembered_no_longer(self) -> None:
+    def test_the_estimates_of_a_job_that_has_ended_are_forgotten(self) -> None:
         for code in (None, CANCELLED):
             job = self.say(self.pending(), eta=100)
             self.end(job, error=None if code is None else JobError(code))

@@ -1,4 +1,4 @@
-"""The forecast: what it learns from the feed, forgets, and makes of it without blocking."""
+"""The forecast: what it learns from the feed, what it forgets, and how it makes outlooks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.helpers.lanes import HeldLane
 
 
 class LearningTests(ForecastTestCase):
-    """From the ends of jobs."""
+    """What is learned from the ends of jobs."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -20,17 +20,17 @@ class LearningTests(ForecastTestCase):
     def test_nothing_is_known_at_first(self) -> None:
         self.assert_unknown()
 
-    def test_the_end_of_a_job_teaches_of_its_kind_and_of_no_other(self) -> None:
+    def test_the_end_of_a_job_teaches_about_its_kind_and_no_other(self) -> None:
         self.learn()
         self.assert_learned()
         self.assert_unknown("other")
 
-    def test_failures_of_the_work_teach_like_successes(self) -> None:
+    def test_failed_jobs_teach_like_completed_ones(self) -> None:
         for code in ("disk-full", WORKER_LOST):
             self.learn(code, code=code)
             self.assert_learned(code)
 
-    def test_ends_that_were_not_the_works_own_teach_nothing(self) -> None:
+    def test_cancelled_overdue_simulated_and_demo_jobs_teach_nothing(self) -> None:
         for code in (CANCELLED, DEADLINE_EXCEEDED, SIMULATED):
             self.learn(code, code=code)
             self.assert_unknown(code)
@@ -39,11 +39,11 @@ class LearningTests(ForecastTestCase):
         self.learn(DEMO_KIND)
         self.assert_unknown(DEMO_KIND)
 
-    def test_what_is_announced_again_teaches_nothing(self) -> None:
+    def test_an_update_that_is_announced_again_teaches_nothing(self) -> None:
         self.hear(*[self.ended() for _ in range(50)], changed=False)
         self.assert_unknown()
 
-    def test_jobs_that_go_on_teach_nothing(self) -> None:
+    def test_pending_jobs_teach_nothing(self) -> None:
         self.hear(*[self.pending(age=LONG) for _ in range(50)])
         self.assert_unknown()
 
@@ -76,11 +76,11 @@ class ClockTests(ForecastTestCase):
         self.learn(duration=-LONG)
         self.assert_unknown()
 
-    def test_one_that_took_longer_than_anything_does_teaches_nothing(self) -> None:
+    def test_a_job_with_an_absurd_duration_teaches_nothing(self) -> None:
         self.learn(duration=1e10)
         self.assert_unknown()
 
-    def test_a_job_of_the_future_is_asked_about_all_the_same(self) -> None:
+    def test_a_job_that_was_created_in_the_future_counts_as_new(self) -> None:
         self.learn()
         self.assert_learned()
         for age in (-3600, -1e9):
@@ -89,14 +89,14 @@ class ClockTests(ForecastTestCase):
                 self.forecast.retry_after(self.pending()),
             )
 
-    def test_outlooks_are_made_whatever_it_says(self) -> None:
+    def test_outlooks_are_made_although_the_clock_is_set_back(self) -> None:
         self.learn()
         self.its_core.ahead -= 1e6
         self.assert_learned()
 
 
 class MakingTests(ForecastTestCase):
-    """Outlooks are made in a lane, seldom enough."""
+    """Outlooks are made in a lane, and not too often."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -107,11 +107,11 @@ class MakingTests(ForecastTestCase):
         return self.forecast.retry_after(self.pending(kind))
 
     def make(self) -> None:
-        """What the lane holds is done."""
+        """Let the lane make the outlook that it holds."""
         self.clock.advance(TURN)
         self.lane.step()
 
-    def test_none_is_made_unless_somebody_asks(self) -> None:
+    def test_no_outlook_is_made_unless_somebody_asks(self) -> None:
         self.learn()
         self.clock.advance(60)
         self.assertEqual(self.lane.held, 0)
@@ -120,7 +120,7 @@ class MakingTests(ForecastTestCase):
         self.assertEqual(self.lane.held, 1)
         self.make()
 
-    def test_the_old_one_serves_while_a_new_one_is_made(self) -> None:
+    def test_the_old_outlook_serves_while_a_new_one_is_made(self) -> None:
         self.learn()
         self.assertEqual(self.ask(), 2)
         self.clock.advance(TURN)
@@ -135,7 +135,7 @@ class MakingTests(ForecastTestCase):
         self.make()
         self.assertNotEqual(self.ask(), old)
 
-    def test_of_one_kind_at_most_one_is_made_in_a_second(self) -> None:
+    def test_at_most_one_outlook_of_a_kind_is_made_per_second(self) -> None:
         self.learn()
         self.ask()
         self.make()
@@ -148,7 +148,7 @@ class MakingTests(ForecastTestCase):
         self.clock.advance(INTERVAL / 10)
         self.make()
 
-    def test_what_is_learned_meanwhile_is_for_the_next_one(self) -> None:
+    def test_what_is_learned_while_an_outlook_is_made_counts_in_the_next_one(self) -> None:
         self.learn()
         self.ask()
         self.clock.advance(TURN)
@@ -161,7 +161,7 @@ class MakingTests(ForecastTestCase):
         self.clock.advance(60)
         self.assertEqual(self.lane.held, 0)
 
-    def test_between_any_two_there_is_a_rest(self) -> None:
+    def test_there_is_a_rest_between_any_two_outlooks(self) -> None:
         for kind in ("a", "b"):
             self.learn(kind)
             self.ask(kind)
@@ -176,7 +176,7 @@ class MakingTests(ForecastTestCase):
         self.assertEqual(self.lane.held, 0)
         self.make()
 
-    def test_a_kind_that_is_forgotten_before_its_turn_leaves_nothing(self) -> None:
+    def test_no_outlook_is_made_of_a_kind_that_was_forgotten(self) -> None:
         self.patch(learner, "KINDS", 1)
         self.learn("a")
         self.ask("a")
@@ -184,7 +184,7 @@ class MakingTests(ForecastTestCase):
         self.clock.advance(TURN)
         self.assertEqual(self.lane.held, 0)
 
-    def test_a_stop_waits_for_the_one_that_is_being_made(self) -> None:
+    def test_a_stop_waits_for_the_outlook_that_is_being_made(self) -> None:
         self.learn()
         self.ask()
         self.clock.advance(TURN)
@@ -193,7 +193,7 @@ class MakingTests(ForecastTestCase):
         self.lane.step()
         self.successResultOf(stopping)
 
-    def test_after_a_stop_nothing_is_heard_or_made(self) -> None:
+    def test_after_a_stop_nothing_is_learned_or_made(self) -> None:
         self.successResultOf(self.stop())
         self.learn()
         self.assertEqual(self.ask(), 2)

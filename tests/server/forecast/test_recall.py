@@ -1,4 +1,4 @@
-"""What a start finds in the store: recalled in short reads, whatever there is."""
+"""Recall at a start: what the forecast learns from the store, by short reads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.helpers.servers import EPOCH
 
 
 class StoredTestCase(ForecastTestCase):
-    """A store with jobs, and a forecast that starts on it."""
+    """A store with past jobs, and a forecast that starts on it."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -40,7 +40,7 @@ class StoredTestCase(ForecastTestCase):
         simulated: bool = False,
         core: Core | None = None,
     ) -> None:
-        """Jobs that ended a while ago, each a moment after the other."""
+        """Store jobs that ended a while ago, one shortly after the other."""
         pending = result == "pending"
         for _ in range(count):
             self._made += 1
@@ -61,21 +61,21 @@ class StoredTestCase(ForecastTestCase):
             )
 
     def start(self, **given: Any) -> None:
-        """Start, and let it recall all that it will."""
+        """Start the forecast, and let it recall all that it will."""
         self.begin(self.its_core, **given)
         for _ in range(40):
             self.clock.advance(TURN)
 
     def durations(self, kind: str = "k") -> list[float]:
-        """What is remembered of a kind."""
+        """Give the durations that are remembered of a kind."""
         there = self.forecast.kinds.get(kind)
         return [] if there is None else [round(each) for each in there.durations]
 
 
 class RecallTests(StoredTestCase):
-    """What is remembered of it."""
+    """What is recalled."""
 
-    def test_an_empty_store_is_no_trouble(self) -> None:
+    def test_nothing_is_recalled_from_an_empty_store(self) -> None:
         self.start()
         self.assert_unknown()
 
@@ -86,7 +86,7 @@ class RecallTests(StoredTestCase):
         for kind in ("a", "b", "c"):
             self.assert_learned(kind)
 
-    def test_only_the_last_jobs_are_in_order(self) -> None:
+    def test_only_the_last_jobs_are_recalled_in_the_order_of_their_ends(self) -> None:
         self.patch(learner, "REMEMBERED", 2 * PAGE)
         self.store(3 * PAGE, duration=1)
         self.store(PAGE, duration=2)
@@ -97,7 +97,7 @@ class RecallTests(StoredTestCase):
         expected = [2] * PAGE + [3] * half + [4] * half
         self.assertEqual(self.durations()[-len(expected) :], expected)
 
-    def test_what_teaches_nothing_is_left_out(self) -> None:
+    def test_jobs_that_teach_nothing_are_left_out(self) -> None:
         self.store(PAGE + 1, result="pending")
         self.store(3, result="error", code=CANCELLED)
         self.store(3, result="error", code=SIMULATED, simulated=True)
@@ -108,7 +108,7 @@ class RecallTests(StoredTestCase):
         self.start()
         self.assertEqual((self.durations(), self.durations("demo")), ([7, 7], []))
 
-    def test_what_ends_meanwhile_is_taught_once_and_comes_last(self) -> None:
+    def test_a_job_that_ends_during_the_recall_counts_once_and_comes_last(self) -> None:
         self.store(1, "a")
         self.store(2, duration=7)
         # Only the first kind is recalled at once.
@@ -119,7 +119,7 @@ class RecallTests(StoredTestCase):
         self.clock.advance(TURN)
         self.assertEqual(self.durations(), [7, 7, 20])
 
-    def test_what_was_made_without_it_is_made_anew(self) -> None:
+    def test_an_outlook_that_was_made_before_the_recall_is_made_again(self) -> None:
         self.store(1, "a")
         self.store(50)
         self.begin(self.its_core)
@@ -130,7 +130,7 @@ class RecallTests(StoredTestCase):
         self.clock.advance(TURN)
         self.assert_learned()
 
-    def test_a_store_that_is_busy_is_asked_again(self) -> None:
+    def test_a_busy_store_is_read_again(self) -> None:
         self.store(50)
         self.patch(self.its_core.store, "read", lambda _: fail(StoreBusy("too much")))
         self.begin(self.its_core)
@@ -150,7 +150,7 @@ class RecallTests(StoredTestCase):
             [True, False, True, False, False, False],
         )
 
-    def test_a_kind_that_is_recalled_displaces_none_that_is_in_use(self) -> None:
+    def test_a_recalled_kind_displaces_no_kind_that_is_in_use(self) -> None:
         self.patch(learner, "KINDS", 2)
         for kind in ("a", "b"):
             self.store(50, kind)
@@ -160,7 +160,7 @@ class RecallTests(StoredTestCase):
         self.clock.advance(TURN)
         self.assertEqual([bool(self.durations(kind)) for kind in "abyz"], [0, 0, 1, 1])
 
-    def test_of_kinds_that_are_in_use_and_others_the_others_go_first(self) -> None:
+    def test_recalled_kinds_are_forgotten_before_those_that_are_in_use(self) -> None:
         self.patch(learner, "KINDS", 3)
         for kind in ("a", "b"):
             self.store(50, kind)
@@ -186,7 +186,7 @@ class ReadTests(StoredTestCase):
         self.clock = self.its_core.clock
         self.addCleanup(self.its_core.store.abandon)
 
-    def test_in_short_reads_of_a_bounded_number(self) -> None:
+    def test_a_recall_makes_a_bounded_number_of_short_reads(self) -> None:
         rows: list[int] = []
         ended = past_durations.ended
 
@@ -205,13 +205,13 @@ class ReadTests(StoredTestCase):
         self.finish()
 
     def finish(self) -> None:
-        """That there are no more kinds is read."""
+        """Let the forecast read that there are no more kinds."""
         self.clock.advance(TURN)
         self.lane.step()
         self.clock.advance(60)
         self.assertEqual(self.lane.held, 0)
 
-    def test_a_stop_meanwhile_waits_for_one_kind_and_begins_no_other(self) -> None:
+    def test_a_stop_waits_for_the_recall_of_one_kind_and_begins_no_other(self) -> None:
         self.begin(self.its_core)
         self.lane.step()
         stopping = self.stop()
@@ -222,7 +222,7 @@ class ReadTests(StoredTestCase):
         self.clock.advance(60)
         self.assertEqual(self.lane.held, 0)
 
-    def test_the_server_answers_meanwhile(self) -> None:
+    def test_questions_are_answered_during_a_recall(self) -> None:
         self.begin(self.its_core)
         self.assertEqual(self.forecast.retry_after(self.pending()), 2)
         while self.lane.held:
@@ -232,9 +232,9 @@ class ReadTests(StoredTestCase):
 
 
 class IndexTests(CoreTestCase):
-    """However many jobs there are, a read finds its way by an index."""
+    """Reads use an index, however many jobs there are."""
 
-    def test_no_read_scans_or_sorts(self) -> None:
+    def test_no_read_scans_a_table_or_sorts(self) -> None:
         core = self.core()
         seen: list[str] = []
 
