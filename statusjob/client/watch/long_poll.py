@@ -35,12 +35,12 @@ class LongPollSupport:
     """
     What a run knows about the long polls of its server.
 
-    @ivar confirmed: whether the server is known to hold answers.
+    @ivar confirmed: whether the server is known to support long polls.
     """
 
     def __init__(self, clock: IReactorTime, request_timeout: float, *, confirmed: bool) -> None:
         """
-        @param request_timeout: seconds that an answer may take which is not held.
+        @param request_timeout: seconds that the answer to a poll may take.
         """
         self.confirmed = confirmed
         self._clock = clock

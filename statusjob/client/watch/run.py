@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.task import LoopingCall
 
 from statusjob.client.errors import MonitoringTimeout
@@ -39,7 +40,7 @@ class Run(Generic[W]):
         long_polls: bool = False,
     ) -> None:
         """
-        @param long_polls: whether the server is known to hold answers.
+        @param long_polls: whether the server is known to support long polls.
         """
         self.watched = watched
         self.ended = False
@@ -69,7 +70,9 @@ class Run(Generic[W]):
                 wait = self._requests.first_wait()
                 await self._loop.start(wait, now=not wait)
         except Exception as error:
-            # If the run has ended already, this is merely the cancellation of what was under way.
+            if self.ended and not isinstance(error, CancelledError):
+                raise
+            # If the run has ended already, this is the cancellation of what was under way.
             self.end(error)
         finally:
             if timer is not None and timer.active():

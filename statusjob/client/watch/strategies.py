@@ -68,7 +68,7 @@ class _JobEnded(Exception):
 
 
 class Requests:
-    """The requests of one run: one at a time."""
+    """Makes the requests of one run, one at a time."""
 
     _log = Logger()
 
@@ -83,7 +83,7 @@ class Requests:
     ) -> None:
         """
         @param update: called after each answer; is told whether it brought a new state.
-        @param long_polls: whether the server is known to hold answers.
+        @param long_polls: whether the server is known to support long polls.
         """
         self._session = session
         self._options = options
@@ -141,11 +141,11 @@ class Requests:
         only_poll = self._poll_next or self._support.paused
         slot = nullcontext(False) if only_poll else self._session.connections.take_slot()
         with slot as has_slot:
-            held = has_slot and self._support.confirmed
+            long_poll = has_slot and self._support.confirmed
             try:
                 wait = await self._strategy(has_slot)()
             except Transient as problem:
-                return self._failed(problem, self._clock.seconds() - begun, held=held)
+                return self._failed(problem, self._clock.seconds() - begun, long_poll=long_poll)
         self._failures = 0
         self._poll_next = False
         return wait
@@ -265,20 +265,21 @@ class Requests:
         early_ends = self._support.ended_early()
         return self._scheduled(retry_after) if self._support.paused else self._backoff(early_ends)
 
-    def _failed(self, problem: Transient, seconds: float, *, held: bool) -> float:
+    def _failed(self, problem: Transient, seconds: float, *, long_poll: bool) -> float:
         """
         Return the seconds to wait after a request that failed.
 
         @param seconds: how long it took.
-        @param held: whether the server was expected to keep it open. If it did so for a while,
-            that does not count as a failure: between two polls nobody would have noticed.
+        @param long_poll: whether it was a long poll, or a stream, that should have been kept open.
+            If it was for a while, this does not count as a failure: between two polls the server
+            may be unreachable, too.
         @raise RetriesExhausted: if too many requests failed in a row.
         """
         self._poll_next = True
-        if held:
+        if long_poll:
             self._support.lost(seconds)
             self._resume_long_polls = not self._support.paused
-        if not held or seconds < self._pace.request_cost:
+        if not long_poll or seconds < self._pace.request_cost:
             self._failures += 1
         if self._failures > self._options.max_retries:
             raise RetriesExhausted(self._failures, problem)

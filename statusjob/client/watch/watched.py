@@ -3,7 +3,7 @@ What a run of watching asks for: the status of a job, or the whole job.
 
 Each of the two knows the newest state, reads answers into it, and learns from
 them how old the job is and how long it took. How and when requests are made is
-decided in L{statusjob.client.watch.run}.
+decided in L{statusjob.client.watch.strategies}.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from statusjob.pace.durations import learnable_duration
 
 T = TypeVar("T")
 
-#: Is told an age in seconds at which a job was pending, and one at which it had ended.
+#: Called with an age in seconds at which a job was pending, and one at which it had ended.
 Learn = Callable[[float, float], object]
 
 _STATUS_ETAG = re.compile(r'\A(?:W/)?"([0-9a-f-]+)\.[a-z]+"\Z')
@@ -130,7 +130,7 @@ class WatchedStatus(Watched):
         """Read an answer to C{GET {base}/status}, as in L{Watched.read}."""
         result = self.result
         if not self._is_unchanged(answer) or result is None:
-            result = read_answer(self._session, answer, answers.read_status)
+            result = decode_answer(self._session, answer, answers.read_status)
             self._read_etag(answer.header("ETag") or "")
         return self._update(result, self._read_dates(result, answer))
 
@@ -231,7 +231,7 @@ class WatchedJob(Watched):
     def read(self, answer: Answer) -> bool:
         """Read an answer to C{GET {base}}, as in L{Watched.read}."""
         is_new = not self._is_unchanged(answer) and self._update(
-            read_answer(self._session, answer, answers.read_job)
+            decode_answer(self._session, answer, answers.read_job)
         )
         answered = read_date(answer.header("Date") or "")
         if answered is not None and self.job is not None:
@@ -263,22 +263,22 @@ class WatchedJob(Watched):
         return True
 
 
-def read_answer(session: Session, answer: Answer, read: Callable[[bytes], T]) -> T:
+def decode_answer(session: Session, answer: Answer, decode: Callable[[bytes], T]) -> T:
     """
-    Read the body of a successful answer.
+    Decode the body of a successful answer.
 
-    @param read: decodes it, or raises L{codec.BadInput}.
+    @param decode: decodes it, or raises L{BadInput<codec.BadInput>}.
     @raise BadAnswer: if it is not what the HTTP contract says.
     @raise Refused: if the server refused to answer.
     """
     if answer.code != 200:
         raise session.refusal(answer)
-    return _decoded(answer.body, read)
+    return _decoded(answer.body, decode)
 
 
-def _decoded(body: bytes, read: Callable[[bytes], T]) -> T:
+def _decoded(body: bytes, decode: Callable[[bytes], T]) -> T:
     try:
-        return read(body)
+        return decode(body)
     except codec.BadInput as error:
         raise BadAnswer(str(error)) from error
 
