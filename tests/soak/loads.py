@@ -124,7 +124,7 @@ async def fan_out(port: int, seconds: float, _: str) -> None:
                     if line.startswith(b"content-length:"):
                         await reader.readexactly(int(line.partition(b":")[2]))
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        except (asyncio.IncompleteReadError, OSError):
+        except (asyncio.CancelledError, asyncio.IncompleteReadError, OSError):
             writer.close()
 
     server = await asyncio.start_server(sink, "0.0.0.0", 0)
