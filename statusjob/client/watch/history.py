@@ -67,7 +67,7 @@ class DurationMemory:
             del self._kinds[key]
             return Durations()
 
-    def schedule(self, key: str, request_cost: float) -> PollingSchedule:
+    def plan(self, key: str, request_cost: float) -> PollingSchedule:
         """
         Return when to ask about the next job of one kind.
 

@@ -253,7 +253,7 @@ class StatusClient:
     def _current_options(self) -> WatchOptions:
         """Return how to watch, with a polling schedule from the durations known by now."""
         pace = self._options.pace
-        schedule = self._durations.schedule(self._durations_key, pace.request_cost)
+        schedule = self._durations.plan(self._durations_key, pace.request_cost)
         return replace(self._options, pace=replace(pace, schedule=schedule))
 
     def _job_id(self) -> str | None:

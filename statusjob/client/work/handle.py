@@ -142,7 +142,7 @@ class JobHandle:
         self._unreported.pop("eta", None)
         return self._unreported
 
-    def abort(self) -> None:
+    def abandon(self) -> None:
         """Send no more reports, and cancel the one that is under way."""
         self._closed = True
         self._cancel_timer()

@@ -223,7 +223,7 @@ class WorkerClient:
             try:
                 return await self._finish(handle, working)
             finally:
-                handle.abort()
+                handle.abandon()
 
     async def _finish(self, handle: JobHandle, working: Deferred[object]) -> Job:
         """Wait for the work, and report how it ended."""

@@ -27,7 +27,7 @@ class MemoryTests(SynchronousTestCase):
     def test_a_kind_that_was_never_seen_has_no_durations(self) -> None:
         memory = DurationMemory()
         self.assertEqual(memory.recall(KEY), Durations())
-        self.assertEqual(memory.schedule(KEY, 2.0)(50.0), cold_rule(50.0, 2.0))
+        self.assertEqual(memory.plan(KEY, 2.0)(50.0), cold_rule(50.0, 2.0))
 
     def test_each_kind_has_durations_of_its_own(self) -> None:
         memory = DurationMemory()
@@ -40,7 +40,7 @@ class MemoryTests(SynchronousTestCase):
         memory = DurationMemory()
         waits = []
         for _ in range(3):
-            waits.append(memory.schedule(KEY, 2.0)(0.0))
+            waits.append(memory.plan(KEY, 2.0)(0.0))
             for _ in range(10):
                 memory.learn(KEY, 15.0, 15.0)
         self.assertEqual(waits[0], 2)
@@ -49,14 +49,14 @@ class MemoryTests(SynchronousTestCase):
     def test_a_polling_schedule_is_computed_once(self) -> None:
         memory = DurationMemory()
         memory.learn(KEY, 15.0, 15.0)
-        self.assertIs(memory.schedule(KEY, 2.0), memory.schedule(KEY, 2.0))
-        self.assertIsNot(memory.schedule(KEY, 2.0), memory.schedule(KEY, 5.0))
+        self.assertIs(memory.plan(KEY, 2.0), memory.plan(KEY, 2.0))
+        self.assertIsNot(memory.plan(KEY, 2.0), memory.plan(KEY, 5.0))
 
     def test_the_least_recently_used_kind_is_forgotten(self) -> None:
         memory = DurationMemory()
         for number in range(KINDS):
             memory.learn(str(number), 1.0, 1.0)
-        memory.schedule("0", 2.0)
+        memory.plan("0", 2.0)
         memory.learn("new", 1.0, 1.0)
         self.assertEqual(len(memory.recall("0").seen), 1)
         self.assertEqual(len(memory.recall("1").seen), 0)
