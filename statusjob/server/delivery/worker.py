@@ -88,7 +88,7 @@ class DeliveryWorker:
 
     def start(self) -> None:
         """Begin with what is due already."""
-        self._unsubscribe = self._feed.subscribe(self._heard)
+        self._unsubscribe = self._feed.subscribe(self._handle_updates)
         self._alarm.start()
 
     async def stop(self, seconds: float) -> None:
@@ -117,7 +117,7 @@ class DeliveryWorker:
                 error=error,
             )
 
-    def _heard(self, updates: Sequence[Update]) -> None:
+    def _handle_updates(self, updates: Sequence[Update]) -> None:
         """Make a round at once if deliveries were written."""
         if any(update.deliveries for update in updates):
             self._alarm.set(self._now())

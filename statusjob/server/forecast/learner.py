@@ -174,7 +174,7 @@ class Forecast:
     def start(self) -> None:
         """Learn from the feed from now on, and recall what is in the store."""
         self._started_at = self._now()
-        self._unsubscribe = self._feed.subscribe(self.heard)
+        self._unsubscribe = self._feed.subscribe(self.handle_updates)
         self._alarm.start()
 
     async def stop(self, seconds: float = 0.0) -> None:
@@ -203,7 +203,7 @@ class Forecast:
                 self._alarm.set(self._rested_at)
         return outlook.retry_after(self._now() - job.created_at, self._estimate(job))
 
-    def heard(self, updates: Sequence[Update]) -> None:
+    def handle_updates(self, updates: Sequence[Update]) -> None:
         """Learn from updates: the estimates of pending jobs, and the durations of ended ones."""
         for update in updates:
             job = update.job
