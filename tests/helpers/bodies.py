@@ -1,4 +1,4 @@
-"""JSON that strangers may send."""
+"""JSON of any kind, for parsers that must refuse what they do not expect."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ json_values = st.recursive(
 
 
 def nested(depth: int) -> bytes:
-    """So many lists in each other."""
+    """Write a list that is nested so deep."""
     return b"[" * depth + b"]" * depth

@@ -1,4 +1,4 @@
-"""Connections to a site in memory: what is sent by hand comes back as bytes."""
+"""Connections of clients to a site in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.helpers.transports import MemoryTransport
 
 @dataclass(frozen=True)
 class Event:
-    """One event of a stream."""
+    """An event of a stream."""
 
     type: str
     data: Any
@@ -27,7 +27,7 @@ class Connection:
 
     def __init__(self, site: Site, host: IAddress | None = None) -> None:
         """
-        @param host: the server's end, if that matters.
+        @param host: the address of the server, where that matters.
         """
         self.transport: Any = MemoryTransport(hostAddress=host, peerAddress=host)
         self.protocol = site.buildProtocol(None)
@@ -36,16 +36,16 @@ class Connection:
 
     @property
     def open(self) -> bool:
-        """Whether the server has not closed it."""
+        """Whether the server has left it open."""
         return bool(self.transport.connected)
 
     @property
     def aborted(self) -> bool:
-        """Whether the server closed it without waiting for what is unsent."""
+        """Whether the server closed it without waiting until everything was sent."""
         return bool(self.transport.aborted)
 
     def send(self, data: bytes) -> None:
-        """The client sends."""
+        """Send bytes to the server."""
         self.protocol.dataReceived(data)
 
     def ask(self, first_line: str, *headers: str, body: bytes = b"") -> None:
@@ -53,24 +53,24 @@ class Connection:
         self.send(request_bytes(first_line, *headers, body=body))
 
     def hang_up(self) -> None:
-        """The client closes."""
+        """Close the connection, as the client."""
         self.transport.loseConnection()
 
     def received(self) -> bytes:
-        """What came since this was last asked."""
+        """Take the bytes that have come."""
         data: bytes = self.transport.value()
         self.transport.clear()
         return data
 
     def answers(self) -> list[Reply]:
-        """The answers that came since this was last asked, each with a Content-Length or none."""
+        """Take the answers that have come. Each has a C{Content-Length} or no body."""
         return [
             Reply(code=int(first_line.split()[1]), headers=message.headers, body=message.body)
             for first_line, message in read_messages(self.received())
         ]
 
     def answer(self) -> Reply:
-        """The one answer that came."""
+        """Take the one answer that has come."""
         (answer,) = self.answers()
         return answer
 
@@ -79,10 +79,10 @@ class Following:
     """
     A client that follows a stream.
 
-    @ivar head: what came before the first byte of the stream; C{None} if it was refused.
-    @ivar refusal: the answer, if it was.
-    @ivar comments: how many heartbeats came.
-    @ivar retry: after how many milliseconds it is to reconnect.
+    @ivar head: the beginning of the answer; C{None} before it has come, and for a refusal.
+    @ivar refusal: the answer, if it is not a stream.
+    @ivar comments: how many heartbeats have come.
+    @ivar retry: the milliseconds after which the client is to reconnect.
     @ivar ended: whether the answer has ended properly.
     """
 
@@ -99,18 +99,18 @@ class Following:
 
     @property
     def open(self) -> bool:
-        """Whether more may come."""
+        """Whether the server may send more."""
         self._read()
         return self.connection.open and not self.ended
 
     def events(self) -> list[Event]:
-        """What came since this was last asked."""
+        """Take the events that have come."""
         self._read()
         *blocks, self._text = self._text.split(b"\n\n")
         return [event for block in blocks if (event := self._event(block.decode())) is not None]
 
     def versions(self) -> list[int]:
-        """The versions that came since this was last asked."""
+        """Take the versions of the events that have come."""
         return [event.data["version"] for event in self.events()]
 
     def _event(self, block: str) -> Event | None:

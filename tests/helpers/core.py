@@ -1,7 +1,8 @@
-"""The server below HTTP: store, feed, lifecycle and alarms, on a clock that only tests move."""
+"""The server without HTTP: store, feed, lifecycle and alarms, on a clock that tests move."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -38,7 +39,7 @@ COMPLETED = b'{"result":"completed"}'
 
 
 def anywhere(url: str) -> Deferred[None]:
-    """Refuses no address."""
+    """Allow every address."""
     return succeed(None)
 
 
@@ -46,8 +47,8 @@ class Core:
     """
     A core in memory, or on a file.
 
-    @ivar heard: every update that the feed brought, in order.
-    @ivar ahead: by how many seconds the machine's clock was set, which moves no timer.
+    @ivar heard: every update that the feed has announced, in order.
+    @ivar ahead: how many seconds the machine's clock was set forward. This moves no timer.
     """
 
     def __init__(
@@ -60,8 +61,9 @@ class Core:
         prepare: Callable[[Tx], None] = lambda tx: None,
     ) -> None:
         """
-        @param lane: for both reads and writes; inline if not given.
-        @param prepare: runs while the database is opened.
+        @param path: the file of the database; in memory by default.
+        @param lane: the lane for both reads and writes; inline by default.
+        @param prepare: is called in the transaction that opens the database.
         """
         if clock is None:
             clock = Clock()
@@ -91,7 +93,7 @@ class Core:
 
     @property
     def time(self) -> IReactorTime:
-        """The clock, as what takes a reactor wants it."""
+        """The clock, typed as the parts of the server want it."""
         return cast(IReactorTime, self.clock)
 
     def begin_demo(self, tx: Tx) -> None:
@@ -108,22 +110,22 @@ class Core:
 
 
 def new_job(body: bytes = b"{}") -> NewJob:
-    """What a client asks for in these words."""
+    """Read the body of a request that creates a job."""
     return decode(body, NewJob)
 
 
 def said(body: bytes = b"{}") -> Report:
-    """What a worker reports in these words."""
+    """Read the body of a worker's report."""
     return decode(body, Report)
 
 
 def hook(url: str = URL, **members: Any) -> NewWebhook:
-    """A webhook to register."""
+    """Make a webhook that can be registered for a job."""
     return NewWebhook(url=url, **members)
 
 
 def a_claim(url: str = URL, *secrets: str, **members: Any) -> Claim:
-    """A delivery to attempt, signed by L{SECRET} unless other secrets are given."""
+    """Make a delivery to attempt. L{SECRET} signs it unless other secrets are given."""
     made: dict[str, Any] = {
         "id": "msg_1",
         "attempt": 1,
@@ -140,39 +142,44 @@ def a_claim(url: str = URL, *secrets: str, **members: Any) -> Claim:
     return Claim(**made)
 
 
+def version_of(claim: Claim) -> int:
+    """The version of the job that a delivery carries."""
+    return int(json.loads(claim.body)["job"]["version"])
+
+
 class CoreTestCase(SynchronousTestCase):
-    """Tests that ask a L{Core} whose lane is inline, so that every answer comes at once."""
+    """Tests of a L{Core} whose lane is inline, so that all work is done at once."""
 
     def core(self, **given: Any) -> Core:
-        """A core that is let go of at the end of the test."""
+        """Make a core, which is closed at the end of the test."""
         core = Core(**given)
         self.addCleanup(lambda: Deferred.fromCoroutine(core.store.close()))
         return core
 
     def create(self, core: Core, body: bytes = b"{}") -> Job:
-        """A new job."""
+        """Create a job."""
         return self.successResultOf(core.lifecycle.create(new_job(body))).job
 
     def report(self, core: Core, job: Job, body: bytes = b"{}") -> Job:
-        """The job after a report."""
+        """Report on a job, and return it as it is then."""
         return self.successResultOf(core.lifecycle.report(job.id, said(body)))
 
     def get(self, core: Core, job: Job) -> Job:
-        """The job as it is now."""
+        """Look a job up."""
         return self.successResultOf(core.lifecycle.get(job.id))
 
     def rows(self, core: Core, sql: str, **values: object) -> list[Row]:
-        """The result of a statement."""
+        """Return all rows that an SQL statement gives."""
         return self.successResultOf(core.store.read(lambda tx: tx.all(sql, **values)))
 
     def column(self, core: Core, sql: str, **values: object) -> list[Any]:
-        """The only column of a statement's result."""
+        """Return the values of the only column that an SQL statement gives."""
         return [next(iter(cast(Any, row))) for row in self.rows(core, sql, **values)]
 
     def execute(self, core: Core, sql: str, **values: object) -> int:
-        """How many rows a statement changed."""
+        """Execute an SQL statement, and return how many rows it changed."""
         return self.write(core, lambda tx: tx.execute(sql, **values))
 
     def write(self, core: Core, work: Callable[[Tx], T]) -> T:
-        """The value of a write."""
+        """Run work in a transaction, and return its value."""
         return self.successResultOf(core.store.write(work))

@@ -1,18 +1,17 @@
-"""A delivery worker on a clock, and a sender that sends nothing."""
+"""A delivery worker on a clock, whose attempts have the outcomes that a test chooses."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from msgspec import json
 from twisted.internet.defer import Deferred
 
 from statusjob.jobs import Job
 from statusjob.server.delivery.worker import DeliveryWorker
 from statusjob.server.store.outbox_claim import Claim
 from statusjob.server.store.outbox_settle import Outcome
-from tests.helpers.core import COMPLETED, URL, Core, CoreTestCase, hook
+from tests.helpers.core import COMPLETED, URL, Core, CoreTestCase, hook, version_of
 from tests.helpers.servers import EPOCH
 
 SCHEDULE = (0.0, 5.0, 30.0)
@@ -54,11 +53,6 @@ class ScriptedSender:
         return [version_of(claim) for _, claim in self.sent]
 
 
-def version_of(claim: Claim) -> int:
-    """Read the version that a claimed delivery sends."""
-    return int(json.decode(claim.body)["job"]["version"])
-
-
 class DeliveryTestCase(CoreTestCase):
     """A core, a delivery worker and a sender that sends nothing."""
 
@@ -94,7 +88,7 @@ class DeliveryTestCase(CoreTestCase):
         self.box.clock.pump([step] * round(seconds / step))
 
     def rounds(self, count: int = 2) -> None:
-        """Let so many rounds pass, which takes hardly any time."""
+        """Let so many rounds of the worker pass, which takes a few milliseconds."""
         self.box.clock.pump([0.002] * count)
 
     def states(self) -> list[str]:

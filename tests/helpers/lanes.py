@@ -1,6 +1,4 @@
-"""
-Lanes for tests: one runs work at once, one holds it until the test lets it go on.
-"""
+"""Lanes that run work at once, or when a test tells them to."""
 
 from __future__ import annotations
 
@@ -14,24 +12,24 @@ T = TypeVar("T")
 
 
 class InlineLane:
-    """For tests: work runs at once, in the caller."""
+    """A lane that runs work at once, in the caller."""
 
     def run(self, work: Callable[[], T]) -> Deferred[T]:
         return maybeDeferred(work)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no work waits."""
 
 
 class HeldLane:
-    """For tests: work runs when told to, so that a test can look at the world before it does."""
+    """A lane that runs work step by step, so that a test can look at the state in between."""
 
     def __init__(self) -> None:
         self._held: deque[Callable[[], object]] = deque()
 
     @property
     def held(self) -> int:
-        """How many pieces of work wait for their step."""
+        """How many pieces of work wait."""
         return len(self._held)
 
     def run(self, work: Callable[[], T]) -> Deferred[T]:
@@ -40,7 +38,7 @@ class HeldLane:
         return result
 
     def step(self) -> None:
-        """Run the oldest piece of work that is held."""
+        """Run the piece of work that has waited longest."""
         self._held.popleft()()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Requests that are held until there is news, for tests of long-polls."""
+"""Long polls of a server in memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.helpers.servers import InMemoryServer, ServerTestCase
 
 
 class Held:
-    """A request that is not answered at once."""
+    """A long poll that the server has not answered at once."""
 
     def __init__(self, case: ServerTestCase, fake: InMemoryServer, path: str, given: Any) -> None:
         self._case, self._fake = case, fake
@@ -27,20 +27,20 @@ class Held:
         self._case.assertNoResult(self._asked)
 
     def reply(self) -> Reply:
-        """The answer, which is there."""
+        """Return the answer, which must have come."""
         self._fake.clock.advance(0)
         self._fake.treq.flush()
         return self._case.reply(self._asked)
 
     def give_up(self) -> None:
-        """The client hangs up."""
+        """Close the connection of the client."""
         self._asked.cancel()
         self._case.failureResultOf(self._asked)
         self._fake.treq.flush()
 
 
 class WaitTestCase(ServerTestCase):
-    """One server with one job, at version 1."""
+    """Tests that poll a server with one job at version 1."""
 
     settings: ClassVar[Mapping[str, Any]] = {}
     what = ""
@@ -51,14 +51,14 @@ class WaitTestCase(ServerTestCase):
         self.path = f"/jobs/{self.job}{self.what}"
 
     def hold(self, **headers: str) -> Held:
-        """Ask, and be made to wait."""
+        """Send a long poll, and check that it waits."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         held = Held(self, self.fake, self.path, given)
         held.assert_held()
         return held
 
     def at_once(self, **headers: str) -> Reply:
-        """Ask, and be answered at once."""
+        """Send a long poll, and check that it is answered at once."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.ask(self.fake, "GET", self.path, headers={"Prefer": "wait=10", **given})
 
@@ -67,7 +67,7 @@ class WaitTestCase(ServerTestCase):
         self.assertEqual(self.ask(self.fake, "PATCH", path, body=members).code, 200)
 
     def assert_applied(self, reply: Reply, code: int, seconds: int = 10) -> None:
-        """It is the answer to a wait."""
+        """Check that an answer is that of a long poll."""
         self.assertEqual(reply.code, code)
         self.assertEqual(reply.header("Preference-Applied"), f"wait={seconds}")
         self.assertEqual(reply.header("Cache-Control"), "no-store")

@@ -1,4 +1,4 @@
-"""How late a reactor is: what nothing that runs on its thread may make long."""
+"""Measures how late a reactor makes its calls, which is how long other calls have blocked it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PERIOD = 0.001
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """By how many milliseconds a reactor's calls were late."""
+    """By how many milliseconds the calls of a reactor were late."""
 
     p50: float
     p99: float
@@ -26,7 +26,7 @@ class Lag:
 
 
 class Meter:
-    """Notes how much later than asked for a delayed call is made, again and again."""
+    """Schedules a call again and again, and measures how late it is made."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -34,13 +34,13 @@ class Meter:
         self._call: IDelayedCall | None = None
 
     def start(self) -> None:
-        """Begin."""
+        """Begin to measure."""
         self._late.clear()
         self._due = time.perf_counter() + PERIOD
         self._call = self._reactor.callLater(PERIOD, self._look)
 
     def stop(self) -> Lag:
-        """End, and say what was noted since the start."""
+        """Stop, and return what was measured."""
         assert self._call is not None
         self._call.cancel()
         cuts = statistics.quantiles([*self._late, 0.0], n=100, method="inclusive")

@@ -1,10 +1,8 @@
-"""The outbox as SQL keeps it: its deliveries are claimed and settled step by step."""
+"""The outbox in SQL, whose deliveries a test claims and settles step by step."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
-
-from msgspec import json
 
 from statusjob.contract.webhooks import NewScopedWebhook, Webhook, WebhookChange
 from statusjob.jobs import EventType, Job
@@ -21,7 +19,7 @@ LIFETIME = 1000.0
 
 
 class Slot(NamedTuple):
-    """What matters of a delivery."""
+    """The columns of a delivery that tests compare."""
 
     state: str
     version: int
@@ -30,7 +28,7 @@ class Slot(NamedTuple):
 
 
 class OutboxTestCase(CoreTestCase):
-    """A core with one job."""
+    """Tests of the outbox of a core that has one job."""
 
     def setUp(self) -> None:
         self.box = self.core()
@@ -47,7 +45,7 @@ class OutboxTestCase(CoreTestCase):
         self.say(b'{"progress":%f}' % value)
 
     def due(self, origin: str, jobs: int = 1, **members: Any) -> None:
-        """Let so many terminal updates be due at an origin."""
+        """Make so many terminal updates due at an origin."""
         for _ in range(jobs):
             job = self.create(self.box)
             self.register(f"http://{origin}/", job, **members)
@@ -69,8 +67,8 @@ class OutboxTestCase(CoreTestCase):
         """
         Settle an attempt.
 
-        @param outcome: its class, or the status code that was answered.
-        @param wait: seconds until the next one; C{None} if that was the last.
+        @param outcome: the class of the outcome, or the status code of the answer.
+        @param wait: the seconds until the next attempt; C{None} if this was the last.
         """
         if isinstance(outcome, int):
             what = Outcome("http", outcome, **more)
@@ -80,27 +78,23 @@ class OutboxTestCase(CoreTestCase):
         return self.write(self.box, lambda tx: outbox_settle.settle(tx, node, claim, what, retry))
 
     def slots(self, core: Core | None = None) -> list[Slot]:
-        """The deliveries, the oldest version first; due times are seconds since the start."""
+        """All deliveries, the lowest version first, due in so many seconds from the start."""
         rows = self.rows(core or self.box, "SELECT * FROM deliveries ORDER BY version, id")
         return [
             Slot(row["state"], row["version"], row["attempts"], round(row["due_at"] - EPOCH, 3))
             for row in rows
         ]
 
-    def version(self, claim: Claim) -> int:
-        """The version that a claim brings over."""
-        return int(json.decode(claim.body)["job"]["version"])
-
 
 class OutcomeTestCase(OutboxTestCase):
-    """An outbox with deliveries whose fate can be looked up."""
+    """Tests of what becomes of deliveries and their webhooks."""
 
     def setUp(self) -> None:
         super().setUp()
         self.deliveries = Deliveries(self.box.store)
 
     def fates(self) -> list[tuple[str, str | None]]:
-        """State and reason of each delivery, the oldest first."""
+        """The state and the reason of each delivery, the oldest first."""
         rows = self.rows(self.box, "SELECT state, reason FROM deliveries ORDER BY rowid")
         return [(row["state"], row["reason"]) for row in rows]
 
@@ -108,7 +102,7 @@ class OutcomeTestCase(OutboxTestCase):
         return self.write(self.box, lambda tx: webhooks.get(tx, webhook_id))
 
     def register_for_all(self) -> str:
-        """A webhook that is told of the end of every job."""
+        """Register a webhook for the end of every job."""
         webhook, _ = self.successResultOf(self.box.registrations.add(NewScopedWebhook(url=URL)))
         return webhook.id
 

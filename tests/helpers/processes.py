@@ -1,4 +1,4 @@
-"""Servers in processes of their own, and who talks to them: clients and workers."""
+"""Servers in processes of their own, and clients and workers that send them requests."""
 
 from __future__ import annotations
 
@@ -30,28 +30,29 @@ from tests.helpers.servers import directory
 
 reactor: Any = _reactor
 
-#: Ways to run a server in the foreground: arguments of Python.
+#: The arguments of Python for each way to run a server in the foreground.
 MODULE = ("-m", "statusjob")
 TWIST = ("-m", "twisted", "--log-format=text", "statusjob")
 TWISTD = ("-c", "from twisted.scripts.twistd import run; run()", "-n", "statusjob")
 
-#: Where a server says that it listens, whatever the format of its log.
+#: The URL in the line that says where a server listens, in any format of the log.
 _LISTENING = re.compile(rb"(http://127\.0\.0\.1:[0-9]+)")
 
 
 class ServerEnded(Exception):
-    """A server ended before it listened."""
+    """A server has ended before it listened."""
 
 
 class ServerProcess(ProcessProtocol):
     """
     A server.
 
-    @ivar url: where it listens, once it does.
-    @ivar output: what it wrote so far to standard output, and
-    @ivar errors: to standard error.
-    @ivar ended: fires when it has ended, with its exit code, or the negative number of the signal
-        that it died of. For one waiter.
+    @ivar url: the URL at which it listens; empty before it does.
+    @ivar output: everything that it has written to standard output.
+    @ivar errors: everything that it has written to standard error.
+    @ivar listening: fires when it listens; fails with L{ServerEnded} if it ends before.
+    @ivar ended: fires when it has ended, with its exit code or the negative number of the signal
+        that ended it.
     """
 
     url = ""
@@ -63,7 +64,7 @@ class ServerProcess(ProcessProtocol):
         self.ended: Deferred[int] = Deferred()
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """Send it a signal, if it has not ended yet."""
+        """Send a signal, unless the process has ended."""
         if self.running:
             transport: Any = self.transport
             transport.signalProcess(number)
@@ -71,7 +72,7 @@ class ServerProcess(ProcessProtocol):
     def outReceived(self, data: bytes) -> None:
         self.output += data
         match = _LISTENING.search(self.output)
-        # Not before the whole number is there.
+        # The port is complete only if something follows it.
         if match is not None and match.end() < len(self.output) and not self.url:
             self.url = match[1].decode()
             self.listening.callback(None)
@@ -95,8 +96,9 @@ def spawn(
     """
     Start a server on a free port.
 
-    @param directory: its working directory, where it has its database.
-    @param variables: its settings; they go to its C{.env}.
+    @param directory: the working directory, which also holds the database.
+    @param variables: the settings, which are written to C{.env}.
+    @param program: the arguments of Python.
     """
     given = {"PORT": "0", **variables}
     (directory / ".env").write_text("".join(f"{k}='{v}'\n" for k, v in given.items()))
@@ -114,7 +116,7 @@ async def start(
     """
     Start a server as L{spawn} does and wait until it listens.
 
-    @raise ServerEnded: if it ends instead.
+    @raise ServerEnded: if it ends before it listens.
     """
     process = spawn(directory, variables, program)
     await process.listening
@@ -122,7 +124,7 @@ async def start(
 
 
 class Client:
-    """Asks a server over kept connections."""
+    """Sends requests to a server, over connections that it keeps."""
 
     def __init__(self) -> None:
         self.pool = HTTPConnectionPool(reactor)
@@ -131,7 +133,7 @@ class Client:
     async def ask(
         self, method: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Any]:
-        """The status code and the JSON of an answer; or C{ExchangeFailed}."""
+        """Send a request; return the status code and the JSON of the answer."""
         producer = None
         given = Headers({name: [value] for name, value in (headers or {}).items()})
         if body is not None:
@@ -146,7 +148,7 @@ class Client:
         return answer.code, json.loads(answer.body)
 
     def close(self) -> Deferred[None]:
-        """Close what is kept."""
+        """Close the connections that are kept."""
         closed: Deferred[None] = self.pool.closeCachedConnections()
         return closed
 
@@ -155,9 +157,10 @@ class Worker:
     """
     Reports until its server is gone.
 
-    @ivar acknowledged: by job, the last version and result that a server confirmed.
-    @ivar keys: the idempotency keys of its jobs; the last one may be of a job still to be made.
-    @ivar reports: how many answers it got.
+    @ivar acknowledged: the last version and result that the server confirmed, by the id of the
+        job.
+    @ivar keys: the idempotency keys of its jobs. The last job may not have been created yet.
+    @ivar reports: how many answers have come.
     """
 
     def __init__(self, client: Client, name: str, webhook: str | None = None) -> None:
@@ -169,7 +172,7 @@ class Worker:
         self.reports = 0
 
     async def work(self, url: str) -> None:
-        """Create jobs, report three times on each, complete it; until the server is gone."""
+        """Create jobs, report three times on each and complete it, until the server is gone."""
         with suppress(ExchangeFailed):
             while True:
                 self.keys.append(f"{self._name}-{len(self.keys)}")
@@ -179,12 +182,12 @@ class Worker:
                 await self.report(url, job, {"result": "completed"})
 
     async def create(self, url: str) -> str:
-        """Create the job of the newest key, or find it."""
+        """Create the job with the newest key, or find it if that was done before."""
         headers = {"Idempotency-Key": self.keys[-1]}
         return await self._ask("POST", f"{url}/jobs", self._members, headers)
 
     async def report(self, url: str, job: str, report: dict[str, Any]) -> None:
-        """Say one thing of a job."""
+        """Send one report on a job."""
         await self._ask("PATCH", f"{url}/jobs/{job}", report, {})
 
     async def _ask(self, method: str, url: str, body: Any, headers: dict[str, str]) -> str:
@@ -196,12 +199,12 @@ class Worker:
 
 
 def together(*jobs: Coroutine[Deferred[Any], Any, Any]) -> Deferred[list[Any]]:
-    """Do all of it at the same time."""
+    """Run coroutines at the same time, and return their results."""
     return gatherResults([Deferred.fromCoroutine(job) for job in jobs], consumeErrors=True)
 
 
 class ProcessTestCase(TestCase):
-    """Whatever a test starts is gone when it is over."""
+    """Tests that start servers, which end with the test at the latest."""
 
     timeout = 60
 
@@ -224,7 +227,7 @@ class ProcessTestCase(TestCase):
         await self.assert_stopped(process)
 
     async def assert_stopped(self, process: ServerProcess) -> None:
-        """It ends in good order. Twisted then dies of the very signal that asked for it."""
+        """Check that a server ends in good order. Twisted ends by the signal that stops it."""
         self.assertIn(await process.ended, (0, -signal.SIGTERM), process.output + process.errors)
         self.assertIn(b"every acknowledged change is on disk", process.output)
         self.assertEqual(process.errors, b"")
@@ -236,7 +239,7 @@ class ProcessTestCase(TestCase):
 
 
 class InboxTestCase(ProcessTestCase):
-    """With a receiver of webhooks on this machine."""
+    """Tests with a receiver of webhooks on this machine."""
 
     def setUp(self) -> None:
         super().setUp()

@@ -92,7 +92,7 @@ class ScriptedServer(Resource):
         self._answers.extend(answers)
 
     def render(self, request: Any) -> Any:
-        """Answer one request."""
+        """Note a request, and answer it."""
         self.requests.append(
             Request(
                 at=self._clock.seconds(),

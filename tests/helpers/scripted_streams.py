@@ -113,7 +113,7 @@ class StreamServer(ScriptedServer):
 
 
 class UpdatesTestCase(ClientTestCase):
-    """A client, and a server that streams."""
+    """A client and a server that streams."""
 
     server: Any
 

@@ -22,7 +22,8 @@ class Client(Protocol):
     """
     A client's connection.
 
-    @ivar received: all that came.
+    @ivar received: all bytes that have arrived.
+    @ivar lost: fires when the connection is closed.
     """
 
     transport: Any
@@ -39,7 +40,7 @@ class Client(Protocol):
         self.transport.write(request_bytes(first_line, *headers, body=body))
 
     def until(self, words: bytes) -> Deferred[None]:
-        """Fires once that has been received."""
+        """A Deferred that fires when these words have arrived. One can be awaited at a time."""
         arrived: Deferred[None] = Deferred()
         if words in self.received:
             arrived.callback(None)
@@ -58,7 +59,7 @@ class Client(Protocol):
 
 
 class ServerSocketTestCase(TestCase):
-    """A server in this process, on a file, with its threads."""
+    """Tests of a server with a database file and threads, in this process."""
 
     timeout = 60
 
@@ -76,7 +77,7 @@ class ServerSocketTestCase(TestCase):
         return self.server.stopService() if self.server.running else None
 
     async def connect(self) -> Client:
-        """A connection that ends with the test."""
+        """Open a connection, which is closed at the end of the test."""
         address: Any = self.server.ports[0].getHost()
         endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", address.port)
         client: Client = await connectProtocol(endpoint, Client())
@@ -93,7 +94,7 @@ class ServerSocketTestCase(TestCase):
 
     @staticmethod
     def ways(job: str) -> list[tuple[str, ...]]:
-        """Requests that watch."""
+        """One request of each kind that waits for changes."""
         return [
             (f"GET /jobs/{job}", "Prefer: wait=50"),
             ("GET /status", "Prefer: wait=50"),
@@ -102,7 +103,7 @@ class ServerSocketTestCase(TestCase):
         ]
 
     async def watch(self, asked: list[tuple[str, ...]]) -> list[Client]:
-        """Ask all that, on a connection each, until everybody waits."""
+        """Send these requests, on a connection each, and wait until all are watching."""
         clients = []
         for request in asked:
             client = await self.connect()
@@ -116,5 +117,5 @@ class ServerSocketTestCase(TestCase):
         await until(lambda: len(self.server.watchers) >= count)
 
     async def gone(self, count: int = 0) -> None:
-        """Wait until no more are watching."""
+        """Wait until at most so many are watching."""
         await until(lambda: len(self.server.watchers) <= count)

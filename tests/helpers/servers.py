@@ -1,6 +1,4 @@
-"""
-What server tests share: a whole server in memory, on a clock that only tests move.
-"""
+"""A whole server in memory, on a clock that only tests move."""
 
 from __future__ import annotations
 
@@ -32,7 +30,7 @@ PUBLIC = "93.184.216.34"
 
 
 def directory(case: SynchronousTestCase) -> Path:
-    """A directory of its own for a test, gone when that is over."""
+    """Make a directory that is deleted when the test is over."""
     path = Path(tempfile.mkdtemp(prefix="statusjob-"))
     case.addCleanup(shutil.rmtree, path)
     return path
@@ -55,19 +53,19 @@ class InMemoryServer:
     """
     A server whose reactor, database and lanes are all in memory.
 
-    @ivar clock: its reactor; C{clock.advance(seconds)} is the only time there is.
-    @ivar treq: asks its routes as C{http://localhost} would be asked.
-    @ivar names: the addresses of hosts; C{None} for one whose lookup hangs. Any other host is at
-        L{PUBLIC}.
+    @ivar clock: the reactor of the server. Only C{clock.advance(seconds)} lets time pass.
+    @ivar treq: sends requests for C{http://localhost} to the server.
+    @ivar names: the addresses of hosts, by name; C{None} where the lookup is to hang. Every other
+        host is at L{PUBLIC}.
     """
 
     def __init__(
         self, lane: Lane | None = None, *, start: float = EPOCH, **variables: str
     ) -> None:
         """
-        @param lane: for both reads and writes; inline if not given, as all else is.
-        @param start: when it is started, in seconds since the epoch.
-        @param variables: settings, as in the environment.
+        @param lane: the lane for both reads and writes; inline by default, as all other lanes are.
+        @param start: the present when the server starts, in seconds since the epoch.
+        @param variables: settings by the names of their environment variables.
         """
         self.clock = LoopbackReactor()
         self.clock.rightNow = start
@@ -92,18 +90,18 @@ class InMemoryServer:
 
 
 class ServerTestCase(SynchronousTestCase):
-    """Tests that ask a L{InMemoryServer}."""
+    """Tests that send requests to an L{InMemoryServer}."""
 
     def serve(
         self, lane: Lane | None = None, *, start: float = EPOCH, **variables: str
     ) -> InMemoryServer:
-        """Start a server that is stopped at the end of the test."""
+        """Start a server, which is stopped at the end of the test."""
         fake = InMemoryServer(lane, start=start, **variables)
         self.addCleanup(self.stop, fake)
         return fake
 
     def stop(self, fake: InMemoryServer) -> None:
-        """Stop a server; what is under way then is abandoned after the drain time."""
+        """Stop a server. What it does not finish within the drain time is aborted."""
         stopping = fake.server.stopService()
         fake.clock.advance(fake.server.settings.drain)
         self.successResultOf(stopping)
@@ -121,8 +119,9 @@ class ServerTestCase(SynchronousTestCase):
         """
         Ask a server whose answer comes at once.
 
-        @param body: sent as JSON; or C{data}, sent as it is.
-        @param headers: a list of values makes that many headers.
+        @param body: is sent as JSON.
+        @param data: is sent as it is, instead of C{body}.
+        @param headers: values by name; a list of values is sent as that many headers.
         """
         given: dict[str, str | list[str]] = {"Host": "localhost", **(headers or {})}
         if body is not None:
@@ -133,7 +132,7 @@ class ServerTestCase(SynchronousTestCase):
         return self.reply(asked)
 
     def reply(self, asked: Deferred[Any]) -> Reply:
-        """The answer to a request, which is there."""
+        """Return the answer to a request, which must have come."""
         response = self.successResultOf(asked)
         return Reply(
             code=response.code,
@@ -142,13 +141,13 @@ class ServerTestCase(SynchronousTestCase):
         )
 
     def create(self, fake: InMemoryServer, **members: Any) -> Any:
-        """Create a job: the answer's JSON."""
+        """Create a job, and return the JSON of the answer."""
         reply = self.ask(fake, "POST", "/jobs", body=members)
         self.assertEqual(reply.code, 201, reply.body)
         return reply.json
 
     def assert_problem(self, reply: Reply, code: int, slug: str, detail: str | None = None) -> Any:
-        """An error is a problem (RFC 9457) of that kind, and nothing more: its JSON."""
+        """Check that an answer is a problem (RFC 9457) of that kind; return its JSON."""
         self.assertEqual((reply.code, reply.header("Cache-Control")), (code, "no-store"))
         self.assertEqual(reply.header("Content-Type"), "application/problem+json")
         problem = reply.json
@@ -164,7 +163,7 @@ class ServerTestCase(SynchronousTestCase):
 
 
 class HeldServerTestCase(ServerTestCase):
-    """Tests that ask while reads and commits are held. The demo job does not end meanwhile."""
+    """Tests that step through reads and commits. The demo job does not end meanwhile."""
 
     def setUp(self) -> None:
         self.lane = HeldLane()
@@ -172,7 +171,7 @@ class HeldServerTestCase(ServerTestCase):
         self.settle()
 
     def settle(self) -> None:
-        """Let everything that is held happen."""
+        """Run all reads and commits that are held."""
         self.fake.clock.advance(0)
         while self.lane.held:
             self.lane.step()

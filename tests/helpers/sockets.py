@@ -1,4 +1,4 @@
-"""Real loopback sockets for tests; trial's own check then shows that no socket and timer stays."""
+"""Servers on loopback sockets. trial fails a test that leaves a socket or a timer behind."""
 
 from __future__ import annotations
 
@@ -25,37 +25,37 @@ reactor: Any = _reactor
 
 
 class SocketTestCase(TestCase):
-    """Listens on loopback, until the test is over."""
+    """Tests that listen on loopback addresses."""
 
     timeout = 60
 
     def misbehaving(self, mode: Mode, *then: Mode) -> tuple[str, HostileReceiver]:
-        """A server that misbehaves: its base URL, and itself."""
+        """Start a server that misbehaves; return its base URL and the server."""
         receiver = HostileReceiver(reactor, mode, *then)
         return self.listen(receiver), receiver
 
     def serve(self, resource: IResource, interface: str = "127.0.0.1") -> str:
-        """A proper server of one resource: its base URL."""
+        """Serve a resource, and return the base URL."""
         site = Site(resource)
         site.noisy = False
         return self.listen(site, interface)
 
     def listen(self, factory: IProtocolFactory, interface: str = "127.0.0.1") -> str:
-        """Listen on a free port, until the test is over; say the base URL."""
+        """Listen on a free port until the test is over, and return the base URL."""
         port = reactor.listenTCP(0, factory, interface=interface)
         self.addCleanup(port.stopListening)
         host = f"[{interface}]" if ":" in interface else interface
         return f"http://{host}:{port.getHost().port}"
 
     def listen_tls(self, factory: IProtocolFactory, address: str = "127.0.0.1") -> str:
-        """The same with TLS, and a self-signed certificate for some address."""
+        """Listen likewise, with TLS and a self-signed certificate for an address."""
         options = self_signed_options(address)
         port = reactor.listenSSL(0, factory, options, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         return f"https://127.0.0.1:{port.getHost().port}"
 
     async def closed_port(self) -> str:
-        """A base URL at which nobody listens."""
+        """Return a base URL at which nothing listens."""
         port = reactor.listenTCP(0, ServerFactory(), interface="127.0.0.1")
         number = port.getHost().port
         await port.stopListening()
@@ -72,17 +72,17 @@ class Refusing:
     """
     An origin that refuses connections, until it is revived.
 
-    @ivar port: where it is.
+    @ivar port: the number of its port.
     """
 
     def __init__(self) -> None:
-        # Bound, so that nobody else gets the port, and not listening.
+        # It is bound, so that no other process gets the port, but does not listen.
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
 
     async def revive(self, site: Site) -> Any:
-        """Serve properly from now on: the port to stop listening on."""
+        """Serve a site from now on, and return the port, which the caller must close."""
         self._socket.listen(128)
         self._socket.setblocking(False)
         port = reactor.adoptStreamPort(self._socket.fileno(), socket.AF_INET, site)
@@ -91,17 +91,18 @@ class Refusing:
 
 
 def open_sockets(port: int) -> int:
-    """How many connections somebody on this machine has, or is opening, to a port (on Linux)."""
+    """Return how many connections to a port are open or being opened on this machine (Linux)."""
     wanted = f":{port:04X}"
     lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
     fields = (line.split() for line in lines)
-    # The other end, the state (not TIME_WAIT) and the inode (none once nobody has it open).
+    # The fields are the other end, the state (06 is TIME_WAIT) and the inode (0 if no process
+    # has it open).
     return sum(each[2].endswith(wanted) and each[3] != "06" and each[9] != "0" for each in fields)
 
 
 @implementer(IPolicyForHTTPS)
 class Trusting:
-    """Trusts the certificate of C{listen_tls}, and no other."""
+    """A policy that trusts the certificate of L{SocketTestCase.listen_tls} and no other."""
 
     def __init__(self) -> None:
         certificate: Any = self_signed_options("127.0.0.1").certificate

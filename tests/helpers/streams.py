@@ -1,4 +1,4 @@
-"""A whole server whose streams are followed over connections in memory."""
+"""Streams of a whole server, followed over connections in memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.helpers.servers import InMemoryServer, ServerTestCase
 
 
 class FollowTestCase(ServerTestCase):
-    """One server."""
+    """Tests that follow streams of one server."""
 
     settings: ClassVar[Mapping[str, Any]] = {}
 
@@ -19,11 +19,11 @@ class FollowTestCase(ServerTestCase):
         self.fake.clock.advance(0)
 
     def new_job(self, **members: Any) -> str:
-        """A new job's id."""
+        """Create a job, and return its id."""
         return str(self.create(self.fake, **members)["id"])
 
     def report(self, job: str, **members: Any) -> None:
-        """A worker's word, which watchers have then heard."""
+        """Report on a job, and let its watchers learn of it."""
         reply = self.ask(self.fake, "PATCH", f"/jobs/{job}", body=members)
         self.assertEqual(reply.code, 200, reply.body)
         self.fake.clock.advance(0)
@@ -33,11 +33,11 @@ class FollowTestCase(ServerTestCase):
         return Following((fake or self.fake).server.site, path, *headers)
 
     def follow_job(self, job: str, *headers: str) -> Following:
-        """Follow one job."""
+        """Follow the stream of a job."""
         return self.follow(f"/jobs/{job}/events", *headers)
 
     def assert_refused(self, followed: Following, code: int, slug: str) -> Any:
-        """It is a problem instead of a stream: its JSON."""
+        """Check that the answer is a problem instead of a stream, and return its JSON."""
         refusal = followed.refusal
         assert refusal is not None
         self.assertEqual(

@@ -1,4 +1,4 @@
-"""Watchers that record what they are told, on a clock."""
+"""Watchers on a clock that record what happens to them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,15 @@ from tests.helpers.servers import EPOCH
 
 
 class Recorder:
-    """A watcher that records what happens to it."""
+    """
+    A watcher that records what happens to it.
+
+    @ivar wants: whether it wants a turn after each update.
+    @ivar told: the id and the version of the job in each update that it was told of.
+    @ivar rung: how often its timer was due.
+    @ivar turns: how many turns it had.
+    @ivar then: is called in each turn.
+    """
 
     def __init__(self, *topics: Topic, wants: bool = True) -> None:
         self.topics = topics
@@ -42,13 +50,13 @@ class Recorder:
 
 
 def state(version: int, name: str = "a", *, kind: str = "k", ended: bool = False) -> Job:
-    """A job at a version."""
+    """Make a job at a version."""
     result = Status.COMPLETED if ended else Status.PENDING
     return Job(id=name, kind=kind, version=version, result=result, created_at=0, updated_at=0)
 
 
 class WatchersTestCase(SynchronousTestCase):
-    """Watchers on a clock, on which they leave nothing."""
+    """Watchers on a clock, on which they must leave nothing."""
 
     def setUp(self) -> None:
         self.clock = Clock()

@@ -1,4 +1,4 @@
-"""What tests of the webhook API share: a server that is asked for webhooks, and their receiver."""
+"""Tests of the webhook API: they ask a server for webhooks, and receive its deliveries."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from tests.helpers.wires import NO_CONTENT, Wire
 URL = "https://user:hunter2@receiver.example/deep/hook?token=hunter3"
 OTHER_URL = "http://127.0.0.1:9999/hook"
 ORIGIN = "https://receiver.example:443"
-#: When a L{InMemoryServer} begins, as JSON shows it.
+#: When an L{InMemoryServer} starts, as JSON shows it.
 BEGINNING = "2024-11-23T18:00:00.000Z"
-#: An id that nothing has.
+#: The id of no webhook.
 NOBODY = "wh_" + "0" * 32
 
 
 def status(code: int, *headers: str) -> bytes:
-    """An answer of a receiver."""
+    """Write the answer of a receiver."""
     lines = [f"HTTP/1.1 {code} X", *headers, "Content-Length: 0", "", ""]
     return "\r\n".join(lines).encode()
 
 
 class WebhookApiTestCase(ServerTestCase):
     """
-    Asks for webhooks, and receives what they are told.
+    Asks a server for webhooks, and receives their deliveries as bytes, without TLS.
 
-    What goes to C{http} is received as it comes over the wire: TLS is the guard's matter.
+    @ivar wires: the connections that the server has opened to receivers.
     """
 
     fake: InMemoryServer
@@ -38,13 +38,13 @@ class WebhookApiTestCase(ServerTestCase):
         self.begin()
 
     def begin(self, lane: Lane | None = None, **variables: str) -> None:
-        """Start a server; one that makes an attempt of each delivery, and another in an hour."""
+        """Start a server which attempts each delivery once at once, and once after an hour."""
         variables = {"STATUSJOB_RETRY_SCHEDULE": "0,3600", **variables}
         self.fake = self.serve(lane, start=EPOCH, **variables)
         self.wires: list[Wire] = []
 
     def get(self, path: str) -> Any:
-        """What is there."""
+        """Get a path, and return the JSON of the answer."""
         reply = self.ask(self.fake, "GET", path)
         self.assertEqual(reply.code, 200, reply.body)
         return reply.json
@@ -57,34 +57,34 @@ class WebhookApiTestCase(ServerTestCase):
         return self.ask(self.fake, "PATCH", f"/webhooks/{webhook}", body=members)
 
     def hook(self, url: str = OTHER_URL, **members: Any) -> Any:
-        """Register a new webhook: what is told of it, its secret included."""
+        """Register a new webhook, and return its JSON, the secret included."""
         reply = self.post("/webhooks", {"url": url, **members})
         self.assertEqual(reply.code, 201, reply.body)
         return reply.json
 
     def show(self, webhook: str) -> Any:
-        """A webhook."""
+        """Return the JSON of a webhook."""
         return self.get(f"/webhooks/{webhook}")
 
     def deliveries(self, webhook: str, query: str = "") -> list[Any]:
-        """The first page of a webhook's deliveries."""
+        """Return the first page of a webhook's deliveries."""
         page = self.get(f"/webhooks/{webhook}/deliveries{query}")
         self.assertEqual(set(page), {"deliveries", "next"})
         listed: list[Any] = page["deliveries"]
         return listed
 
     def report(self, job: Any, **members: Any) -> Any:
-        """A worker's report: the job then."""
+        """Report on a job, and return its JSON."""
         reply = self.ask(self.fake, "PATCH", job["links"]["self"], body=members)
         self.assertEqual(reply.code, 200, reply.body)
         return reply.json
 
     def finish(self, **members: Any) -> Any:
-        """Create a job and complete it."""
+        """Create a job, complete it, and return its JSON."""
         return self.report(self.create(self.fake, **members), result="completed")
 
     def under_way(self) -> list[tuple[Wire, Request]]:
-        """The attempts that begin within a moment, each to be answered."""
+        """Return the attempts that begin within a few milliseconds. None is answered yet."""
         begun = []
         for _ in range(4):
             self.fake.clock.advance(0.002)
@@ -94,7 +94,7 @@ class WebhookApiTestCase(ServerTestCase):
         return begun
 
     def receive(self, answer: bytes = NO_CONTENT) -> list[Request]:
-        """Receive what is due, and answer it."""
+        """Receive all deliveries that are due, and give each the same answer."""
         received = []
         while begun := self.under_way():
             for wire, sent in begun:
@@ -108,7 +108,7 @@ class WebhookApiTestCase(ServerTestCase):
         return sent
 
     def signers(self, sent: Request, *secrets: str) -> list[str]:
-        """Which of these secrets signed what was received, by whose clock it is the present."""
+        """Return those of the secrets with which a delivery is signed, at the present time."""
 
         def signed(secret: str) -> bool:
             try:

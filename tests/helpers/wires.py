@@ -66,7 +66,7 @@ def _request(first_line: str, message: Message) -> Request:
 
 
 @implementer(IStreamClientEndpoint)
-class Exchange:
+class Network:
     """
     Makes the connections of a poster.
 

@@ -35,7 +35,7 @@ from tests.helpers.core import URL, Core, a_claim, hook, new_job, said
 from tests.helpers.secrets import OTHER_SECRET, SECRET
 from tests.helpers.servers import EPOCH, PUBLIC
 from tests.helpers.sockets import SocketTestCase, reactor
-from tests.helpers.wires import Exchange
+from tests.helpers.wires import Network
 
 
 def guarded(on: Any) -> Connect:
@@ -59,8 +59,8 @@ class AttemptTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.rightNow = EPOCH + 0.75
-        self.exchange = Exchange()
-        self.poster = Poster(cast(IReactorTime, self.clock), self.exchange.endpoint)
+        self.network = Network()
+        self.poster = Poster(cast(IReactorTime, self.clock), self.network.endpoint)
 
     def send(self, url: str = URL, *secrets: str) -> Deferred[Outcome]:
         """Begin an attempt."""
@@ -72,10 +72,10 @@ class AttemptTests(SynchronousTestCase):
     def attempt(self, url: str = URL, *secrets: str, answer: int = 200, **headers: str) -> Outcome:
         """Make an attempt that is answered; what was sent is C{self.sent}."""
         sending = self.send(url, *secrets)
-        (self.sent,) = self.exchange.wires[-1].sent()
+        (self.sent,) = self.network.wires[-1].sent()
         lines = [f"HTTP/1.1 {answer} X", "Content-Length: 0"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-        self.exchange.wires[-1].answer("\r\n".join([*lines, "", ""]).encode())
+        self.network.wires[-1].answer("\r\n".join([*lines, "", ""]).encode())
         return self.successResultOf(sending)
 
     def verify(self, secret: str) -> Any:
@@ -128,7 +128,7 @@ class AttemptTests(SynchronousTestCase):
             self.attempt(url)
             self.assertEqual(self.sent.line, "POST /hook?a=b")
             self.assertEqual(self.sent.headers["host"], "receiver.example:8443")
-            self.assertEqual(self.exchange.dialled[-1], "https://receiver.example:8443")
+            self.assertEqual(self.network.dialled[-1], "https://receiver.example:8443")
             expected = "Basic " + b64encode(credentials).decode()
             self.assertEqual(self.sent.headers["authorization"], expected)
 
@@ -150,7 +150,7 @@ class AttemptTests(SynchronousTestCase):
     def test_an_ipv6_address_is_in_brackets(self) -> None:
         self.attempt("http://[::1]:9000/hook")
         self.assertEqual(self.sent.headers["host"], "[::1]:9000")
-        self.assertEqual(self.exchange.dialled, ["http://[::1]:9000"])
+        self.assertEqual(self.network.dialled, ["http://[::1]:9000"])
 
     def test_characters_of_a_url_that_are_not_ascii_are_encoded(self) -> None:
         self.attempt("https://bücher.example/für?ä=ö")
@@ -162,7 +162,7 @@ class AttemptTests(SynchronousTestCase):
             (ConnectionRefusedError(), "connect"),
             (DNSLookupError("receiver.example"), "dns"),
         ):
-            self.exchange.refusal = problem
+            self.network.refusal = problem
             attempt = self.successResultOf(self.send(URL + "?token=tok_1"))
             self.assertEqual((attempt.kind, attempt.status), (kind, None))
             for secret in ("tok_1", SECRET, "receiver"):

@@ -8,8 +8,8 @@ from statusjob.jobs import Job
 from statusjob.server.store.outbox_claim import Claim
 from statusjob.server.store.outbox_settle import Outcome
 from statusjob.server.store.outbox_write import PROGRESS_INTERVAL
-from tests.helpers.core import COMPLETED, hook
-from tests.helpers.delivery import OK, REFUSED, DeliveryTestCase, version_of
+from tests.helpers.core import COMPLETED, hook, version_of
+from tests.helpers.delivery import OK, REFUSED, DeliveryTestCase
 from tests.helpers.outbox import ALL
 from tests.helpers.servers import EPOCH
 

@@ -22,7 +22,7 @@ from statusjob.server.delivery.poster import (
     Poster,
     Target,
 )
-from tests.helpers.wires import NO_CONTENT, Exchange, Wire
+from tests.helpers.wires import NO_CONTENT, Network, Wire
 
 ORIGIN = "http://receiver.example:80"
 HEAD = b"POST /hook HTTP/1.1\r\nhost: receiver.example\r\n"
@@ -33,8 +33,8 @@ class PostingTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.exchange = Exchange()
-        self.poster = Poster(cast(IReactorTime, self.clock), self.exchange.endpoint)
+        self.network = Network()
+        self.poster = Poster(cast(IReactorTime, self.clock), self.network.endpoint)
 
     def tearDown(self) -> None:
         self.successResultOf(self.poster.stop())
@@ -46,7 +46,7 @@ class PostingTestCase(SynchronousTestCase):
     @property
     def wire(self) -> Wire:
         """The newest connection."""
-        return self.exchange.wires[-1]
+        return self.network.wires[-1]
 
     def status(self, posting: Deferred[ReceiverAnswer]) -> int:
         return self.successResultOf(posting).status
@@ -84,7 +84,7 @@ class PostTests(PostingTestCase):
                 self.successResultOf(posting), ReceiverAnswer(503, {b"retry-after": b"7"})
             )
             self.assertTrue(self.wire.open)
-        self.assertEqual(len(self.exchange.wires), 1)
+        self.assertEqual(len(self.network.wires), 1)
 
     def test_interim_answers_are_skipped(self) -> None:
         posting = self.post()
@@ -95,9 +95,9 @@ class PostTests(PostingTestCase):
         self.assertEqual(self.successResultOf(posting), ReceiverAnswer(500, {}))
 
     def test_a_post_without_a_connection_fails_with_the_kind_of_failure(self) -> None:
-        self.exchange.refusal = ConnectionRefusedError()
+        self.network.refusal = ConnectionRefusedError()
         self.assertEqual(self.kind(self.post()), "connect")
-        self.exchange.refusal = ExchangeFailed("blocked", "address not allowed")
+        self.network.refusal = ExchangeFailed("blocked", "address not allowed")
         self.assertEqual(self.kind(self.post()), "blocked")
 
     def test_an_exception_while_dialling_is_passed_on(self) -> None:
@@ -109,10 +109,10 @@ class PostTests(PostingTestCase):
         self.failureResultOf(posting, KeyError)
 
     def test_one_deadline_covers_the_connection_and_the_answer(self) -> None:
-        self.exchange.holding = True
+        self.network.holding = True
         posting = self.post()
         self.clock.advance(DEADLINE - 5)
-        self.exchange.let_connect()
+        self.network.let_connect()
         self.assertEqual(len(self.wire.sent()), 1)
         self.wire.answer(b"HTTP/1.1 2")
         self.clock.advance(4.9)
@@ -122,13 +122,13 @@ class PostTests(PostingTestCase):
         self.assertTrue(self.wire.aborted)
 
     def test_a_post_that_ends_while_connecting_leaves_no_connection(self) -> None:
-        self.exchange.holding = True
+        self.network.holding = True
         late, cancelled = self.post(), self.post()
         cancelled.cancel()
         self.failureResultOf(cancelled, CancelledError)
         self.clock.advance(DEADLINE)
         self.assertEqual(self.kind(late), "timeout")
-        self.assertEqual([waiting.called for _, waiting in self.exchange.held], [True, True])
+        self.assertEqual([waiting.called for _, waiting in self.network.held], [True, True])
 
     def test_a_post_that_is_cancelled_aborts_its_connection(self) -> None:
         posting = self.post()
@@ -207,7 +207,7 @@ class BodyTests(PostingTestCase):
         self, pieces: list[bytes], headed: bool
     ) -> None:
         posting = self.post()
-        wire = self.exchange.wires[-1]
+        wire = self.network.wires[-1]
         if headed:
             wire.answer(b"HTTP/1.1 200 OK\r\n")
         for piece in pieces:
@@ -230,15 +230,15 @@ class KeptTests(PostingTestCase):
     def test_the_next_post_to_the_origin_uses_a_kept_connection(self) -> None:
         for _ in range(3):
             self.keep(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-        self.assertEqual(self.exchange.dialled, [ORIGIN])
+        self.assertEqual(self.network.dialled, [ORIGIN])
         self.assertEqual(len(self.wire.sent()), 3)
 
     def test_a_connection_that_is_busy_or_leads_elsewhere_is_not_used(self) -> None:
         self.keep()
         other = "http://other.example:80"
         postings = [self.post(), self.post(), self.post(origin=other)]
-        self.assertEqual(self.exchange.dialled, [ORIGIN, ORIGIN, other])
-        for wire in self.exchange.wires:
+        self.assertEqual(self.network.dialled, [ORIGIN, ORIGIN, other])
+        for wire in self.network.wires:
             wire.answer()
         self.assertEqual([self.status(posting) for posting in postings], [204] * 3)
 
@@ -257,7 +257,7 @@ class KeptTests(PostingTestCase):
         self.wire.answer(NO_CONTENT)
         self.assertTrue(self.wire.aborted)
         self.keep()
-        self.assertEqual(len(self.exchange.wires), 2)
+        self.assertEqual(len(self.network.wires), 2)
 
     def test_a_connection_is_kept_for_a_moment_only(self) -> None:
         self.keep()
@@ -269,18 +269,18 @@ class KeptTests(PostingTestCase):
 
     def test_at_most_so_many_connections_are_kept(self) -> None:
         postings = [self.post() for _ in range(KEEP_LIMIT + 3)]
-        for wire in self.exchange.wires:
+        for wire in self.network.wires:
             wire.answer()
         for posting in postings:
             self.successResultOf(posting)
-        self.assertEqual(sum(wire.open for wire in self.exchange.wires), KEEP_LIMIT)
+        self.assertEqual(sum(wire.open for wire in self.network.wires), KEEP_LIMIT)
 
     def test_a_stale_connection_is_replaced_and_the_request_sent_again(self) -> None:
         self.keep()
         stale = self.wire
         posting = self.post()
         stale.hang_up()
-        self.assertEqual(len(self.exchange.wires), 2)
+        self.assertEqual(len(self.network.wires), 2)
         self.assertEqual(self.wire.sent(), [stale.sent()[-1]])
         self.wire.answer()
         self.assertEqual(self.status(posting), 204)
@@ -296,7 +296,7 @@ class KeptTests(PostingTestCase):
         self.wire.answer(b"HTTP/1.1 ")
         self.wire.hang_up()
         self.assertEqual(self.kind(posting), "connect")
-        self.assertEqual(len(self.exchange.wires), 3)
+        self.assertEqual(len(self.network.wires), 3)
 
     def test_a_request_that_is_sent_again_keeps_its_deadline(self) -> None:
         self.keep()

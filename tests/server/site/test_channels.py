@@ -11,8 +11,8 @@ from statusjob.server.site.channels import (
     REQUEST_SECONDS,
     SWEEP_SECONDS,
 )
+from tests.helpers.bounded_site import BoundedSiteTestCase
 from tests.helpers.connections import Connection
-from tests.helpers.front import FrontTestCase
 
 
 def chunk(size: int) -> bytes:
@@ -20,7 +20,7 @@ def chunk(size: int) -> bytes:
     return b"%x\r\n%b\r\n" % (size, b"x" * size)
 
 
-class BodyLimitTests(FrontTestCase):
+class BodyLimitTests(BoundedSiteTestCase):
     """A body may hold 1 MiB."""
 
     def test_a_body_of_just_that_is_taken(self) -> None:
@@ -125,7 +125,7 @@ class BodyLimitTests(FrontTestCase):
         self.assertEqual(self.site.channels, set())
 
 
-class TimeLimitTests(FrontTestCase):
+class TimeLimitTests(BoundedSiteTestCase):
     """Connections may idle, and requests be slow, only for so long."""
 
     def test_an_idle_connection_is_closed(self) -> None:
@@ -182,7 +182,7 @@ class TimeLimitTests(FrontTestCase):
         self.assertEqual(connection.answer().body, b"done")
 
 
-class ConnectionLimitTests(FrontTestCase):
+class ConnectionLimitTests(BoundedSiteTestCase):
     """There are only so many connections."""
 
     def test_one_too_many_is_not_accepted_until_another_ends(self) -> None:
@@ -194,7 +194,7 @@ class ConnectionLimitTests(FrontTestCase):
         self.assertEqual(self.echo.bodies, [0])
 
 
-class MessageTests(FrontTestCase):
+class MessageTests(BoundedSiteTestCase):
     """Requests as they may be written."""
 
     def test_pipelined_requests_are_answered_in_order(self) -> None:

@@ -10,15 +10,15 @@ from twisted.internet.interfaces import IAddress
 
 from statusjob.server.forecast.learner import REST
 from statusjob.server.site.channels import LINGER_SECONDS
+from tests.helpers.bounded_site import BoundedSiteTestCase
 from tests.helpers.connections import Connection
-from tests.helpers.front import FrontTestCase
 from tests.helpers.lanes import HeldLane
 from tests.helpers.servers import EPOCH, InMemoryServer, ServerTestCase, directory
 
 DRAIN = 10.0
 
 
-class DrainTests(FrontTestCase):
+class DrainTests(BoundedSiteTestCase):
     """The site, when no port is open any more."""
 
     def drain(self) -> Deferred[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statusjob.server.store import outbox_claim, single_process
 from statusjob.server.store.origins import MAX_SLOTS
-from tests.helpers.core import COMPLETED, URL, a_claim
+from tests.helpers.core import COMPLETED, URL, a_claim, version_of
 from tests.helpers.outbox import ALL, NODE, OutboxTestCase, Slot
 from tests.helpers.secrets import SECRET
 from tests.helpers.servers import EPOCH
@@ -138,4 +138,4 @@ class SettleTests(OutboxTestCase):
         self.say(COMPLETED, job)
         self.settle(self.first)
         self.write(self.box, single_process.release_leases)
-        self.assertEqual([self.version(claim) for claim in self.claim()], [3])
+        self.assertEqual([version_of(claim) for claim in self.claim()], [3])

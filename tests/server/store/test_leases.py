@@ -5,7 +5,7 @@ from __future__ import annotations
 from statusjob.server.store import single_process
 from statusjob.server.store.origins import MAX_SLOTS
 from statusjob.server.store.outbox_claim import LEASE
-from tests.helpers.core import COMPLETED
+from tests.helpers.core import COMPLETED, version_of
 from tests.helpers.outbox import ALL, NODE, OutboxTestCase, Slot
 
 OTHER = "other node"
@@ -91,7 +91,7 @@ class TakeOverTests(OutboxTestCase):
         self.say(COMPLETED)
         self.box.clock.advance(LEASE)
         (terminal,) = self.claim(node=OTHER)
-        self.assertEqual(self.version(terminal), 3)
+        self.assertEqual(version_of(terminal), 3)
         self.assertEqual([slot.state for slot in self.slots()], ["superseded", "sending"])
         self.assertIsNone(self.settle(claim))
 

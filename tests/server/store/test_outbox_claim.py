@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import json
 
 from statusjob.server.store.outbox_write import PROGRESS_INTERVAL
-from tests.helpers.core import COMPLETED, URL
+from tests.helpers.core import COMPLETED, URL, version_of
 from tests.helpers.outbox import ALL, OutboxTestCase, Slot
 from tests.helpers.servers import EPOCH
 
@@ -53,7 +53,7 @@ class FanOutTests(OutboxTestCase):
         self.progress(0.5)
         self.successResultOf(self.box.registrations.unregister(self.job.id, URL))
         self.say(COMPLETED)
-        self.assertEqual([self.version(claim) for claim in self.claim()], [2])
+        self.assertEqual([version_of(claim) for claim in self.claim()], [2])
 
     def test_all_webhooks_share_the_body_of_an_update(self) -> None:
         for i in range(3):
@@ -85,7 +85,7 @@ class OneSlotTests(OutboxTestCase):
         (second,) = self.column(self.box, "SELECT id FROM deliveries")
         self.assertNotEqual(first, second)
         (claim,) = self.claim()
-        self.assertEqual((claim.id, self.version(claim)), (second, 3))
+        self.assertEqual((claim.id, version_of(claim)), (second, 3))
 
     def test_progress_inherits_attempts_and_due_time(self) -> None:
         self.register(events=ALL)
@@ -98,7 +98,7 @@ class OneSlotTests(OutboxTestCase):
         self.assertEqual(self.claim(), [])
         self.box.clock.advance(20)
         (claim,) = self.claim()
-        self.assertEqual((claim.attempt, self.version(claim)), (2, 3))
+        self.assertEqual((claim.attempt, version_of(claim)), (2, 3))
 
     def test_a_terminal_update_starts_afresh_and_is_due_at_once(self) -> None:
         self.register(events=ALL)
@@ -109,7 +109,7 @@ class OneSlotTests(OutboxTestCase):
         self.say(COMPLETED)
         self.assertEqual(self.slots(), [Slot("pending", 3, 0, 10)])
         (claim,) = self.claim()
-        self.assertEqual((claim.attempt, self.version(claim)), (1, 3))
+        self.assertEqual((claim.attempt, version_of(claim)), (1, 3))
 
     def test_nothing_is_claimed_while_the_same_webhook_is_told_of_the_same_job(self) -> None:
         self.register(events=ALL)
@@ -119,11 +119,11 @@ class OneSlotTests(OutboxTestCase):
         (first,) = self.claim()
         self.say(COMPLETED)
         self.say(COMPLETED, other)
-        self.assertEqual([self.version(claim) for claim in self.claim()], [2])
+        self.assertEqual([version_of(claim) for claim in self.claim()], [2])
         self.settle(first)
         (second,) = self.claim()
         self.assertEqual(json.decode(second.body)["job"]["id"], self.job.id)
-        self.assertEqual(self.version(second), 3)
+        self.assertEqual(version_of(second), 3)
 
     def test_progress_that_fails_while_a_newer_one_waits_is_superseded(self) -> None:
         self.register(events=ALL)
@@ -175,5 +175,5 @@ class OneSlotTests(OutboxTestCase):
         for count in counts[1:]:
             self.assertLessEqual(count, 6)
         self.say(COMPLETED)
-        ends = [claim for claim in self.claim() if self.version(claim) == 2002]
+        ends = [claim for claim in self.claim() if version_of(claim) == 2002]
         self.assertEqual(len(ends), 2)

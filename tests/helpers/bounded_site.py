@@ -1,4 +1,4 @@
-"""The site that bounds what comes in, in memory, in front of a resource that echoes."""
+"""The site of the server in memory, in front of a resource that echoes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.helpers.connections import Connection
 
 
 class Echo(Resource):
-    """Answers with how much it was sent, at once; C{/held} is answered by C{finish}."""
+    """Answers with the length of the body, at once or, for C{/held}, when C{finish} is called."""
 
     isLeaf = True
 
@@ -36,15 +36,15 @@ class Echo(Resource):
         return NOT_DONE_YET
 
     def finish(self) -> None:
-        """Answer the request that is held for longest."""
+        """Answer the request that has been held longest."""
         request = self.held.pop(0)
         request.setHeader(b"content-length", b"4")
         request.write(b"done")
         request.finish()
 
 
-class FrontTestCase(SynchronousTestCase):
-    """A site on a clock; when the test is over nothing may be left on that."""
+class BoundedSiteTestCase(SynchronousTestCase):
+    """A site on a clock, on which a test must leave nothing."""
 
     def setUp(self) -> None:
         self.clock = MemoryReactorClock()
@@ -63,11 +63,11 @@ class FrontTestCase(SynchronousTestCase):
         return Connection(self.site)
 
     def pass_time(self, seconds: float) -> None:
-        """In steps short enough for every sweep."""
+        """Let time pass, in steps short enough for every sweep."""
         self.clock.pump([1.0] * int(seconds))
 
     def assert_too_large(self, connection: Connection) -> None:
-        """It was answered 413 and nothing more."""
+        """Check that 413 was answered, and nothing more."""
         answer = connection.answer()
         self.assertEqual(answer.code, 413)
         self.assertEqual(answer.headers["content-type"], "application/problem+json")
