@@ -17,12 +17,12 @@ from twisted.internet.protocol import connectionDone
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 from twisted.web import http
-from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
 from statusjob.contract.codec import BODY_LIMIT
+from statusjob.server.twisted_private import MalformedRequestChannel
 from statusjob.server.web.problems import Problem
 
 #: Seconds that a kept connection may idle, and that sending one request may take.
@@ -81,7 +81,7 @@ class BoundedRequest(Request):
         super().finish()
 
 
-class BoundedChannel(HTTPChannel):
+class BoundedChannel(MalformedRequestChannel):
     """
     A connection.
 
@@ -92,6 +92,7 @@ class BoundedChannel(HTTPChannel):
     site: BoundedSite
     transport: Any
     receiving_since: float | None = None
+    answering = False
     refused = False
     _discarded = 0
     _close_timer: IDelayedCall | None = None
@@ -112,7 +113,7 @@ class BoundedChannel(HTTPChannel):
             if self._discarded > LINGER_LIMIT:
                 self.transport.abortConnection()
             return
-        if self.receiving_since is None and not self._handlingRequest:
+        if self.receiving_since is None and not self.answering:
             self.receiving_since = self.site.reactor.seconds()
         super().dataReceived(data)
 
@@ -125,7 +126,13 @@ class BoundedChannel(HTTPChannel):
     def allContentReceived(self) -> None:
         self.receiving_since = None
         if not self.refused:
+            self.answering = True
             super().allContentReceived()
+
+    def requestDone(self, request: http.Request) -> None:
+        # Before Twisted reads what came meanwhile: that may be the next request.
+        self.answering = False
+        super().requestDone(request)
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Any) -> None:
         # In one piece: Twisted would look at every name, colon and value once more.
@@ -147,8 +154,7 @@ class BoundedChannel(HTTPChannel):
         self._write_problem(Problem("too-large", f"a body may hold {BODY_LIMIT} bytes"))
         self._close_timer = self.callLater(LINGER_SECONDS, self.loseConnection)
 
-    def _respondToBadRequestAndDisconnect(self) -> None:
-        # Twisted's own answer has no body; every error of ours is a problem.
+    def refuse_malformed(self) -> None:
         self._write_problem(Problem("invalid-request", "this is not a request that HTTP allows"))
         self.loseConnection()
 

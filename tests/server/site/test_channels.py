@@ -165,6 +165,19 @@ class TimeLimitTests(BoundedSiteTestCase):
             self.assertTrue(connection.aborted)
             self.assertTrue(REQUEST_SECONDS <= took <= REQUEST_SECONDS + SWEEP_SECONDS + 1, took)
 
+    def test_a_request_that_drips_behind_another_is_aborted_too(self) -> None:
+        for first in (b"/", b"/held"):
+            connection = self.connect()
+            one = b"%b HTTP/1.1\r\nHost: localhost\r\n"
+            connection.send(b"GET " + one % first + b"\r\nPOST " + one % b"/")
+            if first == b"/held":
+                self.pass_time(2 * REQUEST_SECONDS)
+                self.echo.finish()
+            self.assertEqual(connection.answer().code, 200)
+            took = self.drip(connection)
+            self.assertTrue(connection.aborted)
+            self.assertTrue(REQUEST_SECONDS <= took <= REQUEST_SECONDS + SWEEP_SECONDS + 1, took)
+
     def test_a_second_request_has_as_much_time_as_the_first(self) -> None:
         connection = self.connect()
         for _ in range(3):

@@ -1,0 +1,25 @@
+"""
+What the server touches of Twisted's private parts.
+
+C{tests/server/test_twisted_private.py} fails if a new version of Twisted
+changes any of it.
+"""
+
+from __future__ import annotations
+
+from twisted.web.http import HTTPChannel
+
+
+class MalformedRequestChannel(HTTPChannel):
+    """
+    An L{HTTPChannel} that lets its subclass answer what Twisted cannot parse as a request.
+
+    Twisted's own answer, 400 without headers and without a body, has no public hook.
+    """
+
+    def refuse_malformed(self) -> None:
+        """Answer a malformed request, and close the connection."""
+        raise NotImplementedError
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        self.refuse_malformed()

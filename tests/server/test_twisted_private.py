@@ -1,0 +1,41 @@
+"""What the server touches of Twisted's private parts is still as it expects."""
+
+from __future__ import annotations
+
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from statusjob.server.twisted_private import MalformedRequestChannel
+
+
+class Refusing(MalformedRequestChannel):
+    """Counts what it refuses."""
+
+    refusals = 0
+
+    def refuse_malformed(self) -> None:
+        self.refusals += 1
+        self.loseConnection()
+
+
+class MalformedRequestTests(SynchronousTestCase):
+    """Twisted leaves the answer to a malformed request to L{MalformedRequestChannel}."""
+
+    def test_it_is_asked_to_refuse_and_twisted_writes_nothing(self) -> None:
+        for data in (
+            b"SSH-2.0-OpenSSH_9.6\r\n",
+            b"GET / HTTP/1.1\r\nno header\r\n\r\n",
+            b"GET / HTTP/1.1\r\nb\xc3d: x\r\n\r\n",
+            b"GET / HTTP/1.1\r\nX: a\x00b\r\n\r\n",
+            b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+            b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+        ):
+            channel, transport = Refusing(), StringTransport()
+            channel.makeConnection(transport)
+            channel.dataReceived(data)
+            self.assertEqual((channel.refusals, transport.value()), (1, b""), data)
+            self.assertTrue(transport.disconnecting)
+            channel.setTimeout(None)
+
+    def test_a_subclass_must_say_how_it_refuses(self) -> None:
+        self.assertRaises(NotImplementedError, MalformedRequestChannel().refuse_malformed)
