@@ -1,9 +1,9 @@
 """
-The front: the Site, with bounds on what comes in and an orderly end.
+The site and its connections, with bounds on what comes in and an orderly end.
 
 Bodies, connections and the time to send a request are bounded here, before any
-route runs. When the server stops, every answer closes its connection, idle ones
-are closed, and what is in flight may finish.
+route runs. When the server stops, idle connections are closed, requests that
+are being answered may finish, and every answer closes its connection.
 """
 
 from __future__ import annotations
@@ -25,17 +25,20 @@ from statusjob.contract.codec import BODY_LIMIT
 from statusjob.server.twisted_private import MalformedRequestChannel
 from statusjob.server.web.problems import Problem
 
-#: Seconds that a kept connection may idle, and that sending one request may take.
+#: Seconds that a connection may be idle between two requests.
 IDLE_SECONDS = 60
+#: Seconds that a client may take to send one request.
 REQUEST_SECONDS = 60.0
+#: Seconds between two looks for clients that take longer.
 SWEEP_SECONDS = 5.0
-#: Seconds and bytes for which a refused client is listened to, so that it reads why.
+#: Seconds for which more of a body that is too large is read and thrown away.
 LINGER_SECONDS = 2.0
+#: Bytes of such a body that are read and thrown away; at more the connection is aborted.
 LINGER_LIMIT = 16 * BODY_LIMIT
 #: Most connections at the same time.
 CONNECTION_LIMIT = 25_000
 
-#: What is asked for, in absolute form: its authority, and its path with the query.
+#: A request target in absolute form: its authority, and its path with the query.
 _ABSOLUTE = re.compile(rb"\Ahttps?://([^/?]*)/?(.*)\Z", re.IGNORECASE | re.DOTALL)
 
 
@@ -59,13 +62,13 @@ class BoundedRequest(Request):
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         absolute = _ABSOLUTE.match(path)
         if absolute is not None:
-            # Then Host does not count (RFC 9112 3.2.2).
+            # The Host header does not count then (RFC 9112 3.2.2).
             self.requestHeaders.setRawHeaders(b"host", [absolute[1]])
             path = b"/" + absolute[2]
         super().requestReceived(command, path, version)
 
     def getRequestHostname(self) -> bytes:
-        # Klein asks, though no route depends on it; Twisted cannot tell on a UNIX socket.
+        # Klein asks for this, but no route depends on it. Twisted fails on a UNIX socket.
         return b"localhost"
 
     def write(self, data: bytes) -> None:
@@ -76,17 +79,20 @@ class BoundedRequest(Request):
 
     def finish(self) -> None:
         if self._site.draining and self.channel is not None:
-            # The answer may have begun before, as streams do.
+            # The answer may have begun before the server was stopped, as that of a stream does.
             self.channel.persistent = False
         super().finish()
 
 
 class BoundedChannel(MalformedRequestChannel):
     """
-    A connection.
+    A connection whose requests are bounded in size and time.
 
-    @ivar receiving_since: when the request that is being received began to arrive, or C{None}.
-    @ivar refused: whether it was answered 413, after which nothing more is heard.
+    @ivar receiving_since: when the request that is being received began to arrive, in seconds by
+        the reactor; C{None} if none is being received.
+    @ivar answering: whether a request was received whole and is not answered yet.
+    @ivar refused: whether a body was too large. It was answered 413, and no more requests are
+        read.
     """
 
     site: BoundedSite
@@ -135,7 +141,7 @@ class BoundedChannel(MalformedRequestChannel):
         super().requestDone(request)
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Any) -> None:
-        # In one piece: Twisted would look at every name, colon and value once more.
+        # In one piece. Twisted would pass every name, colon and value on by itself.
         lines = [b"%b %b %b\r\n" % (version, code, reason)]
         for name, values in headers.getAllRawHeaders():
             lines += [b"%b: %b\r\n" % (name, value) for value in values]
@@ -144,22 +150,23 @@ class BoundedChannel(MalformedRequestChannel):
 
     def refuse_body(self) -> None:
         """
-        Answer 413 and close. What the client still sends is read and thrown away for a moment:
-        closing on unread data would reset the connection and take the answer with it.
+        Answer 413, and close the connection after L{LINGER_SECONDS}. What the client sends until
+        then is read and thrown away: to close a connection that has unread data would reset it,
+        and the client would lose the answer.
         """
         if self.refused:
             return
         self.refused = True
         self.receiving_since = None
-        self._write_problem(Problem("too-large", f"a body may hold {BODY_LIMIT} bytes"))
+        self._write_problem(Problem("too-large", f"a body may have at most {BODY_LIMIT} bytes"))
         self._close_timer = self.callLater(LINGER_SECONDS, self.loseConnection)
 
     def refuse_malformed(self) -> None:
-        self._write_problem(Problem("invalid-request", "this is not a request that HTTP allows"))
+        self._write_problem(Problem("invalid-request", "this is not a valid HTTP request"))
         self.loseConnection()
 
     def _write_problem(self, problem: Problem) -> None:
-        """Answer before there is a request that could."""
+        """Answer where there is no request object that could."""
         body = problem.body()
         self.writeHeaders(
             b"HTTP/1.1",
@@ -178,12 +185,13 @@ class BoundedChannel(MalformedRequestChannel):
 
 class BoundedSite(Site):
     """
-    All connections.
+    The site with all its connections.
 
+    @ivar channels: the open connections.
     @ivar draining: whether the server is stopping.
     """
 
-    # Without Twisted's proxy in front of the channel, which is there for HTTP/2.
+    # Not Twisted's proxy in front of the channel: that is needed for HTTP/2 only.
     protocol: Any = BoundedChannel
     noisy = False
 
@@ -212,10 +220,10 @@ class BoundedSite(Site):
         return None if len(self.channels) >= CONNECTION_LIMIT else super().buildProtocol(addr)
 
     def log(self, request: http.Request) -> None:
-        """No access log: proxies write better ones, and pollers would drown all else."""
+        """Write no access log: proxies write better ones, and polls would drown the rest."""
 
     def connection_closed(self, channel: BoundedChannel) -> None:
-        """A connection has ended."""
+        """Note that a connection has been closed."""
         self.channels.discard(channel)
         if not self.channels and self._drained is not None:
             drained, self._drained = self._drained, None
@@ -223,10 +231,11 @@ class BoundedSite(Site):
 
     async def drain(self, seconds: float) -> int:
         """
-        Let what is in flight finish, for so many seconds; then abort the rest. No port may be
-        open any more.
+        Close idle connections at once, and the others as soon as they are answered. Abort those
+        that are left when time is up. All ports must have been closed before.
 
-        @return: how many connections had to be aborted.
+        @param seconds: how long answers may take.
+        @return: how many connections were aborted.
         """
         self.draining = True
         for channel in tuple(self.channels):
@@ -247,7 +256,7 @@ class BoundedSite(Site):
         return len(rest)
 
     def _abort_slow(self) -> None:
-        """Abort connections that take too long to send a request, however steadily they drip."""
+        """Abort connections that have been sending one request for too long."""
         latest = self.reactor.seconds() - REQUEST_SECONDS
         for channel in tuple(self.channels):
             if channel.receiving_since is not None and channel.receiving_since < latest:

@@ -1,5 +1,5 @@
 """
-Ports: where the server listens, and whether that is allowed without a token.
+The ports on which the server listens. Without a token these must be local.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from statusjob.server.settings import Settings
 from statusjob.server.site.channels import CONNECTION_LIMIT, BoundedSite
 from statusjob.server.web.access import is_loopback
 
-#: Connections that may wait to be accepted: a herd of pollers arrives at once.
+#: Connections that may wait to be accepted: many pollers may arrive at once.
 BACKLOG = 1024
 #: Files that the process needs beside one for each connection: deliveries, the database, the log.
 OTHER_FILES = 1_000
 
-#: What an attempt to listen on IPv6 fails with where there is none.
+#: The errors of an attempt to listen on IPv6 on a machine without it.
 _NO_IPV6 = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
 class CannotListen(Exception):
-    """The server cannot, or must not, listen there; the message is one line that says why."""
+    """The server cannot or must not listen there. The message says why, in one line."""
 
 
 class Ports:
@@ -85,12 +85,12 @@ class Ports:
 
 def listen(reactor: Any, factory: IProtocolFactory, settings: Settings) -> list[IListeningPort]:
     """
-    Listen, at once, wherever the settings say.
+    Listen at the endpoints of the settings. If they name none, listen on the loopback addresses
+    or, with a token, on every interface.
 
-    Without endpoints of its own: on the loopback addresses, or with a token on every interface.
-
-    @raise CannotListen: if one of the places cannot be had, or is open to the network although
-        there is no token. Nothing listens then.
+    @return: the ports, which listen already.
+    @raise CannotListen: if listening at one of them fails, or if one is open to the network
+        although there is no token. None of them listens then.
     """
     ports: list[IListeningPort] = []
     try:
@@ -112,8 +112,10 @@ def listen(reactor: Any, factory: IProtocolFactory, settings: Settings) -> list[
 
 def allow_files(wanted: int) -> None:
     """
-    Let this process have so many files open, or as many as it is allowed to: every watcher needs
-    a connection, and systems begin with some 1,000.
+    Raise this process's limit of open files. Every watcher needs a connection, and the usual limit
+    is about 1,000.
+
+    @param wanted: the limit; less is set if the system does not allow as much.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY:
@@ -123,7 +125,7 @@ def allow_files(wanted: int) -> None:
 
 
 def describe(port: IListeningPort) -> str:
-    """Where a port listens, for people."""
+    """Say where a port listens, in words for people."""
     address = port.getHost()
     if isinstance(address, UNIXAddress):
         return f"unix:{(address.name or b'').decode(errors='replace')}"
@@ -151,7 +153,7 @@ def _by_default(
             raise
 
     if settings.token:
-        # Where there is IPv6, its socket takes IPv4 as well.
+        # On a machine with IPv6 this socket accepts IPv4 connections, too.
         return ipv6("::") or [ipv4("")]
     first = ipv4("127.0.0.1")
     try:
