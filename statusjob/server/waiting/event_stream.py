@@ -23,17 +23,15 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
-from statusjob.contract import codec
-from statusjob.contract.jobs import job_to_json
 from statusjob.jobs import Job
 from statusjob.server.errors import UnknownJob
 from statusjob.server.store.interface import StoreUnavailable
+from statusjob.server.waiting.events import COMMENT, set_stream_headers
 from statusjob.server.waiting.watchers import Topic, Watchers
 
 #: Seconds between two comments that keep a connection from looking idle. A client that has taken
 #: nothing for between one and two of them is too slow.
 BEAT_SECONDS = 15.0
-BEAT = b":\n\n"
 #: Every so many comments a stream of one job reads that anew: it may be there no more.
 BEATS_PER_READ = 4
 #: Milliseconds after which clients reconnect: not all at the same moment.
@@ -44,39 +42,8 @@ TO_READ_LIMIT = 2_000
 NEW_STATES_LIMIT = 256
 TURN_EVENTS = 8
 
-_HEADERS = (
-    (b"content-type", b"text/event-stream"),
-    (b"cache-control", b"no-store, no-transform"),
-    # What it is called by the proxy that buffers unless told not to.
-    (b"x-accel-buffering", b"no"),
-)
 #: For what a stream has no more use for.
 _NO_HEADERS = Headers()
-
-
-def set_stream_headers(request: Request) -> None:
-    """Make the answer's headers those of a stream."""
-    for name, value in _HEADERS:
-        request.setHeader(name, value)
-
-
-class EventEncoder:
-    """Makes events. The last one is kept, because one job's watchers have their turns in a row."""
-
-    def __init__(self, prefix: str) -> None:
-        """
-        @param prefix: path of the public URL, for links.
-        """
-        self._prefix = prefix
-        self._last: tuple[Job, bytes] | None = None
-
-    def encode(self, job: Job) -> bytes:
-        """A job's state as an event without an id."""
-        if self._last is None or self._last[0] is not job:
-            data = codec.encode(job_to_json(job, self._prefix))
-            event = b"event: %b\ndata: %b\n\n" % (job.event_type.encode(), data)
-            self._last = (job, event)
-        return self._last[1]
 
 
 @implementer(IPushProducer)
@@ -234,7 +201,7 @@ class EventStream:
         if self._paused:
             self._missed_beats += 1
         else:
-            self._request.write(BEAT)
+            self._request.write(COMMENT)
             if self._known_version is not None and self._beats % BEATS_PER_READ == 0:
                 self._fall_behind(self.topics[0][1])
         return self._missed_beats < 2

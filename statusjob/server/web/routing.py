@@ -27,7 +27,7 @@ from statusjob.jobs import Job
 from statusjob.server.forecast.learner import Forecast
 from statusjob.server.jobs.lifecycle import Lifecycle
 from statusjob.server.store.interface import Store
-from statusjob.server.waiting.event_stream import EventEncoder
+from statusjob.server.waiting.events import EventEncoder
 from statusjob.server.waiting.watchers import Watchers
 from statusjob.server.web.access import Access, Authority, host_of
 from statusjob.server.web.answers import NO_CONDITIONS, Conditions, State, job_tag

@@ -15,7 +15,8 @@ from twisted.web.resource import Resource
 
 from statusjob.contract import codec
 from statusjob.server.errors import TooManyWatchers
-from statusjob.server.waiting.event_stream import EventStream, set_stream_headers
+from statusjob.server.waiting.event_stream import EventStream
+from statusjob.server.waiting.events import set_stream_headers
 from statusjob.server.waiting.held_request import LongPoll
 from statusjob.server.waiting.watchers import ALL, Topic, job_topic, kind_topic
 from statusjob.server.web.access import Authority
