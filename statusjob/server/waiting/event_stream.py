@@ -1,10 +1,10 @@
 """
-Streams: one answer that never ends until there is nothing more to tell (server-sent events).
+Event streams: one answer that goes on for as long as there is something to tell.
 
-An event is the full state of a job. So whoever reads too slowly, or has only
-just come, is not sent what was missed: the stream notes which jobs it is behind
-with and reads their newest state, one at a time, as fast as the client takes
-it. See the HTML standard, 9.2 (Server-sent events).
+An event is the full state of a job. So a client that reads too slowly, or has
+only just connected, need not be sent the states that it missed. The stream
+notes for which jobs the client is behind, and reads their newest states, one at
+a time, as fast as the client takes them.
 """
 
 from __future__ import annotations
@@ -29,20 +29,21 @@ from statusjob.server.store.interface import StoreUnavailable
 from statusjob.server.waiting.events import COMMENT, set_stream_headers
 from statusjob.server.waiting.watchers import Topic, Watchers
 
-#: Seconds between two comments that keep a connection from looking idle. A client that has taken
-#: nothing for between one and two of them is too slow.
+#: Seconds between two comments. A client that has taken nothing for one to two times as long is
+#: too slow.
 BEAT_SECONDS = 15.0
-#: Every so many comments a stream of one job reads that anew: it may be there no more.
+#: After so many comments the stream of one job reads it again: it may have been deleted.
 BEATS_PER_READ = 4
-#: Milliseconds after which clients reconnect: not all at the same moment.
+#: Least and most milliseconds after which clients are to reconnect; each is given its own.
 RETRY_MILLISECONDS = (1_000, 3_000)
-#: Most jobs that a stream is behind with, that are kept for its next turn, and that it writes in
-#: one turn.
+#: Most jobs that a stream has to read. A client for which there are more is too slow.
 TO_READ_LIMIT = 2_000
+#: Most new states that are kept for the next turn. Beyond, they are read again.
 NEW_STATES_LIMIT = 256
+#: Most events that are sent in one turn.
 TURN_EVENTS = 8
 
-#: For what a stream has no more use for.
+#: Replaces the headers of a request and its answer once they are not needed any more.
 _NO_HEADERS = Headers()
 
 
@@ -51,13 +52,13 @@ class EventStream:
     """
     One stream.
 
-    Used by C{with}: inside, what it watches is noted; it goes on afterwards if it was L{open}ed.
+    It is used by C{with}: inside, its topics are watched. It goes on afterwards if it was opened.
 
-    @ivar _known_version: of a stream of one job, the version that its client knows; C{None} of
-        many.
-    @ivar _new_states: what came since its last turn, by job.
-    @ivar _to_read: jobs whose newest state is to be read, in order; C{None} if there are none, and
-        what comes may be written as it is.
+    @ivar _known_version: of a stream of one job, the version that its client knows; C{None} for a
+        stream of many jobs.
+    @ivar _new_states: the newest states that have come since the last turn, by job.
+    @ivar _to_read: the jobs whose newest state must be read and sent, in order; C{None} if there
+        are none, so that new states may be sent as they are.
     """
 
     __slots__ = (
@@ -89,8 +90,9 @@ class EventStream:
         encode: Callable[[Job], bytes],
     ) -> None:
         """
-        @param read_job: reads a job, and
-        @param encode: makes an event of it.
+        @param topics: what to watch; of a stream of one job, that job alone.
+        @param read_job: reads a job.
+        @param encode: makes an event of a job.
         """
         self.topics = topics
         self._request: Any = request
@@ -109,7 +111,7 @@ class EventStream:
 
     def __enter__(self) -> EventStream:
         """
-        @raise statusjob.server.errors.TooManyWatchers: if there is no room.
+        @raise statusjob.server.errors.TooManyWatchers: if one of the limits is reached.
         """
         self._watchers.enter(self)
         return self
@@ -125,11 +127,11 @@ class EventStream:
 
     def open(self, job_ids: Iterable[str], last: int | None = None) -> Resource:
         """
-        Go on, and show these jobs first.
+        Go on after C{with}, and send these jobs first.
 
-        @param last: of a stream of one job, which ends with it: the version that the client knows,
-            0 for none.
-        @return: what the route returns.
+        @param last: of a stream of one job, the version that its client knows, 0 for none. The
+            stream ends with the job.
+        @return: the value that the route must return.
         """
         self._opened = True
         self._known_version = last
@@ -137,13 +139,13 @@ class EventStream:
         return _StreamResource(self)
 
     def begin(self) -> None:
-        """Write the first bytes."""
+        """Send the first bytes."""
         request = self._request
         request.notifyFinish().addErrback(lambda _: self._leave())
         request.registerProducer(self, True)
         set_stream_headers(request)
         request.write(b"retry: %d\n\n" % randint(*RETRY_MILLISECONDS))
-        # It is held for long, and by thousands.
+        # Save memory: there may be thousands of streams, for hours.
         request.content.close()
         request.content = None
         request.requestHeaders = request.responseHeaders = _NO_HEADERS
@@ -174,7 +176,7 @@ class EventStream:
         elif len(self._to_read or ()) > TO_READ_LIMIT or (
             self._beat_due and not self._keep_alive()
         ):
-            # It would not even read the end.
+            # The client does not read. An orderly end would have to wait for it.
             self._request.transport.abortConnection()
         elif self._to_read is not None:
             self._catch_up()
@@ -191,10 +193,14 @@ class EventStream:
         self._catch_up()
 
     def stopProducing(self) -> None:
-        """The connection is gone; L{_leave} is called for that, too."""
+        """Do nothing: when the connection is lost, L{_leave} is called by C{notifyFinish}."""
 
     def _keep_alive(self) -> bool:
-        """Write a comment, unless the client takes nothing at present; whether it is kept."""
+        """
+        Send a comment, unless the client takes nothing at present.
+
+        @return: whether the client is fast enough to be kept.
+        """
         self._beat_due = False
         self._beats += 1
         self._watchers.set_timer(self, BEAT_SECONDS)
@@ -210,14 +216,14 @@ class EventStream:
         for job_id in tuple(self._new_states)[:TURN_EVENTS]:
             job = self._new_states.pop(job_id, None)
             if job is None:
-                # What was written made it fall behind, or was the end.
+                # The event before made the client fall behind, or was the last one.
                 return
             self._send(job)
         if self._new_states:
             self._watchers.schedule_turn(self)
 
     def _fall_behind(self, *job_ids: str) -> None:
-        """Read again what came instead of writing it, and these jobs."""
+        """Have these jobs read, and those whose new states were to be sent."""
         if self._to_read is None:
             self._to_read = dict.fromkeys(self._new_states)
             self._new_states.clear()
@@ -233,7 +239,7 @@ class EventStream:
             while self._to_read and not self._paused:
                 await self._read_and_send(next(iter(self._to_read)))
         except StoreUnavailable as error:
-            # Its client reconnects, and is then told what is wrong.
+            # The client reconnects, and is then told what is wrong.
             self._log.warn("a stream ends early: {error}", error=error)
             self._finish()
         except Exception:
@@ -249,12 +255,12 @@ class EventStream:
         try:
             job = await self._read_job(job_id)
         except UnknownJob:
-            # It was deleted. Whoever asks for it again learns that; of many, it is one less.
+            # The job was deleted. The client of its stream learns that when it reconnects.
             if self._known_version is not None:
                 self._finish()
             return
         if self._to_read is None:
-            # The client has left meanwhile.
+            # The client has hung up meanwhile.
             return
         if self._paused:
             self._to_read[job_id] = None
@@ -271,14 +277,18 @@ class EventStream:
                 self._finish()
 
     def _finish(self) -> None:
-        """End the answer."""
+        """End the answer, unless it has ended."""
         request = self._request
         if self._leave():
             request.unregisterProducer()
             request.finish()
 
     def _leave(self) -> bool:
-        """Watch no longer; whether it did until now."""
+        """
+        Stop watching.
+
+        @return: whether the stream was watching until now.
+        """
         if self._request is None:
             return False
         self._watchers.leave(self)
@@ -289,7 +299,7 @@ class EventStream:
 
 
 class _StreamResource(Resource):
-    """Takes the answer over from Klein: what a route returns to say that it does not end there."""
+    """Takes the answer over from Klein, which would end it as soon as the route returns."""
 
     isLeaf = True
 

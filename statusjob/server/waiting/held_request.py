@@ -1,5 +1,5 @@
 """
-A long poll: one wait for one job, no longer than its client asked for.
+The long poll: a request that is held until a job has a state that its client waits for.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from statusjob.server.waiting.watchers import Topic, Watchers, job_topic
 
 class LongPoll:
     """
-    One wait for one job, no longer than it may take: what a long-poll does.
+    One long poll for one job.
 
-    Used by C{with}: inside, the job is watched. Read it there, and if that is not what is hoped
-    for, ask for what L{next_state} brings.
+    It is used by C{with}: inside, the job is watched. Read the job there and, if its state is not
+    wanted, await L{next_state}.
     """
 
     __slots__ = (
@@ -34,7 +34,7 @@ class LongPoll:
     def __init__(self, watchers: Watchers, job_id: str | None, seconds: float) -> None:
         """
         @param job_id: C{None} for the demo job.
-        @param seconds: how long, from now on.
+        @param seconds: how long to wait at most, counted from C{with}.
         """
         self.topics: Sequence[Topic] = (job_topic(job_id),)
         self._watchers = watchers
@@ -46,7 +46,7 @@ class LongPoll:
 
     def __enter__(self) -> LongPoll:
         """
-        @raise TooManyWatchers: if there is no room.
+        @raise TooManyWatchers: if one of the limits is reached.
         """
         self._watchers.enter(self)
         self._watchers.set_timer(self, self._seconds)
@@ -60,21 +60,22 @@ class LongPoll:
     ) -> None:
         self._watchers.leave(self)
 
-    async def next_state(self, done: Callable[[Job], bool]) -> Job | None:
+    async def next_state(self, is_wanted: Callable[[Job], bool]) -> Job | None:
         """
-        Wait until a state that has come since this was entered is hoped for.
+        Wait for a wanted state, also one that has come since C{with}.
 
-        @param done: whether it is.
-        @return: the newest such; C{None} if time is up or the server is stopping.
+        @param is_wanted: tells whether a state is wanted.
+        @return: the newest state, which is wanted; C{None} if time is up or the server stops.
         """
-        self._is_wanted = done
+        self._is_wanted = is_wanted
         if not (self._time_is_up or self._watchers.stopping or self._has_arrived()):
             self._waiting = Deferred()
             await self._waiting
         return self._newest if self._has_arrived() else None
 
     def note_update(self, job: Job) -> bool:
-        # Where there are many nodes, updates may come out of order. Ids sort by their making.
+        # With several nodes, updates may come out of order. Ids sort by the time of creation: the
+        # newest demo job is the one that counts.
         newest = self._newest
         if newest is None or (job.id, job.version) > (newest.id, newest.version):
             self._newest = job
@@ -85,8 +86,8 @@ class LongPoll:
 
     def take_turn(self) -> None:
         if self._waiting is not None:
-            woken, self._waiting = self._waiting, None
-            woken.callback(None)
+            waiting, self._waiting = self._waiting, None
+            waiting.callback(None)
 
     def _has_arrived(self) -> bool:
         return (

@@ -1,11 +1,12 @@
 """
-Watchers: who waits for which job, and how all of them come to know.
+Watchers: requests that wait for jobs, and how they learn of updates.
 
-Whoever watches enters first, then reads, then waits, so that no change is lost
-in between. What the feed brings is noted at once and dealt with in turns: a few
-watchers in each turn of the reactor, however many there are, and each with the
-newest state only. All that they wait for by time shares one delayed call. Knows
-nothing of HTTP: what a turn sends is the watcher's own business.
+A watcher enters first, then reads the job, then waits, so that no update is
+lost in between. When the feed brings an update, each watcher only notes it.
+What is to be done then is done in turns: a few watchers per iteration of the
+reactor, so that thousands of them do not hold it up. The timers of all watchers
+share one delayed call. This module knows nothing of HTTP: what a watcher sends
+in its turn is its own affair.
 """
 
 from __future__ import annotations
@@ -24,22 +25,27 @@ from statusjob.server.errors import TooManyWatchers
 from statusjob.server.feed import Feed
 from statusjob.server.store.interface import Update
 
-#: Most watchers at the same time, and most of one topic.
+#: Most watchers at the same time.
 WATCHERS_LIMIT = 20_000
+#: Most watchers of one topic at the same time.
 TOPIC_LIMIT = 1_000
-#: How many watchers have their turn in one turn of the reactor.
+#: Most watchers that take a turn in one iteration of the reactor.
 TURNS_PER_ITERATION = 32
-#: Seconds to which times are rounded up: those that then fall together share a call.
+#: Seconds to a multiple of which timers are rounded up. Those that are then equal fire together.
 TIMER_RESOLUTION = 0.1
 
-#: What can be watched: a job by its id, the demo job, the jobs of a kind, all jobs.
+#: The name of something that can be watched: one job, the demo job, the jobs of a kind, all jobs.
 Topic = tuple[str, str]
 DEMO: Topic = ("demo", "")
 ALL: Topic = ("all", "")
 
 
 def job_topic(job_id: str | None) -> Topic:
-    """A job's topic; of the demo job for C{None}."""
+    """
+    The topic of one job.
+
+    @param job_id: C{None} for the demo job.
+    """
     return DEMO if job_id is None else ("job", job_id)
 
 
@@ -55,27 +61,35 @@ def _topics(job: Job) -> Iterable[Topic]:
 
 
 class Watcher(Protocol):
-    """Somebody who waits. All but L{take_turn} only takes note: thousands are told in a row."""
+    """
+    Something that waits for updates of jobs.
+
+    All methods but L{take_turn} must only take note: thousands of watchers are called in a row.
+    """
 
     @property
     def topics(self) -> Sequence[Topic]:
-        """What it watches."""
+        """The topics that it watches."""
 
     def note_update(self, job: Job) -> bool:
-        """A job has a new state; say whether that calls for a turn."""
+        """
+        Note that a job has a new state.
+
+        @return: whether the watcher needs a turn because of it.
+        """
 
     def note_timer(self) -> None:
-        """The time that L{Watchers.set_timer} was told has come; a turn follows."""
+        """Note that the timer of L{Watchers.set_timer} has fired. A turn follows."""
 
     def take_turn(self) -> None:
-        """Do what is to be done; it may also be that the server is stopping."""
+        """Act upon what was noted, or upon L{Watchers.stopping}."""
 
 
 class Watchers:
     """
     All watchers of one server.
 
-    @ivar stopping: whether nobody is to wait any longer.
+    @ivar stopping: whether the server is stopping, so that no watcher may wait any longer.
     """
 
     _log = Logger()
@@ -89,8 +103,9 @@ class Watchers:
         topic_limit: int = TOPIC_LIMIT,
     ) -> None:
         """
-        @param limit: most watchers at the same time, and
-        @param topic_limit: most of one topic.
+        @param feed: where updates come from.
+        @param limit: most watchers at the same time.
+        @param topic_limit: most watchers of one topic at the same time.
         """
         self._reactor = reactor
         self._feed = feed
@@ -100,7 +115,7 @@ class Watchers:
         self._topics: dict[Topic, dict[Watcher, None]] = {}
         self._count = 0
         self._timers = _Timers(reactor, self._timers_fired)
-        # In the order in which they asked, each once.
+        # The watchers that need a turn, in the order in which they came to need it.
         self._turns: dict[Watcher, None] = {}
         self._turning: IDelayedCall | None = None
         self.stopping = False
@@ -110,9 +125,9 @@ class Watchers:
 
     def enter(self, watcher: Watcher) -> None:
         """
-        Tell C{watcher} from now on, until it leaves.
+        Tell C{watcher} of updates from now on, until it leaves.
 
-        @raise TooManyWatchers: if there is no room.
+        @raise TooManyWatchers: if one of the limits is reached.
         """
         crowded = any(
             len(self._topics.get(topic, ())) >= self._topic_limit for topic in watcher.topics
@@ -124,32 +139,36 @@ class Watchers:
             self._topics.setdefault(topic, {})[watcher] = None
 
     def leave(self, watcher: Watcher) -> None:
-        """Tell it no more; one that has entered leaves once."""
+        """Tell C{watcher} nothing any more. Call this once for each that has entered."""
         self._count -= 1
         for topic in watcher.topics:
-            there = self._topics[topic]
-            del there[watcher]
-            if not there:
+            watchers = self._topics[topic]
+            del watchers[watcher]
+            if not watchers:
                 del self._topics[topic]
         self._timers.forget(watcher)
         self._turns.pop(watcher, None)
 
     def set_timer(self, watcher: Watcher, seconds: float) -> None:
-        """Let it ring after so many seconds, instead of whenever it was to ring before."""
+        """
+        Set the one timer of C{watcher}. A timer that was set before is forgotten.
+
+        @param seconds: after which it fires; rounded up to L{TIMER_RESOLUTION}.
+        """
         self._timers.set(watcher, seconds)
 
     def schedule_turn(self, watcher: Watcher) -> None:
-        """Give it a turn, soon."""
+        """Let C{watcher} take a turn soon."""
         self._turns[watcher] = None
         if self._turning is None:
             self._turning = self._reactor.callLater(0, self._take_turns)
 
     def start(self) -> None:
-        """Hear of updates from now on."""
+        """Begin to listen to the feed."""
         self._unsubscribe = self._feed.subscribe(self.handle_updates)
 
     def handle_updates(self, updates: Sequence[Update]) -> None:
-        """What the feed tells."""
+        """Tell updates to the watchers that they concern. This is the listener of the feed."""
         for update in updates:
             job = update.job
             if job is None or not update.changed:
@@ -160,16 +179,16 @@ class Watchers:
                         self.schedule_turn(watcher)
 
     def end_waits(self) -> None:
-        """Let nobody wait any longer; each ends in a turn of its own, soon."""
+        """Let all watchers end soon, each in a turn of its own."""
         self.stopping = True
-        for there in self._topics.values():
-            for watcher in there:
+        for watchers in self._topics.values():
+            for watcher in watchers:
                 self.schedule_turn(watcher)
 
     def stop(self, seconds: float = 0.0) -> Deferred[None]:
         """
-        Hear of no more updates, and leave nothing on the reactor. A watcher that has not left by
-        now is never told anything again.
+        Stop listening to the feed, and leave nothing on the reactor. A watcher that has not left
+        by now is never told anything again.
 
         @param seconds: not used. L{end_waits} was called before, so that requests could end.
         @return: a Deferred that has fired already.
@@ -190,7 +209,7 @@ class Watchers:
     def _take_turns(self) -> None:
         self._turning = None
         for watcher in tuple(islice(self._turns, TURNS_PER_ITERATION)):
-            # One turn may have made another watcher leave.
+            # The turn of one may have made another leave.
             if watcher in self._turns:
                 del self._turns[watcher]
                 try:
@@ -202,17 +221,17 @@ class Watchers:
 
 
 class _Timers:
-    """When watchers are to ring: many times, one delayed call."""
+    """The timers of all watchers, on one delayed call."""
 
     def __init__(
         self, reactor: IReactorTime, fired: Callable[[Collection[Watcher]], None]
     ) -> None:
         """
-        @param fired: told all those whose time has come.
+        @param fired: called with the watchers whose timers fire at the same time.
         """
         self._reactor = reactor
         self._fired = fired
-        # Times are counted in grains; each watcher is in the one that is its own.
+        # Times are counted in ticks of TIMER_RESOLUTION seconds.
         self._by_time: dict[int, set[Watcher]] = {}
         self._time_of: dict[Watcher, int] = {}
         self._call: IDelayedCall | None = None
@@ -250,7 +269,7 @@ class _Timers:
 
     def _wake(self) -> None:
         self._call = None
-        # A hundredth more: rounding must not make it wake for nothing, over and over.
+        # A hundredth of a tick more, so that a rounding error does not make it wake in vain.
         now = self._reactor.seconds() / TIMER_RESOLUTION + 0.01
         for tick in sorted(tick for tick in self._by_time if tick <= now):
             watchers = self._by_time.pop(tick)

@@ -1,1 +1,3 @@
-"""The HTTP contract, by Klein."""
+"""
+The HTTP contract: every route, by Klein.
+"""
