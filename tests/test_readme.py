@@ -18,11 +18,14 @@ from xml.etree import ElementTree
 
 from twisted.trial.unittest import SynchronousTestCase
 
+import statusjob.server.web.root  # noqa: F401  (It declares all routes.)
 from statusjob.server.settings import SETTINGS
+from statusjob.server.web.routing import ROUTES
 from tests.helpers.programs import ROOT, Program, ServedTestCase
 
 README = (ROOT / "README.md").read_text()
 DEPLOYMENT = (ROOT / "examples/deploy/README.md").read_text()
+REFERENCE = (ROOT / "examples/http/README.md").read_text()
 CONTRIBUTING = (ROOT / ".github/CONTRIBUTING.md").read_text()
 DOCUMENTS = (
     "README.md",
@@ -217,6 +220,13 @@ class DocumentTests(SynchronousTestCase):
             self.assertRegex(example, rf"(?m)^#{setting.variable}=")
             if setting.default is not None:
                 self.assertIn(f"#{setting.variable}={setting.default}\n", example)
+
+    def test_every_route_is_in_the_reference_of_the_http_contract(self) -> None:
+        self.assertGreater(len(ROUTES), 20)
+        for route in ROUTES:
+            method, path = re.sub(r"<[^>]+>", "{id}", route).split()
+            shown = re.sub(r"^(/jobs/{id})?/(status|webhooks/(un)?register)$", r"{base}/\2", path)
+            self.assertRegex(REFERENCE, rf"`{method} {re.escape(shown)}[`?]", route)
 
     def test_links_between_documents_lead_somewhere(self) -> None:
         for name in DOCUMENTS:
