@@ -1,179 +1,141 @@
-"""The outbox in SQL: fan-out, one slot each, claims, and what becomes of attempts."""
+"""The outbox in SQL: who is served, in which order, and what becomes of attempts."""
 
 from __future__ import annotations
 
-from msgspec import json
-
-from statusjob.server.store.outbox_write import PROGRESS_INTERVAL
-from tests.helpers.core import COMPLETED, URL, version_of
-from tests.helpers.outbox import ALL, OutboxTestCase, Slot
+from statusjob.server.store import outbox_claim, single_process
+from statusjob.server.store.origins import MAX_SLOTS
+from tests.helpers.core import COMPLETED, URL, a_claim, version_of
+from tests.helpers.outbox import ALL, NODE, OutboxTestCase, Slot
+from tests.helpers.secrets import SECRET
 from tests.helpers.servers import EPOCH
 
 
-class FanOutTests(OutboxTestCase):
-    """For whom a delivery is written."""
+class ClaimTests(OutboxTestCase):
+    """Who is served, and in which order."""
 
-    def told(self) -> list[str]:
-        return self.column(self.box, "SELECT webhook_id FROM deliveries ORDER BY webhook_id")
-
-    def test_a_webhook_is_told_the_events_it_asked_for(self) -> None:
-        ends, errors, every = (
-            self.register("http://a.example/"),
-            self.register("http://b.example/", events=["job.error"]),
-            self.register("http://c.example/", events=ALL),
-        )
-        self.assertNotEqual(errors, ends)
-        self.progress(0.5)
-        self.assertEqual(self.told(), [every])
-        for claim in self.claim():
-            self.settle(claim)
+    def test_a_claim_has_all_that_an_attempt_needs(self) -> None:
+        self.register(secret=SECRET)
         self.say(COMPLETED)
-        self.assertEqual(sorted(set(self.told())), sorted([ends, every]))
-
-    def test_a_webhook_is_told_of_the_jobs_in_its_scope_only(self) -> None:
-        own = self.register()
-        other = self.create(self.box, b'{"kind":"k"}')
-        self.execute(
-            self.box,
-            "INSERT INTO webhooks (id, origin_id, kind, url, events, secret, created_at) VALUES"
-            " ('all', 1, NULL, 'u', 'job.completed', 's', 0),"
-            " ('kind', 1, 'k', 'u', 'job.completed', 's', 0),"
-            " ('other kind', 1, 'l', 'u', 'job.completed', 's', 0)",
-        )
-        self.say(COMPLETED)
-        self.say(COMPLETED, other)
-        rows = self.rows(self.box, "SELECT job_id, webhook_id FROM deliveries")
-        self.assertEqual(
-            {(row["job_id"], row["webhook_id"]) for row in rows},
-            {(self.job.id, own), (self.job.id, "all"), (other.id, "all"), (other.id, "kind")},
-        )
-
-    def test_a_removed_webhook_is_told_no_more_but_what_was_written_still_goes(self) -> None:
-        self.register(events=ALL)
-        self.progress(0.5)
-        self.successResultOf(self.box.registrations.unregister(self.job.id, URL))
-        self.say(COMPLETED)
-        self.assertEqual([version_of(claim) for claim in self.claim()], [2])
-
-    def test_all_webhooks_share_the_body_of_an_update(self) -> None:
-        for i in range(3):
-            self.register(f"{URL}{i}")
-        self.say(COMPLETED)
-        (body,) = self.column(self.box, "SELECT body FROM bodies")
-        self.assertEqual([claim.body.decode() for claim in self.claim()], [body] * 3)
-        payload = json.decode(body)
-        self.assertEqual((payload["result"], payload["type"]), ("completed", "job.completed"))
-        self.assertEqual(payload["timestamp"], round(EPOCH * 1000))
-
-    def test_registering_on_a_terminal_job_writes_its_delivery_at_once_and_only_once(self) -> None:
-        self.say(COMPLETED)
-        heard = len(self.box.heard)
-        for _ in range(2):
-            self.register()
-        self.assertEqual(self.slots(), [Slot("pending", 2, 0, 0)])
-        self.assertEqual([update.deliveries for update in self.box.heard[heard:]], [1])
-
-
-class OneSlotTests(OutboxTestCase):
-    """At most one pending and one being sent; the newest state wins."""
-
-    def test_a_newer_update_takes_over_the_pending_one_with_a_new_id(self) -> None:
-        self.register(events=ALL)
-        self.progress(0.25)
-        (first,) = self.column(self.box, "SELECT id FROM deliveries")
-        self.progress(0.5)
-        (second,) = self.column(self.box, "SELECT id FROM deliveries")
-        self.assertNotEqual(first, second)
         (claim,) = self.claim()
-        self.assertEqual((claim.id, version_of(claim)), (second, 3))
-
-    def test_progress_inherits_attempts_and_due_time(self) -> None:
-        self.register(events=ALL)
-        self.progress(0.25)
-        (claim,) = self.claim()
-        self.settle(claim, "connect", wait=30)
-        self.box.clock.advance(10)
-        self.progress(0.5)
-        self.assertEqual(self.slots(), [Slot("pending", 3, 1, 30)])
+        self.assertEqual((claim.url, claim.secrets, claim.attempt), (URL, (SECRET,), 1))
+        self.assertEqual(self.slots(), [Slot("sending", 2, 1, 0)])
         self.assertEqual(self.claim(), [])
-        self.box.clock.advance(20)
-        (claim,) = self.claim()
-        self.assertEqual((claim.attempt, version_of(claim)), (2, 3))
 
-    def test_a_terminal_update_starts_afresh_and_is_due_at_once(self) -> None:
-        self.register(events=ALL)
-        self.progress(0.25)
-        (claim,) = self.claim()
-        self.settle(claim, "connect", wait=30)
-        self.box.clock.advance(10)
-        self.say(COMPLETED)
-        self.assertEqual(self.slots(), [Slot("pending", 3, 0, 10)])
-        (claim,) = self.claim()
-        self.assertEqual((claim.attempt, version_of(claim)), (1, 3))
+    def test_an_origin_gets_no_more_than_its_share(self) -> None:
+        self.due("busy.example", MAX_SLOTS + 3)
+        self.due("idle.example", 1)
+        claims = self.claim()
+        busy = [claim for claim in claims if "busy" in claim.url]
+        self.assertEqual((len(claims), len(busy)), (MAX_SLOTS + 1, MAX_SLOTS))
+        self.assertEqual(self.claim(), [])
+        for claim in busy[:2]:
+            self.settle(claim)
+        self.assertEqual(len(self.claim()), 2)
 
-    def test_nothing_is_claimed_while_the_same_webhook_is_told_of_the_same_job(self) -> None:
-        self.register(events=ALL)
-        other = self.create(self.box)
-        self.register(job=other)
-        self.progress(0.25)
-        (first,) = self.claim()
+    def test_no_more_are_taken_than_asked_for(self) -> None:
+        self.due("a.example", 3)
+        self.due("b.example", 3)
+        self.assertEqual(len(self.claim(4)), 4)
+        self.assertEqual(self.claim(0), [])
+
+    def test_of_what_is_taken_only_so_much_is_for_the_busy(self) -> None:
+        for origin in ("a.example", "b.example", "c.example"):
+            self.due(origin, 5)
+        first = self.write(self.box, lambda tx: outbox_claim.claim(tx, NODE, 100, 4))
+        # One for each that has nothing under way, and four more.
+        self.assertEqual(len(first), 3 + 4)
+        self.assertEqual(
+            len(self.write(self.box, lambda tx: outbox_claim.claim(tx, NODE, 100, 3))), 3
+        )
+        self.assertEqual(self.write(self.box, lambda tx: outbox_claim.claim(tx, NODE, 100, 0)), [])
+
+    def test_the_origin_that_waited_longest_comes_first(self) -> None:
+        self.due("a.example", 3)
+        self.due("b.example", 3)
+        served = []
+        for _ in range(4):
+            self.box.clock.advance(1)
+            (claim,) = self.claim(1)
+            served.append(claim.url[7])
+        self.assertEqual(sorted(served[:2]), ["a", "b"])
+        self.assertEqual(served[:2], served[2:])
+
+    def test_a_paused_origin_is_left_alone(self) -> None:
+        self.due("a.example", 1)
+        self.execute(self.box, "UPDATE origins SET paused_until = :until", until=EPOCH + 5)
+        self.assertEqual(self.claim(), [])
+        self.box.clock.advance(5)
+        self.assertEqual(len(self.claim()), 1)
+
+    def test_what_is_due_later_is_not_taken_but_its_time_is_known(self) -> None:
+        self.due("a.example", 1)
+        (claim,) = self.claim()
+        self.settle(claim, "http", wait=7)
+        self.assertEqual(self.write(self.box, outbox_claim.next_due), EPOCH + 7)
+        self.box.clock.advance(7)
+        self.assertIsNone(self.write(self.box, outbox_claim.next_due))
+        self.assertEqual([claim.attempt for claim in self.claim()], [2])
+
+
+class SettleTests(OutboxTestCase):
+    """What becomes of an attempt."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.register()
         self.say(COMPLETED)
-        self.say(COMPLETED, other)
-        self.assertEqual([version_of(claim) for claim in self.claim()], [2])
-        self.settle(first)
+        (self.first,) = self.claim()
+
+    def test_success_failure_and_the_last_failure(self) -> None:
+        for outcome, wait, state in (("ok", 5, "delivered"), ("http", None, "dead")):
+            self.setUp()
+            self.assertEqual(self.settle(self.first, outcome, wait), state)
+            self.assertEqual(self.slots(), [Slot(state, 2, 1, 0)])
+            self.assertEqual(self.claim(), [])
+        self.setUp()
+        self.assertEqual(self.settle(self.first, "http", 5), "pending")
+        self.assertEqual(self.slots(), [Slot("pending", 2, 1, 5)])
+
+    def test_whoever_lost_a_delivery_cannot_settle_it(self) -> None:
+        self.write(self.box, single_process.release_leases)
         (second,) = self.claim()
-        self.assertEqual(json.decode(second.body)["job"]["id"], self.job.id)
-        self.assertEqual(version_of(second), 3)
+        self.settle(second, "http", 5)
+        self.assertIsNone(self.settle(second))
+        self.box.clock.advance(5)
+        (third,) = self.claim()
+        self.assertIsNone(self.settle(second))
+        self.assertIsNone(self.settle(a_claim(id="msg_none")))
+        self.assertEqual((third.attempt, self.settle(third)), (2, "delivered"))
 
-    def test_progress_that_fails_while_a_newer_one_waits_is_superseded(self) -> None:
-        self.register(events=ALL)
-        self.progress(0.25)
-        (first,) = self.claim()
-        self.progress(0.5)
-        self.assertEqual(self.settle(first, "connect", wait=30), "superseded")
-        # The newer one carries on with the schedule.
-        self.assertEqual(self.slots(), [Slot("superseded", 2, 1, 0), Slot("pending", 3, 1, 30)])
+    def test_every_attempt_is_written_down(self) -> None:
+        self.box.clock.advance(1)
+        self.settle(self.first, "connect", 5)
+        self.box.clock.advance(5)
+        (second,) = self.claim()
+        self.box.clock.advance(2)
+        self.settle(second)
+        rows = self.rows(self.box, "SELECT * FROM attempts ORDER BY id")
+        self.assertEqual(
+            [(row["attempt"], row["started_at"], row["ended_at"], row["class"]) for row in rows],
+            [(1, EPOCH, EPOCH + 1, "connect"), (2, EPOCH + 6, EPOCH + 8, "ok")],
+        )
 
-    def test_without_a_wait_in_the_schedule_the_newer_one_keeps_its_pace(self) -> None:
-        self.register(events=ALL)
-        self.progress(0.25)
-        (first,) = self.claim()
-        self.progress(0.5)
-        self.settle(first, "connect", wait=0)
-        self.assertEqual(self.slots()[1], Slot("pending", 3, 1, PROGRESS_INTERVAL))
+    def test_a_crash_does_not_count_as_an_attempt(self) -> None:
+        for _ in range(5):
+            self.write(self.box, single_process.release_leases)
+            self.assertEqual(self.slots(), [Slot("pending", 2, 0, 0)])
+            (again,) = self.claim()
+            self.assertEqual((again.id, again.attempt), (self.first.id, 1))
+        self.settle(again)
+        rows = self.rows(self.box, "SELECT attempt, class FROM attempts")
+        self.assertEqual([(row["attempt"], row["class"]) for row in rows], [(1, "ok")])
 
-    def test_a_newer_one_outlives_the_schedule_at_its_last_step(self) -> None:
-        self.register(events=ALL)
-        self.progress(0.25)
-        (first,) = self.claim()
-        self.progress(0.5)
-        self.assertEqual(self.settle(first, "connect"), "superseded")
-        self.assertEqual(self.slots()[1], Slot("pending", 3, 0, PROGRESS_INTERVAL))
-
-    def test_progress_that_fails_while_the_end_waits_delays_it_by_nothing(self) -> None:
-        self.register(events=ALL)
-        self.progress(0.25)
-        (first,) = self.claim()
-        self.say(COMPLETED)
-        self.assertEqual(self.settle(first, "connect", wait=30), "superseded")
-        self.assertEqual(self.slots()[1], Slot("pending", 3, 0, 0))
-
-    def test_however_long_a_job_reports_little_is_kept(self) -> None:
-        self.register(events=ALL)
-        self.register("http://broken.example/", events=ALL)
-        for i in range(2000):
-            self.say(b'{"message":"%d"}' % i)
-            if i % 3 == 0:
-                for claim in self.claim():
-                    broken = claim.url.startswith("http://broken")
-                    self.settle(claim, "connect" if broken else "ok", wait=5)
-        counts = [
-            self.column(self.box, f"SELECT COUNT(*) FROM {table}")[0]
-            for table in ("events", "deliveries", "bodies", "attempts")
-        ]
-        self.assertEqual(counts[0], 100)
-        for count in counts[1:]:
-            self.assertLessEqual(count, 6)
-        self.say(COMPLETED)
-        ends = [claim for claim in self.claim() if version_of(claim) == 2002]
-        self.assertEqual(len(ends), 2)
+    def test_after_a_crash_what_a_newer_update_replaces_is_not_sent_again(self) -> None:
+        job = self.create(self.box)
+        self.register(job=job, events=ALL)
+        self.say(b'{"progress":0.5}', job)
+        self.claim()
+        self.say(COMPLETED, job)
+        self.settle(self.first)
+        self.write(self.box, single_process.release_leases)
+        self.assertEqual([version_of(claim) for claim in self.claim()], [3])
