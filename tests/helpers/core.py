@@ -58,12 +58,10 @@ class Core:
         lane: Lane | None = None,
         clock: Clock | None = None,
         random: Callable[[], float] = lambda: 0.5,
-        prepare: Callable[[Tx], None] = lambda tx: None,
     ) -> None:
         """
         @param path: the file of the database; in memory by default.
         @param lane: the lane for both reads and writes; inline by default.
-        @param prepare: is called in the transaction that opens the database.
         """
         if clock is None:
             clock = Clock()
@@ -85,7 +83,7 @@ class Core:
         self.simulator = Simulator(random=random)
         self.lifecycle = Lifecycle(self.store, check_address=anywhere, simulator=self.simulator)
         self.registrations = Registrations(self.store, check_address=anywhere)
-        self.store.open(prepare)
+        self.store.open(lambda tx: None)
 
     def now(self) -> float:
         """The present, in seconds since the epoch."""

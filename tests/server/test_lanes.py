@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import gatherResults
 from twisted.trial.unittest import TestCase
@@ -13,8 +12,6 @@ from statusjob.server.lanes import Lane, ThreadLane
 from tests.helpers.lanes import HeldLane, InlineLane
 from tests.helpers.sockets import reactor
 
-Call = Callable[[Any], Any]
-
 if TYPE_CHECKING:
     Base = TestCase
 else:
@@ -22,27 +19,27 @@ else:
 
 
 class LaneContract(Base):
-    """What every lane does."""
+    """The behaviour that every lane has."""
 
     def lane(self) -> Lane:
         """A new lane."""
         raise NotImplementedError
 
     def let_run(self) -> None:
-        """Let what was given to the lane be done."""
+        """Let the work that the lane holds run."""
 
-    async def test_work_is_answered_with_its_value(self) -> None:
+    async def test_the_answer_is_the_value_of_the_work(self) -> None:
         answer = self.lane().run(lambda: 42)
         self.let_run()
         self.assertEqual(await answer, 42)
 
-    async def test_work_that_raises_is_answered_with_that(self) -> None:
+    async def test_the_answer_fails_with_what_the_work_raised(self) -> None:
         answer = self.lane().run(lambda: 1 // 0)
         self.let_run()
         with self.assertRaises(ZeroDivisionError):
             await answer
 
-    async def test_work_is_done_in_order_and_never_two_pieces_at_once(self) -> None:
+    async def test_work_runs_in_order_and_one_piece_at_a_time(self) -> None:
         lane = self.lane()
         done: list[int] = []
         alone = threading.Lock()
@@ -57,7 +54,7 @@ class LaneContract(Base):
         await gatherResults(answers)
         self.assertEqual(done, list(range(50)))
 
-    async def test_answers_come_on_the_reactors_thread(self) -> None:
+    async def test_answers_come_on_the_thread_of_the_reactor(self) -> None:
         lane = self.lane()
         threads: list[int] = []
         answers = [lane.run(lambda: 0), lane.run(lambda: 1 // 0)]
@@ -67,7 +64,7 @@ class LaneContract(Base):
         await gatherResults(answers)
         self.assertEqual(threads, [threading.get_ident()] * 2)
 
-    async def test_work_that_raises_does_not_stop_what_follows(self) -> None:
+    async def test_work_that_raises_does_not_stop_the_work_after_it(self) -> None:
         lane = self.lane()
         bad, good = lane.run(lambda: 1 // 0), lane.run(lambda: "good")
         self.let_run()
@@ -89,7 +86,7 @@ class InlineLaneTests(LaneContract, TestCase):
 
 
 class HeldLaneTests(LaneContract, TestCase):
-    """Work runs when told to."""
+    """Work runs when a test lets it run."""
 
     timeout = 60
 
@@ -101,21 +98,21 @@ class HeldLaneTests(LaneContract, TestCase):
         while self.held.held:
             self.held.step()
 
-    def test_nothing_is_done_before_it_is_told_to(self) -> None:
+    def test_no_work_runs_before_a_step(self) -> None:
         lane = HeldLane()
         answer = lane.run(lambda: 42)
         self.assertNoResult(answer)
         lane.step()
         self.assertEqual(self.successResultOf(answer), 42)
 
-    def test_it_cannot_be_closed_while_it_holds_work(self) -> None:
+    def test_a_lane_that_holds_work_cannot_be_closed(self) -> None:
         lane = HeldLane()
         lane.run(lambda: 42)
         self.assertRaises(RuntimeError, lane.close)
 
 
 class ThreadLaneTests(LaneContract, TestCase):
-    """Work runs in a thread, begun with the first."""
+    """Work runs in a thread, which starts with the first work."""
 
     timeout = 60
 
@@ -124,7 +121,7 @@ class ThreadLaneTests(LaneContract, TestCase):
         self.addCleanup(lane.close)
         return lane
 
-    async def test_it_has_no_thread_before_its_first_work_and_one_after(self) -> None:
+    async def test_the_first_work_starts_its_only_thread(self) -> None:
         before = set(threading.enumerate())
         lane = self.lane()
         self.assertEqual(set(threading.enumerate()), before)

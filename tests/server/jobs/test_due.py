@@ -1,4 +1,4 @@
-"""Deadlines and heartbeats: what ends a job by itself, and when."""
+"""Deadlines and heartbeats end jobs; retention deletes them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.server.jobs.test_lifecycle import COMPLETED
 class AlarmTests(CoreTestCase):
     """Deadlines and heartbeats end a job on time."""
 
-    def test_a_deadline_ends_a_job_a_millisecond_later_and_not_before(self) -> None:
+    def test_a_deadline_ends_a_job_on_the_millisecond(self) -> None:
         core = self.core()
         core.start_alarms()
         job = self.create(core, b'{"deadline":5}')
@@ -39,7 +39,7 @@ class AlarmTests(CoreTestCase):
         assert after.error is not None
         self.assertEqual(after.error.code, WORKER_LOST)
 
-    def test_every_report_renews_the_heartbeat_also_one_that_changes_nothing(self) -> None:
+    def test_every_report_renews_the_heartbeat_even_without_a_change(self) -> None:
         core = self.core()
         core.start_alarms()
         job = self.create(core, b'{"heartbeat":5}')
@@ -50,7 +50,7 @@ class AlarmTests(CoreTestCase):
         core.clock.advance(0.2)
         self.assertIs(self.get(core, job).result, Status.ERROR)
 
-    def test_what_was_due_first_is_what_happens(self) -> None:
+    def test_the_earliest_of_several_ends_counts(self) -> None:
         core = self.core()
         early = self.create(core, b'{"deadline":5,"heartbeat":6}')
         late = self.create(core, b'{"deadline":7,"heartbeat":6}')
@@ -68,7 +68,7 @@ class AlarmTests(CoreTestCase):
         self.assertEqual(codes, [DEADLINE_EXCEEDED, WORKER_LOST, DEADLINE_EXCEEDED, None])
         self.assertIs(self.get(core, in_time).result, Status.COMPLETED)
 
-    def test_a_finished_job_has_no_alarm_any_more(self) -> None:
+    def test_a_terminal_job_has_no_alarm(self) -> None:
         core = self.core()
         core.start_alarms()
         job = self.create(core, b'{"deadline":5,"heartbeat":5}')
@@ -77,7 +77,7 @@ class AlarmTests(CoreTestCase):
         self.assertEqual(self.get(core, job), end)
         self.assertEqual(self.column(core, "SELECT due_at FROM jobs"), [None])
 
-    def test_no_transaction_deals_with_more_alarms_than_a_batch(self) -> None:
+    def test_one_transaction_handles_at_most_a_batch_of_alarms(self) -> None:
         core = self.core()
         jobs = ALARM_BATCH + 20
         for _ in range(jobs):
@@ -93,9 +93,9 @@ class AlarmTests(CoreTestCase):
 
 
 class ServerTests(ServerTestCase):
-    """The same in a whole server."""
+    """Alarms and retention in a whole server."""
 
-    def test_a_new_job_wakes_its_alarm_earlier(self) -> None:
+    def test_the_alarm_of_a_new_job_is_handled_on_time(self) -> None:
         fake = self.serve(STATUS_DELAY="600000")
         fake.clock.advance(0)
         lifecycle = fake.server.lifecycle
@@ -103,14 +103,14 @@ class ServerTests(ServerTestCase):
         fake.clock.advance(5.001)
         self.assertIs(self.successResultOf(lifecycle.get(job.id)).result, Status.ERROR)
 
-    def test_it_never_sleeps_long(self) -> None:
+    def test_no_timer_is_longer_than_the_longest_sleep(self) -> None:
         fake = self.serve(STATUS_DELAY="600000")
         self.successResultOf(fake.server.lifecycle.create(new_job(b'{"deadline":86400}')))
         fake.clock.advance(0)
         for call in fake.clock.getDelayedCalls():
             self.assertLessEqual(call.getTime() - fake.clock.seconds(), LONGEST_SLEEP)
 
-    def test_jobs_are_forgotten_after_their_retention(self) -> None:
+    def test_jobs_are_deleted_after_their_retention(self) -> None:
         fake = self.serve(STATUSJOB_RETENTION="60")
         lifecycle = fake.server.lifecycle
         job = self.successResultOf(lifecycle.create(new_job())).job

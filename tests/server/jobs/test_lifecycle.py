@@ -1,4 +1,4 @@
-"""The life of a job: reports, the end and after it, versions, idempotency keys."""
+"""The life of a job: creation, reports, its end, versions, and idempotency keys."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ COMPLETED = b'{"result":"completed","output":{"frames":7},"message":"done"}'
 
 
 class ReportTests(CoreTestCase):
-    """What a worker says while its job is pending."""
+    """Reports on a pending job."""
 
-    def test_a_report_sets_what_it_names_and_leaves_the_rest(self) -> None:
+    def test_a_report_changes_only_the_members_that_it_names(self) -> None:
         core = self.core()
         job = self.create(core)
         self.report(core, job, b'{"progress":0.5,"message":"half"}')
         after = self.report(core, job, b'{"progress":0.75}')
         self.assertEqual((after.version, after.progress, after.message), (3, 0.75, "half"))
 
-    def test_null_clears(self) -> None:
+    def test_null_clears_a_member(self) -> None:
         core = self.core()
         job = self.create(core)
         self.report(core, job, b'{"progress":0.5,"message":"half","eta":9}')
@@ -37,7 +37,7 @@ class ReportTests(CoreTestCase):
         self.assertEqual((after.version, after.progress, after.message), (3, None, None))
         self.assertIsNone(after.eta_at)
 
-    def test_an_eta_counts_from_now_and_is_gone_at_the_end(self) -> None:
+    def test_an_eta_counts_from_the_report_and_is_cleared_at_the_end(self) -> None:
         core = self.core()
         job = self.create(core)
         core.clock.advance(5)
@@ -45,7 +45,7 @@ class ReportTests(CoreTestCase):
         self.assertEqual(waiting.eta_at, core.clock.seconds() + 60)
         self.assertIsNone(self.report(core, job, b'{"result":"completed","eta":3}').eta_at)
 
-    def test_a_report_that_changes_nothing_makes_no_version(self) -> None:
+    def test_a_report_that_changes_nothing_makes_no_new_version(self) -> None:
         core = self.core()
         job = self.create(core)
         self.report(core, job, b'{"progress":0.5}')
@@ -55,7 +55,7 @@ class ReportTests(CoreTestCase):
             self.assertEqual((after.version, after.updated_at), (2, job.created_at), body)
         self.assertEqual(self.column(core, "SELECT version FROM events"), [1, 2])
 
-    def test_a_completed_job_keeps_output_and_end(self) -> None:
+    def test_a_completed_job_has_its_output_and_duration(self) -> None:
         core = self.core()
         job = self.create(core)
         core.clock.advance(2.5)
@@ -64,18 +64,18 @@ class ReportTests(CoreTestCase):
         self.assertIs(after.result, Status.COMPLETED)
         self.assertEqual((after.output, after.duration), ({"frames": 7}, 2.5))
 
-    def test_an_error_without_a_code_is_failed(self) -> None:
+    def test_an_error_without_a_code_has_the_code_failed(self) -> None:
         core = self.core()
         after = self.report(core, self.create(core), b'{"result":"error"}')
         self.assertEqual(after.error, JobError(FAILED))
 
-    def test_an_error_keeps_the_code_of_its_worker(self) -> None:
+    def test_an_error_has_the_code_that_the_worker_reported(self) -> None:
         core = self.core()
         body = b'{"result":"error","error":{"code":"disk","message":"is full"}}'
         after = self.report(core, self.create(core), body)
         self.assertEqual(after.error, JobError("disk", "is full"))
 
-    def test_an_unknown_job_takes_neither_report_nor_cancellation(self) -> None:
+    def test_every_request_about_an_unknown_job_fails(self) -> None:
         core = self.core()
         self.failureResultOf(core.lifecycle.report("nobody", said()), UnknownJob)
         self.failureResultOf(core.lifecycle.cancel("nobody"), UnknownJob)
@@ -137,13 +137,13 @@ class AfterTheEndTests(CoreTestCase):
         first = self.successResultOf(core.lifecycle.cancel(job.id))
         self.assertEqual(self.successResultOf(core.lifecycle.cancel(job.id)), first)
 
-    def test_a_job_that_ended_otherwise_cannot_be_cancelled(self) -> None:
+    def test_a_completed_job_cannot_be_cancelled(self) -> None:
         core = self.core()
         job = self.create(core)
         self.report(core, job, COMPLETED)
         self.failureResultOf(core.lifecycle.cancel(job.id), JobFinished)
 
-    def test_of_two_workers_in_one_batch_exactly_one_finishes_the_job(self) -> None:
+    def test_only_one_of_two_reports_in_a_batch_ends_the_job(self) -> None:
         lane = HeldLane()
         core = self.core(lane=lane)
         creating = core.lifecycle.create(new_job())
@@ -160,9 +160,9 @@ class AfterTheEndTests(CoreTestCase):
 
 
 class VersionTests(CoreTestCase):
-    """C{If-Match}."""
+    """Requests with C{If-Match}."""
 
-    def test_a_report_for_the_present_version_is_taken(self) -> None:
+    def test_a_report_for_the_present_version_is_accepted(self) -> None:
         core = self.core()
         job = self.create(core)
         answer = core.lifecycle.report(job.id, said(b'{"progress":1}'), versions={7, 1})
@@ -189,11 +189,11 @@ class VersionTests(CoreTestCase):
 
 
 class KeyTests(CoreTestCase):
-    """C{Idempotency-Key}."""
+    """Requests with C{Idempotency-Key}."""
 
     BODY = b'{"kind":"k","webhook":{"url":"https://receiver.example/hook"}}'
 
-    def test_the_same_key_finds_the_job_as_it_is_now_with_its_webhook_and_secret(self) -> None:
+    def test_the_same_key_returns_the_present_job_with_its_webhook_and_secret(self) -> None:
         core = self.core()
         first = self.successResultOf(
             core.lifecycle.create(new_job(self.BODY), key="a", key_hash="h")
@@ -217,7 +217,7 @@ class KeyTests(CoreTestCase):
         self.failureResultOf(answer, KeyReused)
         self.assertEqual(self.column(core, "SELECT COUNT(*) FROM jobs"), [1])
 
-    def test_in_one_batch_the_first_creates_and_the_others_replay(self) -> None:
+    def test_the_first_request_of_a_batch_creates_and_the_others_replay(self) -> None:
         lane = HeldLane()
         core = self.core(lane=lane)
         core.store.write(lambda tx: None)
@@ -231,7 +231,7 @@ class KeyTests(CoreTestCase):
         self.assertEqual((second.job, second.replayed), (first.job, True))
         self.assertEqual(len(core.heard), 1)
 
-    def test_another_key_or_none_makes_another_job(self) -> None:
+    def test_another_key_or_no_key_makes_another_job(self) -> None:
         core = self.core()
         jobs = {
             self.successResultOf(core.lifecycle.create(new_job(), key=key, key_hash="h")).job.id

@@ -1,4 +1,4 @@
-"""Jobs that the server plays itself: simulated ones, and the demo job behind C{/status}."""
+"""Jobs that the server itself runs: simulated jobs, and the demo job behind C{/status}."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ FAILURE = JobError(SIMULATED, "simulated to fail")
 
 
 class SimulatedTests(CoreTestCase):
-    """A job that ends by itself when it is due, as was drawn at its creation."""
+    """A simulated job ends by itself, with the outcome that was drawn at its creation."""
 
-    def test_it_takes_ten_steps_and_ends_when_it_is_due(self) -> None:
+    def test_a_job_makes_ten_steps_and_ends_after_its_delay(self) -> None:
         core = self.core()
         core.start_alarms()
         job = self.create(core, b'{"simulate":{"delay":20,"error_rate":0}}')
@@ -37,7 +37,7 @@ class SimulatedTests(CoreTestCase):
         assert end.duration is not None
         self.assertTrue(20 <= end.duration <= 20.25, end.duration)
 
-    def test_it_fails_as_often_as_it_was_told_to_as_drawn_at_creation(self) -> None:
+    def test_the_outcome_is_drawn_at_creation_by_the_error_rate(self) -> None:
         draws = iter([0.0, 0.29, 0.3, 0.99])
         core = self.core(random=draws.__next__)
         core.start_alarms()
@@ -47,7 +47,7 @@ class SimulatedTests(CoreTestCase):
         self.assertEqual([end.error for end in ends], [FAILURE, FAILURE, None, None])
         self.assertEqual([end.result.value for end in ends], ["error"] * 2 + ["completed"] * 2)
 
-    def test_without_a_delay_of_its_own_it_takes_the_servers(self) -> None:
+    def test_the_server_has_defaults_for_delay_and_error_rate(self) -> None:
         core = self.core(random=lambda: 0.19)
         core.start_alarms()
         job = self.create(core, b'{"simulate":{}}')
@@ -56,14 +56,14 @@ class SimulatedTests(CoreTestCase):
         core.clock.advance(0.2)
         self.assertEqual(self.get(core, job).error, FAILURE)
 
-    def test_one_without_any_delay_ends_at_once(self) -> None:
+    def test_a_job_with_a_delay_of_zero_ends_at_once(self) -> None:
         core = self.core()
         core.start_alarms()
         job = self.create(core, b'{"simulate":{"delay":0}}')
         core.clock.advance(0.001)
         self.assertEqual(self.get(core, job).version, 2)
 
-    def test_it_can_be_cancelled(self) -> None:
+    def test_a_simulated_job_can_be_cancelled(self) -> None:
         core = self.core()
         core.start_alarms()
         job = self.create(core, b'{"simulate":{"delay":5}}')
@@ -76,7 +76,7 @@ class SimulatedTests(CoreTestCase):
         st.floats(0, 3600, allow_subnormal=True),
         st.lists(st.floats(0.001, 600), min_size=1, max_size=30),
     )
-    def test_whatever_the_delay_it_ends_after_at_most_eleven_updates(
+    def test_a_job_of_any_delay_ends_after_at_most_eleven_updates(
         self, delay: float, waits: list[float]
     ) -> None:
         core = Core()
@@ -94,7 +94,7 @@ class SimulatedTests(CoreTestCase):
 
 
 class RestartTests(ServerTestCase):
-    """What a database remembers."""
+    """A server is stopped, and another one starts on its database."""
 
     def start(self, path: str, after: float = 0.0, **variables: str) -> InMemoryServer:
         fake = InMemoryServer(None, start=EPOCH + after, STATUSJOB_DATABASE=path, **variables)
@@ -111,7 +111,7 @@ class RestartTests(ServerTestCase):
     def get(self, fake: InMemoryServer, job: Job) -> Job:
         return self.successResultOf(fake.server.lifecycle.get(job.id))
 
-    def test_a_simulated_job_ends_when_it_was_due_and_as_it_was_drawn(self) -> None:
+    def test_a_simulated_job_ends_on_time_with_the_outcome_that_was_drawn(self) -> None:
         path = self.mktemp()
         first = self.start(path)
         good, bad = self.simulated(first, 0), self.simulated(first, 1)
@@ -126,7 +126,7 @@ class RestartTests(ServerTestCase):
         self.assertEqual(self.get(second, bad).error, FAILURE)
         self.stop(second)
 
-    def test_what_came_due_meanwhile_happens_at_the_start(self) -> None:
+    def test_alarms_that_came_due_meanwhile_are_handled_at_the_start(self) -> None:
         path = self.mktemp()
         first = self.start(path)
         job = self.simulated(first, 0)
@@ -137,7 +137,7 @@ class RestartTests(ServerTestCase):
         self.assertIs(self.get(second, late).result, Status.ERROR)
         self.stop(second)
 
-    def test_a_start_removes_the_pending_demo_job_with_its_registrations(self) -> None:
+    def test_a_start_deletes_the_pending_demo_job_with_its_webhooks(self) -> None:
         path = self.mktemp()
         first = self.start(path)
         old = self.successResultOf(first.server.lifecycle.poll(None)).id
@@ -169,7 +169,7 @@ class RestartTests(ServerTestCase):
 
 
 class DemoTests(CoreTestCase):
-    """The demo job keeps to itself."""
+    """The demo job is apart from all other jobs."""
 
     def demo(self) -> Core:
         core = self.core()
@@ -178,7 +178,7 @@ class DemoTests(CoreTestCase):
         core.start_alarms()
         return core
 
-    def test_it_is_what_a_poll_without_an_id_finds(self) -> None:
+    def test_a_poll_without_an_id_finds_the_demo_job(self) -> None:
         core = self.demo()
         poll: Poll = self.successResultOf(core.lifecycle.poll(None))
         self.assertEqual((poll.result, poll.created_at), (Status.PENDING, EPOCH))
@@ -186,19 +186,19 @@ class DemoTests(CoreTestCase):
         poll = self.successResultOf(core.lifecycle.poll(None))
         self.assertEqual((poll.result, poll.finished_at), (Status.COMPLETED, EPOCH + 15.1))
 
-    def test_without_one_there_is_nothing_to_find(self) -> None:
+    def test_without_a_demo_job_a_poll_without_an_id_fails(self) -> None:
         core = self.core()
         self.failureResultOf(core.lifecycle.poll(None), UnknownJob)
         self.failureResultOf(core.registrations.register(None, hook()), UnknownJob)
 
-    def test_it_is_left_out_of_lists_even_of_its_kind(self) -> None:
+    def test_the_demo_job_is_in_no_list_not_even_of_its_kind(self) -> None:
         core = self.demo()
         job = self.create(core)
         for kind, expected in ((None, [job]), (DEMO_KIND, [])):
             jobs = core.lifecycle.list(limit=10, before=None, result=None, kind=kind)
             self.assertEqual(self.successResultOf(jobs), (expected, False))
 
-    def test_it_reaches_only_webhooks_registered_for_it(self) -> None:
+    def test_only_webhooks_for_the_demo_job_are_told_of_it(self) -> None:
         core = self.demo()
         own = self.successResultOf(core.registrations.register(None, hook()))
         self.execute(
@@ -216,7 +216,7 @@ class DemoTests(CoreTestCase):
         told = self.column(core, "SELECT webhook_id FROM deliveries WHERE job_id = :id", id=job.id)
         self.assertEqual(told, ["of all"])
 
-    def test_the_newest_is_never_forgotten(self) -> None:
+    def test_the_newest_demo_job_is_never_deleted(self) -> None:
         core = self.demo()
         core.clock.advance(20)
         self.write(core, core.begin_demo)

@@ -1,4 +1,4 @@
-"""Any sequence of reports, cancellations and alarms, against a model of a few lines."""
+"""Random sequences of reports, cancellations and alarms, compared with a small model."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ ends: st.SearchStrategy[Members] = st.one_of(
 
 @dataclass
 class Model:
-    """What a job should be."""
+    """The expected state of a job."""
 
     created_at: float
     deadline: float | None
@@ -76,8 +76,12 @@ class Model:
     def fail(self, error: JobError) -> None:
         self.change(result=Status.ERROR, error=error)
 
-    def ring(self, now: float) -> None:
-        """Time moves by quarters of a second, so that nothing is due just when it stops."""
+    def end_if_due(self, now: float) -> None:
+        """
+        End the job if it is due.
+
+        Time moves by quarters of a second, and no end is due exactly then.
+        """
         over: list[tuple[float, JobError]] = []
         if self.deadline is not None:
             exceeded = JobError(DEADLINE_EXCEEDED, "it was not done by its deadline")
@@ -95,7 +99,7 @@ class Model:
 
 
 class LifecycleMachine(RuleBasedStateMachine):
-    """Does to the real thing and to the model what hypothesis thinks of."""
+    """Changes the jobs of a core and their models in the same way."""
 
     jobs = Bundle[str]("jobs")
 
@@ -164,13 +168,13 @@ class LifecycleMachine(RuleBasedStateMachine):
     def wait(self, quarters: int) -> None:
         self.core.clock.advance(quarters / 4)
         for model in self.models.values():
-            model.ring(self.core.clock.seconds())
+            model.end_if_due(self.core.clock.seconds())
 
     def _report(self, job_id: str, report: Report, members: Members) -> None:
         model = self.models[job_id]
         answer = outcome_of(self.core.lifecycle.report(job_id, report))
         if model.result.terminal:
-            # A repetition of what ended it is accepted; whatever it was, nothing changes.
+            # The report that ended the job may be repeated. In any case nothing changes.
             assert isinstance(answer, (Job, JobFinished)), answer
             return
         assert isinstance(answer, Job), answer
@@ -205,7 +209,7 @@ class LifecycleMachine(RuleBasedStateMachine):
         versions: dict[str, list[int]] = {job_id: [] for job_id in self.models}
         for job in jobs_of(self.core.heard):
             told = versions[job.id]
-            # A heartbeat tells a known version again.
+            # A heartbeat is an update with a version that is known already.
             if not told or told[-1] != job.version:
                 told.append(job.version)
         for job_id, model in self.models.items():
@@ -229,7 +233,7 @@ def result_of(answer: Deferred[Any]) -> Any:
 
 
 class LifecycleTests(SynchronousTestCase):
-    """Terminal is final; versions rise by one; no event is missing."""
+    """A terminal job is final, versions rise by one, and no event is missing."""
 
     def test_no_sequence_of_reports_and_alarms_breaks_a_job(self) -> None:
         run_state_machine_as_test(

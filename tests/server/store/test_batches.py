@@ -16,7 +16,7 @@ Call = Callable[[Any], Any]
 
 
 class BatchesTests(SynchronousTestCase):
-    """Calls that arrive while one batch is in flight are the next one."""
+    """Calls that arrive while one batch is in flight make up the next one."""
 
     def setUp(self) -> None:
         self.lane = HeldLane()
@@ -37,13 +37,13 @@ class BatchesTests(SynchronousTestCase):
     def add(self, value: object = None) -> Deferred[Any]:
         return self.batches.add(lambda _: value)
 
-    def test_the_first_call_goes_alone_and_at_once(self) -> None:
+    def test_the_first_call_runs_at_once_and_alone(self) -> None:
         self.add()
         self.add()
         self.lane.step()
         self.assertEqual(self.sizes, [1])
 
-    def test_what_arrives_meanwhile_is_the_next_batch(self) -> None:
+    def test_calls_that_arrive_during_a_batch_make_up_the_next_one(self) -> None:
         answers = [self.add(i) for i in range(10)]
         self.lane.step()
         self.assertEqual(self.successResultOf(answers[0]), 0)
@@ -53,14 +53,14 @@ class BatchesTests(SynchronousTestCase):
         self.assertEqual([self.successResultOf(each) for each in answers[1:]], list(range(1, 10)))
         self.assertEqual(self.lane.held, 0)
 
-    def test_a_batch_has_a_bound(self) -> None:
+    def test_the_size_of_a_batch_is_bounded(self) -> None:
         for _ in range(1 + BATCH_LIMIT + 1):
             self.add()
         for _ in range(3):
             self.lane.step()
         self.assertEqual(self.sizes, [1, BATCH_LIMIT, 1])
 
-    def test_a_call_that_fails_fails_alone(self) -> None:
+    def test_a_call_that_raises_fails_alone(self) -> None:
         self.add()
 
         def bad(_: object) -> None:
@@ -72,7 +72,7 @@ class BatchesTests(SynchronousTestCase):
         self.failureResultOf(answers[1], ValueError)
         self.assertEqual([self.successResultOf(answers[i]) for i in (0, 2)], [1, 3])
 
-    def test_if_the_batch_fails_every_call_of_it_does_and_the_next_goes_on(self) -> None:
+    def test_when_a_batch_fails_all_its_calls_fail_and_the_next_batch_runs(self) -> None:
         def broken(_: object) -> None:
             raise StoreUnavailable("gone")
 
@@ -86,7 +86,7 @@ class BatchesTests(SynchronousTestCase):
         self.lane.step()
         self.assertEqual(self.successResultOf(later), "later")
 
-    def test_what_concerns_the_batch_is_told_before_any_call_is_answered(self) -> None:
+    def test_the_value_of_the_batch_is_handed_over_before_any_call_is_answered(self) -> None:
         self.add().addCallback(lambda _: self.happened.append("answer 1"))
         for i in (2, 3):
             self.add(i).addCallback(lambda i: self.happened.append(f"answer {i}"))
@@ -96,7 +96,7 @@ class BatchesTests(SynchronousTestCase):
             self.happened, ["settled 1", "answer 1", "settled 2", "answer 2", "answer 3"]
         )
 
-    def test_calls_that_answers_provoke_form_one_batch(self) -> None:
+    def test_calls_that_answers_cause_make_up_one_batch(self) -> None:
         self.add()
         for _ in range(5):
             self.add().addCallback(lambda _: self.add())
@@ -104,7 +104,7 @@ class BatchesTests(SynchronousTestCase):
             self.lane.step()
         self.assertEqual(self.sizes, [1, 5, 5])
 
-    def test_cancelling_abandons_the_wait_and_not_the_call(self) -> None:
+    def test_cancelling_ends_the_wait_but_not_the_call(self) -> None:
         self.add()
         done: list[str] = []
         answer = self.batches.add(lambda _: done.append("done"))
@@ -114,7 +114,7 @@ class BatchesTests(SynchronousTestCase):
         self.lane.step()
         self.assertEqual(done, ["done"])
 
-    def test_too_many_calls_are_refused_until_some_are_done(self) -> None:
+    def test_a_full_queue_refuses_calls_until_some_are_done(self) -> None:
         self.add()
         for _ in range(QUEUE_LIMIT):
             self.add()
@@ -122,7 +122,7 @@ class BatchesTests(SynchronousTestCase):
         self.lane.step()
         self.assertNoResult(self.add())
 
-    def test_closing_finishes_what_is_queued_and_takes_no_more(self) -> None:
+    def test_closing_finishes_queued_calls_and_refuses_new_ones(self) -> None:
         answers = [self.add(1), self.add(2)]
         closing = self.batches.close()
         self.failureResultOf(self.add(), StoreUnavailable)
@@ -132,5 +132,5 @@ class BatchesTests(SynchronousTestCase):
         self.successResultOf(closing)
         self.assertEqual([self.successResultOf(each) for each in answers], [1, 2])
 
-    def test_when_idle_closing_is_over_at_once(self) -> None:
+    def test_closing_ends_at_once_when_idle(self) -> None:
         self.successResultOf(self.batches.close())

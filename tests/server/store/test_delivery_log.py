@@ -1,4 +1,4 @@
-"""Outcomes in SQL: which attempts, deliveries and bodies are kept."""
+"""The delivery log in SQL: which attempts, deliveries and bodies are kept."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tests.helpers.outbox import ALL, OutcomeTestCase
 
 
 class AttemptTests(OutcomeTestCase):
-    """Attempts, as they are shown."""
+    """The attempts that are shown of a delivery."""
 
     def attempts(self, delivery_id: str) -> list[tuple[Any, ...]]:
         made = self.write(self.box, lambda tx: attempts(tx, delivery_id))
         return [(each.number, each.kind, each.status, each.detail) for each in made]
 
-    def test_they_are_kept_in_order_with_class_status_and_detail(self) -> None:
+    def test_attempts_are_kept_in_order_with_class_status_and_detail(self) -> None:
         self.register()
         self.say(COMPLETED)
         for outcome, detail in (("dns", "no such host"), (503, "answered 503"), ("ok", None)):
@@ -32,7 +32,7 @@ class AttemptTests(OutcomeTestCase):
             ],
         )
 
-    def test_only_the_latest_are_shown(self) -> None:
+    def test_only_the_latest_attempts_are_shown(self) -> None:
         self.register()
         self.say(COMPLETED)
         for _ in range(ATTEMPTS_SHOWN + 5):
@@ -42,7 +42,7 @@ class AttemptTests(OutcomeTestCase):
         numbers = [each[0] for each in self.attempts(claim.id)]
         self.assertEqual(numbers, list(range(6, ATTEMPTS_SHOWN + 6)))
 
-    def test_redelivered_it_counts_from_one_again_and_what_was_before_stays(self) -> None:
+    def test_a_redelivery_counts_from_one_again_and_earlier_attempts_stay(self) -> None:
         webhook_id = self.register()
         self.say(COMPLETED)
         claim = self.one()
@@ -60,7 +60,7 @@ class AttemptTests(OutcomeTestCase):
             [(1, "http", 400), (2, "http", 401), (1, "ok", 200)],
         )
 
-    def test_a_terminal_update_begins_with_none_and_progress_goes_on_with_them(self) -> None:
+    def test_progress_inherits_attempts_and_a_terminal_update_has_none(self) -> None:
         self.register(events=ALL)
         self.progress(0.25)
         self.settle(self.one(), "connect", 30)
@@ -73,14 +73,14 @@ class AttemptTests(OutcomeTestCase):
 
 
 class KeptTests(OutcomeTestCase):
-    """How much is kept of what is over."""
+    """How many finished deliveries are kept."""
 
     def setUp(self) -> None:
         super().setUp()
         self.register(events=ALL)
 
     def tell(self, outcome: str | int = "ok") -> None:
-        """Progress, and what comes of telling the webhook."""
+        """Report progress, and settle its delivery with an outcome."""
         self.box.clock.advance(1)
         self.progress(self.box.clock.seconds() % 1000 / 1000)
         self.settle(self.one(), outcome)
@@ -88,21 +88,21 @@ class KeptTests(OutcomeTestCase):
     def versions(self, table: str) -> list[Any]:
         return self.column(self.box, f"SELECT version FROM {table} ORDER BY version")
 
-    def test_of_progress_only_the_newest(self) -> None:
+    def test_only_the_newest_finished_progress_is_kept(self) -> None:
         for outcome in ("ok", 404, "ok", "connect"):
             self.tell(outcome)
             (job,) = self.rows(self.box, "SELECT version FROM jobs")
             self.assertEqual(self.versions("deliveries"), [job["version"]])
             self.assertEqual(self.versions("bodies"), [job["version"]])
 
-    def test_once_it_is_told_of_the_end_only_that(self) -> None:
+    def test_after_the_end_was_delivered_only_that_is_kept(self) -> None:
         self.tell()
         self.say(COMPLETED)
         self.assertEqual(self.versions("deliveries"), [2, 3])
         self.settle(self.one())
         self.assertEqual((self.versions("deliveries"), self.versions("bodies")), ([3], [3]))
 
-    def test_a_body_that_others_still_need_is_kept(self) -> None:
+    def test_a_body_that_another_delivery_needs_is_kept(self) -> None:
         self.register("http://slow.example/", events=ALL)
         self.progress(0.5)
         quick, slow = self.claim()

@@ -9,9 +9,9 @@ from tests.helpers.servers import EPOCH
 
 
 class DueTests(CoreTestCase):
-    """Jobs whose alarm has rung."""
+    """Jobs whose alarm is due."""
 
-    def test_the_earliest_come_first_and_no_more_than_asked_for(self) -> None:
+    def test_the_earliest_alarms_come_first_and_no_more_than_the_limit(self) -> None:
         core = self.core()
         created = [self.create(core, b'{"deadline":%d}' % deadline) for deadline in (3, 1, 2, 9)]
         core.clock.advance(5)
@@ -21,12 +21,12 @@ class DueTests(CoreTestCase):
 
         self.assertEqual(self.write(core, work), ([created[1].id, created[2].id], EPOCH + 1))
 
-    def test_a_job_that_waits_for_nothing_has_no_alarm(self) -> None:
+    def test_a_job_that_never_reported_has_no_heartbeat_alarm(self) -> None:
         core = self.core()
         self.create(core, b'{"heartbeat":5}')
         self.assertIsNone(self.write(core, due_jobs.next_due))
 
-    def test_looking_for_what_is_due_needs_no_scan(self) -> None:
+    def test_due_jobs_are_found_by_an_index(self) -> None:
         core = self.core()
         plan = self.rows(
             core,

@@ -1,4 +1,4 @@
-"""The store's file: who may open it, who may read it, and what is no database of ours."""
+"""The store's file: who may open and read it, and which files are refused."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def store_on(path: str) -> SQLiteStore:
 
 
 class FileTests(CoreTestCase):
-    """One file, one process, one owner."""
+    """One file has one process and one owner."""
 
     def refusal(self, path: str) -> str:
-        """Why a path is refused: one line."""
+        """The one line that says why a path is refused."""
         error = self.assertRaises(StoreUnusable, store_on(path).open, lambda tx: None)
         text = str(error)
         self.assertEqual(len(text.splitlines()), 1, text)
@@ -50,7 +50,7 @@ class FileTests(CoreTestCase):
     def close(self, store: SQLiteStore) -> None:
         self.successResultOf(Deferred.fromCoroutine(store.close()))
 
-    def test_only_its_owner_may_read_it(self) -> None:
+    def test_only_the_owner_may_read_the_files(self) -> None:
         path = self.mktemp()
         before = os.umask(0)
         try:
@@ -59,12 +59,12 @@ class FileTests(CoreTestCase):
         finally:
             os.umask(before)
         files = sorted(Path(path).parent.glob(Path(path).name + "*"))
-        # The database, its write-ahead log and that one's index, and the lock.
+        # The database, its write-ahead log with an index, and the lock.
         self.assertEqual(len(files), 4)
         for each in files:
             self.assertEqual(stat.S_IMODE(each.stat().st_mode), 0o600, each)
 
-    def test_a_second_opener_is_refused_until_the_first_has_closed(self) -> None:
+    def test_a_second_store_is_refused_until_the_first_is_closed(self) -> None:
         path = self.mktemp()
         first, second = store_on(path), store_on(path)
         first.open(lambda tx: None)
@@ -75,7 +75,7 @@ class FileTests(CoreTestCase):
         second.open(lambda tx: None)
         self.close(second)
 
-    def test_a_refused_opener_can_try_again(self) -> None:
+    def test_a_refused_store_can_be_opened_later(self) -> None:
         path = self.mktemp()
         first, second = store_on(path), store_on(path)
         first.open(lambda tx: None)
@@ -93,7 +93,7 @@ class FileTests(CoreTestCase):
         second.open(lambda tx: None)
         self.close(second)
 
-    def test_what_was_acknowledged_is_there_after_closing(self) -> None:
+    def test_acknowledged_changes_are_there_after_closing(self) -> None:
         path = self.mktemp()
         core = self.core(path=path)
         job = self.create(core)
@@ -101,7 +101,7 @@ class FileTests(CoreTestCase):
         self.close(core.store)
         self.assertEqual(self.get(self.core(path=path), job), end)
 
-    def test_all_databases_in_memory_are_apart(self) -> None:
+    def test_two_databases_in_memory_share_nothing(self) -> None:
         job = self.create(self.core())
         self.failureResultOf(self.core().lifecycle.get(job.id))
 
@@ -119,13 +119,13 @@ class FileTests(CoreTestCase):
         Path(path).touch()
         self.assertIn("Not a directory", self.refusal(os.path.join(path, "statusjob.sqlite")))
 
-    def test_a_file_that_is_no_database_is_refused_and_left_as_it_was(self) -> None:
+    def test_a_file_that_is_not_a_database_is_refused_and_not_changed(self) -> None:
         path = self.mktemp()
         Path(path).write_text("Dear diary, " * 1000)
         self.assertIn("not a database", self.refusal(path))
         self.assertEqual(Path(path).read_text(), "Dear diary, " * 1000)
 
-    def test_somebody_elses_database_is_refused_and_left_as_it_was(self) -> None:
+    def test_the_database_of_another_program_is_refused_and_not_changed(self) -> None:
         path = self.mktemp()
         connection = sqlite3.connect(path)
         connection.execute("CREATE TABLE birds (name TEXT)")
@@ -135,7 +135,7 @@ class FileTests(CoreTestCase):
         self.assertIn("something other", self.refusal(path))
         self.assertEqual(Path(path).read_bytes(), before)
 
-    def test_whatever_fails_while_opening_the_file_is_let_go(self) -> None:
+    def test_any_failure_to_open_closes_the_file(self) -> None:
         path = self.mktemp()
 
         def fail(tx: object) -> None:
@@ -148,7 +148,7 @@ class FileTests(CoreTestCase):
 
 
 class ThreadTests(TestCase):
-    """The same on threads, as the server runs it."""
+    """The store with its lanes in threads, as the server runs it."""
 
     timeout = 60
 
@@ -177,7 +177,7 @@ class ThreadTests(TestCase):
         self.assertEqual(versions, list(range(1, 302)))
         self.assertEqual((await lifecycle.get(job.id)).version, 301)
 
-    async def test_reads_go_on_while_a_write_takes_its_time(self) -> None:
+    async def test_reads_are_answered_during_a_slow_write(self) -> None:
         store = self.store(Feed())
         lifecycle = Lifecycle(store, check_address=anywhere, simulator=Simulator())
         job = (await lifecycle.create(new_job())).job

@@ -24,20 +24,20 @@ class ListTests(CoreTestCase):
         result: Status | None = None,
         kind: str | None = None,
     ) -> list[int]:
-        """Which of the jobs made are listed."""
+        """The numbers of the jobs that are listed."""
         listed, _ = self.successResultOf(
             self.jobs.lifecycle.list(limit=limit, before=before, result=result, kind=kind)
         )
         return [self.made.index(job) for job in listed]
 
-    def test_the_newest_come_first(self) -> None:
+    def test_the_newest_jobs_come_first(self) -> None:
         self.assertEqual(self.list(), [4, 3, 2, 1, 0])
 
-    def test_a_page_goes_on_where_the_last_one_ended(self) -> None:
+    def test_a_page_begins_where_the_last_one_ended(self) -> None:
         self.assertEqual(self.list(limit=2), [4, 3])
         self.assertEqual(self.list(limit=2, before=self.made[3].id), [2, 1])
 
-    def test_kind_and_result_narrow_it(self) -> None:
+    def test_a_list_can_be_limited_to_a_kind_and_a_result(self) -> None:
         self.assertEqual(self.list(kind="a"), [4, 2, 0])
         self.assertEqual(self.list(kind="a", result=Status.PENDING), [4, 2])
         self.assertEqual(self.list(result=Status.COMPLETED), [0])

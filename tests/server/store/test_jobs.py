@@ -8,7 +8,7 @@ from tests.helpers.servers import EPOCH
 
 
 class AnnouncedTests(CoreTestCase):
-    """What the feed is told of a change."""
+    """The updates that the feed hears after a change."""
 
     def test_every_change_is_announced_with_the_job_and_its_next_alarm(self) -> None:
         core = self.core()
@@ -32,7 +32,7 @@ class AnnouncedTests(CoreTestCase):
         self.assertEqual([update.due_at for update in updates], [EPOCH + 6, EPOCH + 7])
         self.assertEqual([update.deliveries for update in updates], [0, 0])
 
-    def test_an_update_says_how_many_deliveries_it_wrote(self) -> None:
+    def test_an_update_has_the_number_of_deliveries_that_were_written(self) -> None:
         core = self.core()
         job = self.create(core)
         for i in range(3):

@@ -1,4 +1,4 @@
-"""The outbox in SQL: one node at a time serves an origin, and another one takes over."""
+"""The outbox in SQL: one node at a time serves an origin, until its lease ends."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ A, B = "a.example", "b.example"
 
 
 class LeaseTests(OutboxTestCase):
-    """Who may serve an origin."""
+    """Which node may serve an origin."""
 
-    def test_the_node_that_claims_first_has_the_origin_to_itself(self) -> None:
+    def test_only_the_node_that_claimed_first_may_serve_an_origin(self) -> None:
         self.due(A, 4)
         self.assertEqual(len(self.claim(2)), 2)
         self.assertEqual(self.claim(node=OTHER), [])
         self.assertEqual(len(self.claim(2)), 2)
 
-    def test_other_origins_are_free(self) -> None:
+    def test_another_node_may_serve_other_origins(self) -> None:
         self.due(A)
         self.claim()
         self.due(B)
         self.assertEqual([each.url for each in self.claim(node=OTHER)], [f"http://{B}/"])
 
-    def test_a_node_renews_by_claiming(self) -> None:
+    def test_claiming_renews_the_lease(self) -> None:
         self.due(A, 5)
         for _ in range(4):
             (claim,) = self.claim(1)
@@ -37,14 +37,14 @@ class LeaseTests(OutboxTestCase):
         self.box.clock.advance(1)
         self.assertEqual(len(self.claim(node=OTHER)), 1)
 
-    def test_a_node_that_is_late_may_still_settle_unless_another_took_over(self) -> None:
+    def test_a_late_node_may_settle_unless_another_node_took_over(self) -> None:
         self.due(A)
         (claim,) = self.claim()
         self.box.clock.advance(10 * LEASE)
         self.assertIsNone(self.settle(claim, node=OTHER))
         self.assertEqual(self.settle(claim), "delivered")
 
-    def test_nobody_else_may_settle(self) -> None:
+    def test_no_other_node_may_settle(self) -> None:
         self.due(A)
         (claim,) = self.claim()
         for outcome in ("ok", 410, 500, "connect"):
@@ -55,9 +55,9 @@ class LeaseTests(OutboxTestCase):
 
 
 class TakeOverTests(OutboxTestCase):
-    """A node whose lease ended while it was sending."""
+    """A node's lease ended while it was sending."""
 
-    def test_what_it_was_sending_is_due_again_with_the_same_id_and_body(self) -> None:
+    def test_its_deliveries_are_due_again_with_the_same_id_and_body(self) -> None:
         self.due(A)
         (claim,) = self.claim()
         self.box.clock.advance(LEASE - 0.001)
@@ -68,7 +68,7 @@ class TakeOverTests(OutboxTestCase):
             (again.id, again.body, again.attempt), (claim.id, claim.body, claim.attempt)
         )
 
-    def test_it_can_settle_nothing_any_more(self) -> None:
+    def test_it_cannot_settle_any_more(self) -> None:
         self.due(A)
         (claim,) = self.claim()
         self.box.clock.advance(LEASE)
@@ -78,13 +78,13 @@ class TakeOverTests(OutboxTestCase):
         self.assertIsNone(self.settle(claim, 410))
         self.assertEqual(self.column(self.box, "SELECT class FROM attempts"), ["http"])
 
-    def test_all_that_it_had_is_free_at_once(self) -> None:
+    def test_all_its_slots_are_free_at_once(self) -> None:
         self.due(A, MAX_SLOTS + 2)
         self.assertEqual(len(self.claim()), MAX_SLOTS)
         self.box.clock.advance(LEASE)
         self.assertEqual(len(self.claim(node=OTHER)), MAX_SLOTS)
 
-    def test_a_newer_update_takes_its_place(self) -> None:
+    def test_a_newer_update_replaces_its_delivery(self) -> None:
         self.register(events=ALL)
         self.progress(0.5)
         (claim,) = self.claim()
@@ -95,7 +95,7 @@ class TakeOverTests(OutboxTestCase):
         self.assertEqual([slot.state for slot in self.slots()], ["superseded", "sending"])
         self.assertIsNone(self.settle(claim))
 
-    def test_what_is_taken_back_at_a_paused_origin_waits_for_the_end_of_the_pause(self) -> None:
+    def test_its_deliveries_at_a_paused_origin_wait_for_the_end_of_the_pause(self) -> None:
         self.due(A)
         self.claim()
         self.execute(self.box, "UPDATE origins SET paused_until = 2e9")
@@ -103,7 +103,7 @@ class TakeOverTests(OutboxTestCase):
         self.assertEqual(self.claim(node=OTHER), [])
         self.assertEqual([slot.state for slot in self.slots()], ["pending"])
 
-    def test_the_node_itself_takes_nothing_back(self) -> None:
+    def test_the_late_node_itself_keeps_its_deliveries(self) -> None:
         self.due(A)
         (claim,) = self.claim()
         self.box.clock.advance(10 * LEASE)
@@ -112,7 +112,7 @@ class TakeOverTests(OutboxTestCase):
 
 
 class ReleaseTests(OutboxTestCase):
-    """What an earlier process left behind when it ended."""
+    """A process ended while it was sending, and the next one starts."""
 
     def test_a_start_ends_every_lease_at_once(self) -> None:
         self.due(A, 2)
@@ -125,14 +125,14 @@ class ReleaseTests(OutboxTestCase):
         for claim in old:
             self.assertIsNone(self.settle(claim, node=NODE))
 
-    def test_what_was_waiting_waits_on(self) -> None:
+    def test_a_delivery_that_waits_for_a_retry_goes_on_waiting(self) -> None:
         self.due(A)
         (claim,) = self.claim()
         self.settle(claim, 500, 30)
         self.write(self.box, single_process.release_leases)
         self.assertEqual(self.slots(), [Slot("pending", 2, 1, 30)])
 
-    def test_pauses_outlive_it(self) -> None:
+    def test_pauses_outlive_a_restart(self) -> None:
         self.due(A, 2)
         (claim,) = self.claim(1)
         self.settle(claim, 503, 5, retry_after=100)

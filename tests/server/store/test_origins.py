@@ -1,4 +1,4 @@
-"""Origins in SQL: how many attempts each may have under way, and when it is left alone."""
+"""Origins in SQL: how many attempts each may have under way, and when each is paused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.helpers.core import COMPLETED, URL
 from tests.helpers.outbox import OutboxTestCase
 
 A = "a.example"
-#: Outcomes that are the origin's fault, and that are the webhook's own.
+#: Outcomes for which the origin is to blame, and those for which the webhook is.
 ORIGINS = (500, 502, 503, 429, "connect", "timeout", "dns", "tls", "blocked", "too-big")
 WEBHOOKS = (301, 302, 400, 401, 404, 408, 418)
 
@@ -45,7 +45,7 @@ class OriginTestCase(OutboxTestCase):
         return max(0.0, round(time - self.box.now(), 3))
 
     def let_fail(self, rounds: int = 1, outcome: str | int = "connect", **more: Any) -> None:
-        """Let attempts fail, one a round; pauses in between are waited for."""
+        """Let one attempt per round fail, and wait for the pauses in between."""
         for _ in range(rounds):
             self.box.clock.advance(max(self.pause(), 1))
             (claim,) = self.claim(1)
@@ -59,12 +59,12 @@ class OriginTestCase(OutboxTestCase):
 class SlotTests(OriginTestCase):
     """How many attempts may be under way."""
 
-    def test_a_new_origin_may_have_as_many_as_there_are(self) -> None:
+    def test_a_new_origin_has_all_slots(self) -> None:
         self.due(A, MAX_SLOTS + 4)
         self.assertEqual(len(self.claim()), MAX_SLOTS)
         self.assertEqual(self.state(), (MAX_SLOTS, 0, 0))
 
-    def test_a_failure_halves_them(self) -> None:
+    def test_a_failure_halves_the_slots(self) -> None:
         self.due(A, 10)
         slots = []
         for _ in range(4):
@@ -72,12 +72,12 @@ class SlotTests(OriginTestCase):
             slots.append(self.slots_left())
         self.assertEqual(slots, [8, 4, 2, 1])
 
-    def test_there_is_always_one(self) -> None:
+    def test_one_slot_is_always_left(self) -> None:
         self.due(A, 20)
         self.let_fail(12)
         self.assertEqual(self.slots_left(), 1)
 
-    def test_of_a_round_of_attempts_only_one_failure_counts(self) -> None:
+    def test_only_one_failure_per_round_of_attempts_counts(self) -> None:
         self.due(A, 40)
         for slots, failures in ((8, 1), (4, 2), (2, 3), (1, 4)):
             self.box.clock.advance(1)
@@ -87,7 +87,7 @@ class SlotTests(OriginTestCase):
                 self.settle(claim, "connect", 1000)
             self.assertEqual(self.state(), (slots, failures, 0))
 
-    def test_what_begins_the_moment_a_failure_is_noted_does_teach_something(self) -> None:
+    def test_a_failure_of_an_attempt_that_begins_after_the_last_one_counts(self) -> None:
         self.due(A, 10)
         (claim,) = self.claim(1)
         for slots in (8, 4, 2):
@@ -96,7 +96,7 @@ class SlotTests(OriginTestCase):
             (claim,) = self.claim(1)
             self.assertEqual(self.slots_left(), slots)
 
-    def test_what_still_is_under_way_then_does_not(self) -> None:
+    def test_a_failure_of_an_attempt_that_was_under_way_does_not_count(self) -> None:
         self.due(A, 10)
         older = self.claim(2)
         self.box.clock.advance(1)
@@ -106,7 +106,7 @@ class SlotTests(OriginTestCase):
             self.settle(claim, "timeout", 1000)
         self.assertEqual(self.state(), (8, 1, 0))
 
-    def test_a_success_adds_one_up_to_the_bound(self) -> None:
+    def test_a_success_adds_a_slot_up_to_the_limit(self) -> None:
         self.due(A, 40)
         self.let_fail(2)
         slots = []
@@ -115,17 +115,17 @@ class SlotTests(OriginTestCase):
             slots.append(self.slots_left())
         self.assertEqual(slots, [*range(5, MAX_SLOTS), *[MAX_SLOTS] * 5])
 
-    def test_what_is_under_way_counts_when_there_are_fewer(self) -> None:
+    def test_attempts_under_way_take_slots_when_there_are_fewer(self) -> None:
         self.due(A, 40)
         claims = self.claim()
         self.settle(claims[0], "connect", 1000)
         for i, claim in enumerate(claims[1:9], 1):
-            # 15 were under way, and 8 may be.
+            # 15 attempts are under way, and the origin has 8 slots.
             self.assertEqual(len(self.claim()), 0, i)
             self.execute(self.box, "DELETE FROM deliveries WHERE id = :id", id=claim.id)
         self.assertEqual(len(self.claim()), 1)
 
-    def test_success_and_failure_by_turns_neither_pauses_nor_frees_it(self) -> None:
+    def test_alternating_success_and_failure_neither_pause_it_nor_give_it_all_slots(self) -> None:
         self.due(A, 40)
         for _ in range(3 * PAUSE_AFTER):
             self.let_fail()
@@ -134,7 +134,7 @@ class SlotTests(OriginTestCase):
 
 
 class PauseTests(OriginTestCase):
-    """An origin that fails again and again."""
+    """An origin fails again and again."""
 
     def test_it_is_paused_after_the_fifth_failure_in_a_row(self) -> None:
         self.due(A, 10)
@@ -144,14 +144,14 @@ class PauseTests(OriginTestCase):
         self.assertEqual(self.pause(), FIRST_PAUSE)
         self.assertEqual(self.claim(), [])
 
-    def test_a_success_in_between_begins_the_count_anew(self) -> None:
+    def test_a_success_resets_the_count_of_failures(self) -> None:
         self.due(A, 20)
         self.let_fail(PAUSE_AFTER - 1)
         self.succeed()
         self.let_fail(PAUSE_AFTER - 1)
         self.assertEqual(self.pause(), 0)
 
-    def test_pauses_double_up_to_the_longest(self) -> None:
+    def test_each_pause_is_twice_as_long_up_to_the_longest(self) -> None:
         self.due(A, 20)
         self.let_fail(PAUSE_AFTER - 1)
         pauses = []
@@ -161,14 +161,14 @@ class PauseTests(OriginTestCase):
         self.assertEqual(pauses, [5, 10, 20, 40, 80, 160, 300, 300])
         self.assertEqual(LONGEST_PAUSE, 300)
 
-    def test_every_pause_is_lengthened_by_jitter(self) -> None:
+    def test_jitter_lengthens_every_pause(self) -> None:
         self.due(A, 20)
         self.let_fail(PAUSE_AFTER - 1)
         for seconds in (5, 10, 20):
             self.let_fail(draw=1.0)
             self.assertEqual(self.pause(), seconds * (1 + PAUSE_JITTER))
 
-    def test_however_long_it_fails_the_pause_is_a_number(self) -> None:
+    def test_the_pause_stays_finite_however_often_it_fails(self) -> None:
         self.due(A)
         for failures in (100, 10_000):
             self.execute(self.box, "UPDATE origins SET failures = :n", n=failures)
@@ -176,7 +176,7 @@ class PauseTests(OriginTestCase):
             self.let_fail()
             self.assertEqual(self.pause(), LONGEST_PAUSE)
 
-    def test_after_the_pause_a_single_attempt_probes_it(self) -> None:
+    def test_after_a_pause_a_single_attempt_probes_the_origin(self) -> None:
         self.due(A, 20)
         self.let_fail(PAUSE_AFTER)
         self.box.clock.advance(FIRST_PAUSE - 0.001)
@@ -188,14 +188,14 @@ class PauseTests(OriginTestCase):
         self.assertEqual(self.claim(), [])
         self.assertEqual(self.pause(), 2 * FIRST_PAUSE)
 
-    def test_all_that_was_under_way_when_it_was_paused_makes_no_pause_longer(self) -> None:
+    def test_attempts_under_way_when_it_is_paused_do_not_lengthen_the_pause(self) -> None:
         self.due(A, 40)
         self.execute(self.box, "UPDATE origins SET failures = 4")
         for claim in self.claim():
             self.settle(claim, "connect", 1000)
         self.assertEqual(self.state(), (8, PAUSE_AFTER, FIRST_PAUSE))
 
-    def test_what_was_under_way_and_succeeds_does_not_end_the_pause(self) -> None:
+    def test_an_attempt_under_way_that_succeeds_does_not_end_the_pause(self) -> None:
         self.due(A, 40)
         self.execute(self.box, "UPDATE origins SET failures = 4")
         claims = self.claim(2)
@@ -204,7 +204,7 @@ class PauseTests(OriginTestCase):
         self.assertEqual(self.state(), (9, 0, FIRST_PAUSE))
         self.assertEqual(self.claim(), [])
 
-    def test_once_the_probe_succeeds_what_failed_is_due_and_more_at_a_time(self) -> None:
+    def test_after_a_successful_probe_failed_deliveries_are_due_and_slots_grow(self) -> None:
         self.due(A, PAUSE_AFTER + 5)
         self.let_fail(PAUSE_AFTER)
         self.box.clock.advance(FIRST_PAUSE)
@@ -219,7 +219,7 @@ class PauseTests(OriginTestCase):
         self.assertEqual(delivered, PAUSE_AFTER + 5)
         self.assertEqual(self.state(), (11, 0, 0))
 
-    def test_what_had_failed_before_the_origin_did_waits(self) -> None:
+    def test_a_delivery_that_failed_before_its_origin_did_goes_on_waiting(self) -> None:
         self.due(A, 10)
         (before,) = self.claim(1)
         self.settle(before, "connect", 500)
@@ -229,7 +229,7 @@ class PauseTests(OriginTestCase):
         self.succeed()
         self.assertNotIn(before.id, [claim.id for claim in self.claim() + self.claim()])
 
-    def test_an_origin_that_answers_now_and_then_uses_up_no_schedule(self) -> None:
+    def test_an_origin_that_works_now_and_then_does_not_use_up_a_schedule(self) -> None:
         schedule = (0, 5, 30, 120, 300)
         began = self.box.now()
         self.due(A)
@@ -240,7 +240,7 @@ class PauseTests(OriginTestCase):
             self.box.clock.advance(max(1, self.pause()))
             (claim,) = self.claim(1)
             requests += 1
-            # One request in six succeeds, unless it is for that one.
+            # One request in six succeeds, unless it is for that delivery.
             if requests % (PAUSE_AFTER + 1) == 0 and claim.id != poor:
                 self.settle(claim)
             else:
@@ -257,16 +257,16 @@ class PauseTests(OriginTestCase):
 
 
 class BlameTests(OriginTestCase):
-    """Who is to blame for a failure."""
+    """Whether the origin or the webhook is to blame for a failure."""
 
-    def test_an_origin_that_does_not_answer_or_cannot_is(self) -> None:
+    def test_an_origin_that_does_not_answer_properly_is_to_blame(self) -> None:
         for outcome in ORIGINS:
             self.setUp()
             self.due(A)
             self.let_fail(outcome=outcome)
             self.assertEqual(self.state(), (8, 1, 0), outcome)
 
-    def test_a_webhook_that_is_refused_is_and_its_origin_works(self) -> None:
+    def test_a_webhook_that_is_refused_is_to_blame_and_its_origin_works(self) -> None:
         for status in WEBHOOKS:
             self.setUp()
             self.due(A, 3)
@@ -282,7 +282,7 @@ class BlameTests(OriginTestCase):
             since = self.column(self.box, "SELECT failing_since FROM webhooks")
             self.assertEqual(since, [self.box.now()])
 
-    def test_a_refused_probe_ends_the_outage_but_goes_on_with_its_own_schedule(self) -> None:
+    def test_a_refused_probe_ends_the_outage_and_keeps_its_own_schedule(self) -> None:
         self.due(A, PAUSE_AFTER + 2)
         self.let_fail(PAUSE_AFTER)
         self.box.clock.advance(FIRST_PAUSE)
@@ -294,7 +294,7 @@ class BlameTests(OriginTestCase):
         )
         self.assertEqual(self.seconds_to(due_at), 1000)
 
-    def test_what_is_not_there_any_more_is_nobodys_fault(self) -> None:
+    def test_a_deleted_delivery_blames_nobody(self) -> None:
         self.register()
         self.say(COMPLETED)
         (claim,) = self.claim()
@@ -305,10 +305,10 @@ class BlameTests(OriginTestCase):
 
 
 class RetryAfterTests(OriginTestCase):
-    """What receivers ask for."""
+    """Receivers ask to be left alone for some time."""
 
     def asked(self, seconds: float | None) -> float:
-        """For how long an origin is paused that asked for so many seconds."""
+        """For how long an origin is paused after it asked for so many seconds."""
         self.setUp()
         self.due(A, 20)
         self.let_fail(outcome=503, retry_after=seconds)
@@ -321,24 +321,24 @@ class RetryAfterTests(OriginTestCase):
         self.box.clock.advance(0.001)
         self.assertEqual(len(self.claim()), 8)
 
-    def test_what_is_no_time_to_wait_is_no_pause(self) -> None:
+    def test_without_a_positive_time_there_is_no_pause(self) -> None:
         for seconds in (None, 0, -5, -1e9):
             self.assertEqual(self.asked(seconds), 0, seconds)
 
-    def test_nobody_is_waited_for_longer_than_an_hour(self) -> None:
+    def test_no_pause_is_longer_than_an_hour(self) -> None:
         for seconds in (3600, 3601, 1e9, 1e300, float("inf")):
             self.assertEqual(self.asked(seconds), 3600, seconds)
         self.assertEqual(LONGEST_RETRY_AFTER, 3600)
 
     def test_a_pause_never_shortens_a_longer_one(self) -> None:
         self.due(A, 20)
-        # All of one round: what they ask for is heeded nevertheless.
+        # All belong to one round, and yet what each asks for counts.
         claims = self.claim()
         for asked, pause in ((100, 100), (20, 100), (None, 100), (200, 200), (-1, 200)):
             self.settle(claims.pop(), 429, 1000, retry_after=asked)
             self.assertEqual(self.pause(), pause)
 
-    def test_of_what_it_asks_for_and_its_failures_the_longer_pause_counts(self) -> None:
+    def test_the_longer_pause_of_retry_after_and_failures_counts(self) -> None:
         self.due(A, 20)
         self.let_fail(PAUSE_AFTER - 1)
         for asked, pause in ((2, 5), (60, 60), (1, 20), (3600, 3600)):

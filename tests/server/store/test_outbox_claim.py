@@ -1,4 +1,4 @@
-"""The outbox in SQL: who is served, in which order, and what becomes of attempts."""
+"""The outbox in SQL: which deliveries are claimed, and how attempts are settled."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tests.helpers.servers import EPOCH
 
 
 class ClaimTests(OutboxTestCase):
-    """Who is served, and in which order."""
+    """Which deliveries are claimed, and in which order."""
 
-    def test_a_claim_has_all_that_an_attempt_needs(self) -> None:
+    def test_a_claim_has_everything_that_an_attempt_needs(self) -> None:
         self.register(secret=SECRET)
         self.say(COMPLETED)
         (claim,) = self.claim()
@@ -21,7 +21,7 @@ class ClaimTests(OutboxTestCase):
         self.assertEqual(self.slots(), [Slot("sending", 2, 1, 0)])
         self.assertEqual(self.claim(), [])
 
-    def test_an_origin_gets_no_more_than_its_share(self) -> None:
+    def test_an_origin_gets_no_more_claims_than_it_has_slots(self) -> None:
         self.due("busy.example", MAX_SLOTS + 3)
         self.due("idle.example", 1)
         claims = self.claim()
@@ -32,13 +32,13 @@ class ClaimTests(OutboxTestCase):
             self.settle(claim)
         self.assertEqual(len(self.claim()), 2)
 
-    def test_no_more_are_taken_than_asked_for(self) -> None:
+    def test_no_more_deliveries_are_claimed_than_there_is_room_for(self) -> None:
         self.due("a.example", 3)
         self.due("b.example", 3)
         self.assertEqual(len(self.claim(4)), 4)
         self.assertEqual(self.claim(0), [])
 
-    def test_of_what_is_taken_only_so_much_is_for_the_busy(self) -> None:
+    def test_the_number_of_claims_for_busy_origins_is_bounded(self) -> None:
         for origin in ("a.example", "b.example", "c.example"):
             self.due(origin, 5)
         first = self.write(self.box, lambda tx: outbox_claim.claim(tx, NODE, 100, 4))
@@ -49,7 +49,7 @@ class ClaimTests(OutboxTestCase):
         )
         self.assertEqual(self.write(self.box, lambda tx: outbox_claim.claim(tx, NODE, 100, 0)), [])
 
-    def test_the_origin_that_waited_longest_comes_first(self) -> None:
+    def test_the_origin_that_was_served_least_recently_comes_first(self) -> None:
         self.due("a.example", 3)
         self.due("b.example", 3)
         served = []
@@ -60,14 +60,14 @@ class ClaimTests(OutboxTestCase):
         self.assertEqual(sorted(served[:2]), ["a", "b"])
         self.assertEqual(served[:2], served[2:])
 
-    def test_a_paused_origin_is_left_alone(self) -> None:
+    def test_nothing_is_claimed_at_a_paused_origin(self) -> None:
         self.due("a.example", 1)
         self.execute(self.box, "UPDATE origins SET paused_until = :until", until=EPOCH + 5)
         self.assertEqual(self.claim(), [])
         self.box.clock.advance(5)
         self.assertEqual(len(self.claim()), 1)
 
-    def test_what_is_due_later_is_not_taken_but_its_time_is_known(self) -> None:
+    def test_a_delivery_that_is_due_later_is_not_claimed_but_its_time_is_known(self) -> None:
         self.due("a.example", 1)
         (claim,) = self.claim()
         self.settle(claim, "http", wait=7)
@@ -78,7 +78,7 @@ class ClaimTests(OutboxTestCase):
 
 
 class SettleTests(OutboxTestCase):
-    """What becomes of an attempt."""
+    """The state of a delivery after an attempt."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -86,7 +86,7 @@ class SettleTests(OutboxTestCase):
         self.say(COMPLETED)
         (self.first,) = self.claim()
 
-    def test_success_failure_and_the_last_failure(self) -> None:
+    def test_the_state_after_a_success_a_failure_and_the_last_failure(self) -> None:
         for outcome, wait, state in (("ok", 5, "delivered"), ("http", None, "dead")):
             self.setUp()
             self.assertEqual(self.settle(self.first, outcome, wait), state)
@@ -96,7 +96,7 @@ class SettleTests(OutboxTestCase):
         self.assertEqual(self.settle(self.first, "http", 5), "pending")
         self.assertEqual(self.slots(), [Slot("pending", 2, 1, 5)])
 
-    def test_whoever_lost_a_delivery_cannot_settle_it(self) -> None:
+    def test_a_claim_that_was_lost_cannot_be_settled(self) -> None:
         self.write(self.box, single_process.release_leases)
         (second,) = self.claim()
         self.settle(second, "http", 5)
@@ -130,7 +130,7 @@ class SettleTests(OutboxTestCase):
         rows = self.rows(self.box, "SELECT attempt, class FROM attempts")
         self.assertEqual([(row["attempt"], row["class"]) for row in rows], [(1, "ok")])
 
-    def test_after_a_crash_what_a_newer_update_replaces_is_not_sent_again(self) -> None:
+    def test_after_a_crash_only_the_newer_update_is_sent(self) -> None:
         job = self.create(self.box)
         self.register(job=job, events=ALL)
         self.say(b'{"progress":0.5}', job)

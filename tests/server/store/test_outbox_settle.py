@@ -1,4 +1,4 @@
-"""Outcomes in SQL: what follows from attempts for a delivery and its webhook."""
+"""Settling in SQL: what follows from an attempt for its delivery and its webhook."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ A = "a.example"
 
 
 class GoneTests(OutcomeTestCase):
-    """410: the receiver wants nothing more."""
+    """A receiver answers 410: it wants no more deliveries."""
 
     def setUp(self) -> None:
         super().setUp()
         self.webhook_id = self.register(events=ALL)
 
-    def test_the_webhook_is_disabled_and_what_waited_for_it_is_dead(self) -> None:
+    def test_the_webhook_is_disabled_and_its_pending_deliveries_are_dead(self) -> None:
         wide = self.register_for_all()
         for job in (self.create(self.box), self.create(self.box)):
             self.say(COMPLETED, job)
@@ -37,7 +37,7 @@ class GoneTests(OutcomeTestCase):
         self.assertEqual((webhook.enabled, webhook.reason), (False, "it answered 410 Gone"))
         self.assertEqual(self.claim(), [])
 
-    def test_it_is_told_nothing_from_then_on_and_others_still_are(self) -> None:
+    def test_it_gets_no_more_updates_but_other_webhooks_do(self) -> None:
         self.register("http://other.example/", events=ALL)
         self.progress(0.5)
         first, second = self.claim()
@@ -47,12 +47,12 @@ class GoneTests(OutcomeTestCase):
         self.progress(0.75)
         self.assertEqual(self.one().webhook_id, second.webhook_id)
 
-    def test_a_test_that_is_answered_so_disables_it_too(self) -> None:
+    def test_a_test_that_is_answered_410_disables_the_webhook(self) -> None:
         self.send_test(self.webhook_id)
         self.assertEqual(self.settle(self.one(), 410), "dead")
         self.assertFalse(self.webhook(self.webhook_id).enabled)
 
-    def test_progress_that_is_answered_so_takes_what_waits_behind_it_along(self) -> None:
+    def test_progress_that_is_answered_410_lets_the_pending_end_die(self) -> None:
         self.progress(0.5)
         claim = self.one()
         self.say(COMPLETED)
@@ -67,7 +67,7 @@ class GoneTests(OutcomeTestCase):
 
 
 class FailingTests(OutcomeTestCase):
-    """A webhook that fails on every delivery."""
+    """Every delivery to a webhook fails."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -78,7 +78,7 @@ class FailingTests(OutcomeTestCase):
         return None if since is None else since - self.began
 
     def attempt(self, outcome: str | int, wait: float | None = None) -> str | None:
-        """One more job ends, and the webhook is told."""
+        """End one more job, and settle the delivery that tells so."""
         self.say(COMPLETED, self.create(self.box))
         return self.settle(self.one(), outcome, wait)
 
@@ -86,7 +86,7 @@ class FailingTests(OutcomeTestCase):
     def began(self) -> float:
         return self.job.created_at
 
-    def test_since_when_is_shown_and_a_success_ends_it(self) -> None:
+    def test_the_first_failure_is_shown_until_a_success(self) -> None:
         self.assertIsNone(self.failing_since())
         self.attempt(500)
         self.box.clock.advance(100)
@@ -115,7 +115,7 @@ class FailingTests(OutcomeTestCase):
         )
         self.assertEqual(FAILING_LIMIT, 5 * DAY)
 
-    def test_one_success_in_five_days_is_enough(self) -> None:
+    def test_one_success_in_five_days_keeps_it_enabled(self) -> None:
         for _ in range(20):
             self.attempt(404)
             self.box.clock.advance(FAILING_LIMIT - 1)
@@ -123,7 +123,7 @@ class FailingTests(OutcomeTestCase):
             self.box.clock.advance(1)
         self.assertTrue(self.webhook(self.webhook_id).enabled)
 
-    def test_enabled_again_it_is_judged_anew(self) -> None:
+    def test_enabling_it_forgets_its_failures(self) -> None:
         self.attempt(404)
         self.box.clock.advance(FAILING_LIMIT)
         self.attempt(404)
@@ -133,7 +133,7 @@ class FailingTests(OutcomeTestCase):
         self.attempt(404)
         self.assertTrue(self.webhook(self.webhook_id).enabled)
 
-    def test_tests_count_neither_as_failure_nor_as_success(self) -> None:
+    def test_a_test_counts_neither_as_a_failure_nor_as_a_success(self) -> None:
         self.send_test(self.webhook_id)
         self.settle(self.one(), 500)
         self.assertIsNone(self.failing_since())
@@ -148,7 +148,7 @@ class FailingTests(OutcomeTestCase):
 
 
 class DisabledMeanwhileTests(OutcomeTestCase):
-    """What was being sent when its webhook was disabled."""
+    """A webhook is disabled while a delivery is being sent to it."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -157,19 +157,19 @@ class DisabledMeanwhileTests(OutcomeTestCase):
         self.sending = self.one()
         self.enable(self.webhook_id, False)
 
-    def test_if_it_fails_it_is_dead(self) -> None:
+    def test_a_delivery_that_fails_is_dead(self) -> None:
         self.assertEqual(self.settle(self.sending, 500, wait=5), "dead")
         self.assertEqual(self.fates(), [("dead", "the webhook was disabled: by request")])
 
-    def test_if_it_succeeds_it_is_delivered(self) -> None:
+    def test_a_delivery_that_succeeds_is_delivered(self) -> None:
         self.assertEqual(self.settle(self.sending), "delivered")
 
-    def test_after_a_crash_it_is_dead(self) -> None:
+    def test_a_delivery_is_dead_after_a_crash(self) -> None:
         self.write(self.box, single_process.release_leases)
         self.assertEqual(self.fates(), [("dead", "the webhook was disabled: by request")])
         self.assertEqual(self.claim(), [])
 
-    def test_a_test_is_still_made(self) -> None:
+    def test_a_test_is_sent_again_after_a_crash(self) -> None:
         self.settle(self.sending)
         self.send_test(self.webhook_id)
         self.claim()
@@ -184,14 +184,14 @@ class TestEventTests(OutcomeTestCase):
         super().setUp()
         self.webhook_id = self.register()
 
-    def test_one_is_attempted_once(self) -> None:
+    def test_a_test_is_attempted_once(self) -> None:
         self.send_test(self.webhook_id)
         self.assertEqual(self.settle(self.one(), 500, wait=5), "dead")
         self.assertEqual(self.fates(), [("dead", "a test is attempted once")])
         self.box.clock.advance(DAY)
         self.assertEqual(self.claim(), [])
 
-    def test_there_is_one_at_a_time_and_the_last_one_is_kept(self) -> None:
+    def test_there_is_one_test_at_a_time_and_the_last_one_is_kept(self) -> None:
         ids = []
         for _ in range(3):
             ids.append(self.send_test(self.webhook_id))
@@ -205,7 +205,7 @@ class TestEventTests(OutcomeTestCase):
 
 
 class ExpiryTests(OutcomeTestCase):
-    """What an origin holds up that is down."""
+    """An origin that is down holds up deliveries."""
 
     def let_fail(self, times: int) -> None:
         for _ in range(times):
@@ -214,7 +214,7 @@ class ExpiryTests(OutcomeTestCase):
             (claim,) = self.claim(1)
             self.settle(claim, "connect", 100_000)
 
-    def test_it_is_dead_once_its_attempts_would_have_been_over(self) -> None:
+    def test_a_delivery_is_dead_when_its_attempts_would_have_been_over(self) -> None:
         self.due(A, 20)
         self.let_fail(PAUSE_AFTER)
         self.box.clock.advance(LIFETIME - 100)
@@ -222,17 +222,17 @@ class ExpiryTests(OutcomeTestCase):
         self.assertEqual({state for state, _ in self.fates()}, {"pending"})
         self.box.clock.advance(100)
         self.let_fail(1)
-        # All but those that were attempted: these are due again later.
+        # All but those that were attempted, which are due again later.
         dead = [fate for fate in self.fates() if fate[0] == "dead"]
         self.assertEqual(dead, [("dead", "its origin was down for too long")] * 13)
 
-    def test_an_origin_that_merely_fails_now_and_then_gives_up_nothing(self) -> None:
+    def test_nothing_is_given_up_at_an_origin_that_is_not_paused(self) -> None:
         self.due(A, 20)
         self.box.clock.advance(2 * LIFETIME)
         self.let_fail(PAUSE_AFTER - 1)
         self.assertEqual({state for state, _ in self.fates()}, {"pending"})
 
-    def test_nothing_of_another_origin_is_given_up(self) -> None:
+    def test_nothing_is_given_up_at_another_origin(self) -> None:
         self.due("b.example", 3)
         self.box.clock.advance(2 * LIFETIME)
         self.execute(self.box, "UPDATE deliveries SET due_at = due_at + 1")
@@ -242,7 +242,7 @@ class ExpiryTests(OutcomeTestCase):
         self.settle(self.claim(1)[0], "connect", 5)
         self.assertEqual({state for state, _ in self.fates()}, {"pending"})
 
-    def test_only_so_much_is_given_up_at_once(self) -> None:
+    def test_the_number_of_deliveries_that_are_given_up_at_once_is_bounded(self) -> None:
         self.patch(outbox_settle, "OVERDUE_BATCH", 2)
         self.due(A, 8)
         self.box.clock.advance(2 * LIFETIME)

@@ -1,4 +1,4 @@
-"""The outbox in SQL, whatever happens to it in whatever order."""
+"""The outbox in SQL: random sequences of everything that can happen to it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ T = TypeVar("T")
 Job = str
 Webhook = str
 
-#: What a test may be refused.
+#: How a random request may be refused.
 REFUSALS = (JobFinished, WebhookConflict, UnknownWebhook, UnknownDelivery)
 OUTCOMES = st.sampled_from(
     [
@@ -56,12 +56,12 @@ ATTEMPTS = 4
 
 class OutboxMachine(RuleBasedStateMachine):
     """
-    Two nodes that deliver, jobs that report, and people who change their mind.
+    Two nodes make deliveries, workers report on jobs, and people change webhooks.
 
-    @ivar under_way: what is being sent, by its id: who does, and the claim.
+    @ivar under_way: the node and the claim of each delivery that is being sent, by its id.
     @ivar lost: claims that nobody may settle any more.
     @ivar told: the newest version that was sent, by webhook and job.
-    @ivar owed: terminal updates that a webhook is to be told, by webhook and job.
+    @ivar owed: the version of each terminal update that must be delivered, by webhook and job.
     """
 
     jobs = Bundle[Job]("jobs")
@@ -125,7 +125,7 @@ class OutboxMachine(RuleBasedStateMachine):
             self.owe(job, [each.id for each in self.write(lambda tx: subscribers(tx, now))])
 
     def owe(self, job: Job, told: Sequence[Webhook]) -> None:
-        """Note that these are to be told of the end of a job; that is written already."""
+        """Note that webhooks must be told of the end of a job, and check that this is written."""
         version = self.job(job)["version"]
         for webhook in told:
             assert self.rows(
@@ -212,17 +212,19 @@ class OutboxMachine(RuleBasedStateMachine):
             row = data.draw(st.sampled_from(rows))
             again = unless_refused(self.deliveries.redeliver(row["webhook_id"], row["id"]))
             if again is not None and row["job_id"] is not None:
-                # Whoever asks for an older one gets it.
+                # An older version may be asked for.
                 self.told[row["webhook_id"], row["job_id"]] = row["version"]
 
-    @rule(webhook=hooks, what=st.sampled_from(["test", "redeliver", "enable", "disable", "purge"]))
+    @rule(
+        webhook=hooks, what=st.sampled_from(["test", "redeliver", "enable", "disable", "delete"])
+    )
     def meddle(self, webhook: Webhook, what: str) -> None:
         registrations = self.core.registrations
         if what == "test":
             unless_refused(self.deliveries.test(webhook))
         elif what == "redeliver":
             unless_refused(self.deliveries.redeliver_failed(webhook, 0))
-        elif what == "purge":
+        elif what == "delete":
             unless_refused(registrations.remove(webhook))
             for pair in [pair for pair in self.owed if pair[0] == webhook]:
                 del self.owed[pair]
@@ -305,7 +307,7 @@ class OutboxMachine(RuleBasedStateMachine):
             )
             known = "SELECT 1 FROM webhooks WHERE id = :id AND removed_at IS NULL"
             assert {row["state"] for row in rows} <= {"delivered", "dead"}
-            # The history of a webhook that was removed is forgotten some time.
+            # The rows of a removed webhook are deleted after a while.
             assert rows or not self.rows(known, id=webhook)
 
 
@@ -328,7 +330,7 @@ def unless_refused(answer: Deferred[T]) -> T | None:
 
 
 class OutboxStateTests(SynchronousTestCase):
-    """Nothing is lost, nothing is told twice without need, nothing is left behind."""
+    """Nothing is lost, nothing is sent twice without need, and nothing is left behind."""
 
     def test_no_sequence_of_events_breaks_the_outbox(self) -> None:
         run_state_machine_as_test(

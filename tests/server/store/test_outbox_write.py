@@ -1,4 +1,4 @@
-"""The outbox in SQL: fan-out, one slot each, claims, and what becomes of attempts."""
+"""The outbox in SQL: which deliveries an update writes, and which it replaces."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tests.helpers.servers import EPOCH
 
 
 class FanOutTests(OutboxTestCase):
-    """For whom a delivery is written."""
+    """Which webhooks a delivery is written for."""
 
     def told(self) -> list[str]:
         return self.column(self.box, "SELECT webhook_id FROM deliveries ORDER BY webhook_id")
 
-    def test_a_webhook_is_told_the_events_it_asked_for(self) -> None:
+    def test_a_webhook_is_told_only_its_events(self) -> None:
         ends, errors, every = (
             self.register("http://a.example/"),
             self.register("http://b.example/", events=["job.error"]),
@@ -30,7 +30,7 @@ class FanOutTests(OutboxTestCase):
         self.say(COMPLETED)
         self.assertEqual(sorted(set(self.told())), sorted([ends, every]))
 
-    def test_a_webhook_is_told_of_the_jobs_in_its_scope_only(self) -> None:
+    def test_a_webhook_is_told_only_of_jobs_in_its_scope(self) -> None:
         own = self.register()
         other = self.create(self.box, b'{"kind":"k"}')
         self.execute(
@@ -48,7 +48,7 @@ class FanOutTests(OutboxTestCase):
             {(self.job.id, own), (self.job.id, "all"), (other.id, "all"), (other.id, "kind")},
         )
 
-    def test_a_removed_webhook_is_told_no_more_but_what_was_written_still_goes(self) -> None:
+    def test_a_removed_webhook_gets_only_deliveries_that_were_already_written(self) -> None:
         self.register(events=ALL)
         self.progress(0.5)
         self.successResultOf(self.box.registrations.unregister(self.job.id, URL))
@@ -65,7 +65,7 @@ class FanOutTests(OutboxTestCase):
         self.assertEqual((payload["result"], payload["type"]), ("completed", "job.completed"))
         self.assertEqual(payload["timestamp"], round(EPOCH * 1000))
 
-    def test_registering_on_a_terminal_job_writes_its_delivery_at_once_and_only_once(self) -> None:
+    def test_registering_for_a_terminal_job_writes_one_delivery_at_once(self) -> None:
         self.say(COMPLETED)
         heard = len(self.box.heard)
         for _ in range(2):
@@ -75,9 +75,9 @@ class FanOutTests(OutboxTestCase):
 
 
 class OneSlotTests(OutboxTestCase):
-    """At most one pending and one being sent; the newest state wins."""
+    """Per webhook and job, at most one delivery is pending and one is being sent."""
 
-    def test_a_newer_update_takes_over_the_pending_one_with_a_new_id(self) -> None:
+    def test_a_newer_update_replaces_the_pending_one_and_has_a_new_id(self) -> None:
         self.register(events=ALL)
         self.progress(0.25)
         (first,) = self.column(self.box, "SELECT id FROM deliveries")
@@ -87,7 +87,7 @@ class OneSlotTests(OutboxTestCase):
         (claim,) = self.claim()
         self.assertEqual((claim.id, version_of(claim)), (second, 3))
 
-    def test_progress_inherits_attempts_and_due_time(self) -> None:
+    def test_progress_inherits_the_attempts_and_the_due_time(self) -> None:
         self.register(events=ALL)
         self.progress(0.25)
         (claim,) = self.claim()
@@ -111,7 +111,7 @@ class OneSlotTests(OutboxTestCase):
         (claim,) = self.claim()
         self.assertEqual((claim.attempt, version_of(claim)), (1, 3))
 
-    def test_nothing_is_claimed_while_the_same_webhook_is_told_of_the_same_job(self) -> None:
+    def test_nothing_is_claimed_while_the_webhook_is_sent_another_update_of_the_job(self) -> None:
         self.register(events=ALL)
         other = self.create(self.box)
         self.register(job=other)
@@ -125,7 +125,7 @@ class OneSlotTests(OutboxTestCase):
         self.assertEqual(json.decode(second.body)["job"]["id"], self.job.id)
         self.assertEqual(version_of(second), 3)
 
-    def test_progress_that_fails_while_a_newer_one_waits_is_superseded(self) -> None:
+    def test_progress_that_fails_while_newer_progress_is_pending_is_superseded(self) -> None:
         self.register(events=ALL)
         self.progress(0.25)
         (first,) = self.claim()
@@ -134,7 +134,7 @@ class OneSlotTests(OutboxTestCase):
         # The newer one carries on with the schedule.
         self.assertEqual(self.slots(), [Slot("superseded", 2, 1, 0), Slot("pending", 3, 1, 30)])
 
-    def test_without_a_wait_in_the_schedule_the_newer_one_keeps_its_pace(self) -> None:
+    def test_without_a_wait_in_the_schedule_newer_progress_keeps_its_interval(self) -> None:
         self.register(events=ALL)
         self.progress(0.25)
         (first,) = self.claim()
@@ -142,7 +142,7 @@ class OneSlotTests(OutboxTestCase):
         self.settle(first, "connect", wait=0)
         self.assertEqual(self.slots()[1], Slot("pending", 3, 1, PROGRESS_INTERVAL))
 
-    def test_a_newer_one_outlives_the_schedule_at_its_last_step(self) -> None:
+    def test_newer_progress_repeats_the_last_step_of_an_exhausted_schedule(self) -> None:
         self.register(events=ALL)
         self.progress(0.25)
         (first,) = self.claim()
@@ -150,7 +150,7 @@ class OneSlotTests(OutboxTestCase):
         self.assertEqual(self.settle(first, "connect"), "superseded")
         self.assertEqual(self.slots()[1], Slot("pending", 3, 0, PROGRESS_INTERVAL))
 
-    def test_progress_that_fails_while_the_end_waits_delays_it_by_nothing(self) -> None:
+    def test_progress_that_fails_does_not_delay_the_pending_end(self) -> None:
         self.register(events=ALL)
         self.progress(0.25)
         (first,) = self.claim()
@@ -158,7 +158,7 @@ class OneSlotTests(OutboxTestCase):
         self.assertEqual(self.settle(first, "connect", wait=30), "superseded")
         self.assertEqual(self.slots()[1], Slot("pending", 3, 0, 0))
 
-    def test_however_long_a_job_reports_little_is_kept(self) -> None:
+    def test_few_rows_are_kept_however_often_a_job_reports(self) -> None:
         self.register(events=ALL)
         self.register("http://broken.example/", events=ALL)
         for i in range(2000):

@@ -1,4 +1,4 @@
-"""The outbox in SQL: every statement finds its rows by an index, however many there are."""
+"""Query plans of the outbox: every statement finds its rows by an index."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.helpers.outbox import ALL, OutboxTestCase
 
 T = TypeVar("T")
 
-#: What may be gone through from end to end: what is being sent, which is little, and what hopping
-#: from origin to origin found.
+#: Scans that may run from end to end: over the few deliveries that are being sent, and over the
+#: origins that the recursion found.
 SHORT = (
     "SCAN d USING INDEX deliveries_busy",
     "SCAN deliveries USING INDEX deliveries_busy",
@@ -27,7 +27,7 @@ SHORT = (
 
 
 class Explained:
-    """A transaction that asks how each of its statements would be run."""
+    """A transaction that records the query plan of each of its statements."""
 
     def __init__(self, tx: Tx, plans: dict[str, list[str]]) -> None:
         self._tx = tx
@@ -56,7 +56,7 @@ class Explained:
 
 
 class PlanTests(OutboxTestCase):
-    """How SQLite goes about it."""
+    """How SQLite runs the statements of the outbox."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -71,7 +71,7 @@ class PlanTests(OutboxTestCase):
         )
 
     def live(self) -> None:
-        """All that happens to deliveries from day to day."""
+        """Do everything that happens to deliveries from day to day."""
         self.register(events=ALL)
         adding = self.box.registrations.add(NewScopedWebhook(url=URL, events=ALL))
         wide = self.successResultOf(adding)[0].id
@@ -106,16 +106,16 @@ class PlanTests(OutboxTestCase):
         self.successResultOf(self.box.registrations.unregister(self.job.id, URL))
         self.successResultOf(self.box.registrations.remove(wide))
 
-    def test_nothing_is_gone_through_from_end_to_end(self) -> None:
+    def test_no_statement_scans_a_whole_table(self) -> None:
         self.live()
         self.assertGreater(len(self.plans), 50)
         for sql, plan in self.plans.items():
             if "UPDATE origins SET" in sql and "id = :id" not in sql:
-                # At a start, or for this test.
+                # It runs only at a start, or only in this test.
                 continue
             for step in plan:
                 if not step.startswith(SHORT):
-                    # A smallest value that is looked for without an index is "searched", too.
+                    # SQLite also says "search" for a minimum that it finds without an index.
                     self.assertNotRegex(step, r"\A(SCAN|SEARCH (?!.* USING ))", sql)
 
     def test_origins_are_found_by_hopping_from_one_to_the_next(self) -> None:

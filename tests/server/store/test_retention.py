@@ -8,7 +8,7 @@ from tests.helpers.core import COMPLETED, URL, Core, CoreTestCase, hook, new_job
 
 
 class RetentionTests(CoreTestCase):
-    """Jobs that ended long ago are forgotten."""
+    """Jobs that ended long ago are deleted."""
 
     def expire(self, core: Core, retention: float = 100) -> bool:
         return self.write(core, lambda tx: delete_expired(tx, retention)) is not None
@@ -16,7 +16,7 @@ class RetentionTests(CoreTestCase):
     def left(self, core: Core) -> list[str]:
         return self.column(core, "SELECT id FROM jobs ORDER BY id")
 
-    def test_only_jobs_past_their_retention_go_with_all_that_is_theirs(self) -> None:
+    def test_only_jobs_past_their_retention_are_deleted_with_everything_of_theirs(self) -> None:
         core = self.core()
         old, new, pending = (self.create(core, b'{"kind":"k"}') for _ in range(3))
         self.successResultOf(core.registrations.register(old.id, hook(events=[EventType.ERROR])))
@@ -29,7 +29,7 @@ class RetentionTests(CoreTestCase):
         self.assertEqual(self.column(core, "SELECT id FROM webhooks"), [])
         self.assertNotIn(old.id, self.column(core, "SELECT job_id FROM events"))
 
-    def test_a_job_with_a_delivery_still_to_be_made_stays(self) -> None:
+    def test_a_job_with_an_unfinished_delivery_stays(self) -> None:
         for state in ("pending", "sending"):
             core = self.core()
             job = self.create(core)
@@ -44,7 +44,7 @@ class RetentionTests(CoreTestCase):
             self.assertEqual(self.left(core), [])
             self.assertEqual(self.column(core, "SELECT id FROM bodies"), [])
 
-    def test_it_goes_in_small_batches_and_says_whether_there_may_be_more(self) -> None:
+    def test_jobs_are_deleted_in_batches_until_none_is_left(self) -> None:
         core = self.core()
         for _ in range(RETENTION_BATCH + 5):
             job = self.create(core)
@@ -55,7 +55,7 @@ class RetentionTests(CoreTestCase):
         self.assertFalse(self.expire(core))
         self.assertEqual(self.left(core), [])
 
-    def test_a_removed_webhook_is_forgotten_once_nothing_is_left_to_deliver(self) -> None:
+    def test_a_removed_webhook_is_deleted_once_it_has_no_deliveries(self) -> None:
         core = self.core()
         jobs = [self.create(core) for _ in range(2)]
         for job in jobs:

@@ -1,4 +1,4 @@
-"""Migrations: every released version opens with its content, and nothing is ever half done."""
+"""Migrations: databases of every released version open, and no migration is half done."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class SchemaTestCase(CoreTestCase):
             connection.close()
 
     def load(self, name: str) -> None:
-        """Make the database of a dump."""
+        """Make a database from a dump."""
         connection = sqlite3.connect(self.path)
         connection.executescript((DUMPS / name).read_text("utf-8"))
         connection.close()
 
     def open(self, *migrations: Migration) -> Core:
-        """Open the database, as a program that knows these migrations on top of ours."""
+        """Open the database as a program that knows these further migrations."""
         self.patch(schema, "MIGRATIONS", (*MIGRATIONS, *migrations))
         return self.core(path=self.path)
 
@@ -63,7 +63,7 @@ def all_webhooks(tx: Tx) -> list[Webhook]:
 
 
 class DumpContract:
-    """What holds of the dump of each version: a database with a job of every sort."""
+    """The tests of each version's dump, a database with a job of every sort."""
 
     dump = ""
 
@@ -76,7 +76,7 @@ class DumpContract:
         jobs = [self.successResultOf(core.lifecycle.get(each)) for each in ids]
         return {job.kind: job for job in jobs}
 
-    def test_its_jobs_are_all_there(self: Any) -> None:
+    def test_all_jobs_are_there(self: Any) -> None:
         jobs = self.jobs(self.open())
         waiting = jobs["waiting"]
         self.assertEqual((waiting.result, waiting.version), (Status.PENDING, 2))
@@ -91,7 +91,7 @@ class DumpContract:
         self.assertTrue(jobs["simulated"].simulated and jobs[DEMO_KIND].simulated)
         self.assertEqual(len(jobs), 10)
 
-    def test_its_deliveries_are_all_there_and_what_was_being_sent_is_due_again(self: Any) -> None:
+    def test_all_deliveries_are_there_and_those_being_sent_are_due_again(self: Any) -> None:
         core = self.open()
         rows = self.rows(
             core,
@@ -109,7 +109,7 @@ class DumpContract:
         (claim,) = self.write(core, lambda tx: outbox_claim.claim(tx, "node", 10, 10))
         self.assertIn(b'"kind":"sending"', claim.body)
 
-    def test_its_jobs_go_on(self: Any) -> None:
+    def test_pending_jobs_go_on(self: Any) -> None:
         core = self.open()
         core.start_alarms()
         jobs = self.jobs(core)
@@ -129,7 +129,7 @@ class Version1Tests(DumpContract, SchemaTestCase):
 
     dump = "v1.sql"
 
-    def test_a_secret_that_a_rotation_left_still_signs(self) -> None:
+    def test_the_old_secret_of_a_rotation_still_signs(self) -> None:
         self.sql("UPDATE webhooks SET old_secret = 'whsec_old', old_secret_until = 2e9")
         core = self.open()
         (claim,) = self.write(core, lambda tx: outbox_claim.claim(tx, "node", 10, 10))
@@ -141,7 +141,7 @@ class Version2Tests(DumpContract, SchemaTestCase):
 
     dump = "v2.sql"
 
-    def test_its_webhooks_and_what_became_of_deliveries_are_all_there(self) -> None:
+    def test_all_webhooks_and_the_reasons_of_dead_deliveries_are_there(self) -> None:
         core = self.open()
         named = {each.name: each for each in self.write(core, all_webhooks)}
         self.assertEqual(named["kind"].kind, "delivered")
@@ -153,9 +153,11 @@ class Version2Tests(DumpContract, SchemaTestCase):
 
 
 class MigrationTests(SchemaTestCase):
-    """From one version to the next."""
+    """Migrations from one version to the next."""
 
-    def test_every_version_has_a_dump_and_the_newest_has_our_schema(self: Any) -> None:
+    def test_every_version_has_a_dump_and_the_newest_dump_has_the_present_schema(
+        self: Any,
+    ) -> None:
         for migration in MIGRATIONS:
             self.assertTrue((DUMPS / f"v{migration.version}.sql").exists())
         self.load(f"v{MIGRATIONS[-1].version}.sql")
@@ -172,14 +174,14 @@ class MigrationTests(SchemaTestCase):
         newest = MIGRATIONS[-1]
         self.assertEqual(self.versions(), [(newest.version, newest.compatible)])
 
-    def test_versions_rise_by_one_and_never_promise_what_is_newer(self) -> None:
+    def test_versions_rise_by_one_and_compatible_versions_are_not_newer(self) -> None:
         self.assertEqual(
             [each.version for each in MIGRATIONS], list(range(1, len(MIGRATIONS) + 1))
         )
         for migration in MIGRATIONS:
             self.assertLessEqual(migration.compatible, migration.version)
 
-    def test_only_what_is_missing_is_done_and_only_once(self) -> None:
+    def test_only_missing_migrations_run_and_only_once(self) -> None:
         self.close(self.open())
         next_one = Migration(NEXT, NEXT, ("ALTER TABLE jobs ADD COLUMN colour {real}",))
         self.close(self.open(next_one))
@@ -188,14 +190,14 @@ class MigrationTests(SchemaTestCase):
         self.close(core)
         self.assertEqual(self.versions(), [(NEXT, NEXT)])
 
-    def test_a_newer_version_that_we_are_too_old_for_is_refused_and_left_alone(self) -> None:
+    def test_an_incompatible_newer_version_is_refused_and_not_changed(self) -> None:
         self.close(self.open())
         self.sql("UPDATE schema_version SET version = 9, compatible = 5")
         error = self.assertRaises(StoreUnusable, self.open)
         self.assertIn("version 9, for a newer statusjob", str(error))
         self.assertEqual(self.versions(), [(9, 5)])
 
-    def test_a_newer_version_that_is_compatible_is_opened_and_keeps_its_version(self) -> None:
+    def test_a_compatible_newer_version_is_opened_and_keeps_its_version(self) -> None:
         self.close(self.open())
         self.sql("UPDATE schema_version SET version = 9, compatible = 1")
         core = self.open()
@@ -203,14 +205,14 @@ class MigrationTests(SchemaTestCase):
         self.close(core)
         self.assertEqual(self.versions(), [(9, 1)])
 
-    def test_an_older_program_is_refused_for_ever_once_a_version_broke_with_it(self) -> None:
+    def test_an_older_program_stays_refused_after_an_incompatible_version(self) -> None:
         breaking = Migration(NEXT, NEXT, ("ALTER TABLE jobs ADD COLUMN colour TEXT",))
         adding = Migration(NEXT + 1, 1, ("ALTER TABLE jobs ADD COLUMN smell TEXT",))
         self.close(self.open(breaking, adding))
         self.assertEqual(self.versions(), [(NEXT + 1, NEXT)])
         self.assertRaises(StoreUnusable, self.open)
 
-    def test_a_migration_that_fails_midway_leaves_nothing(self) -> None:
+    def test_a_migration_that_fails_midway_changes_nothing(self) -> None:
         self.load("v1.sql")
         before = self.shape()
         rows = self.sql("SELECT id, version FROM jobs")
@@ -234,6 +236,6 @@ class MigrationTests(SchemaTestCase):
         self.assertRaises(StoreUnusable, self.open, broken)
         self.assertEqual(self.shape(), set())
 
-    def test_tables_that_only_share_a_name_with_ours_are_refused(self) -> None:
+    def test_another_programs_table_of_the_same_name_is_refused(self) -> None:
         self.sql("CREATE TABLE schema_version (version INTEGER, lock TEXT)")
         self.assertRaises(StoreUnusable, self.open)

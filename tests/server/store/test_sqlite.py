@@ -1,4 +1,4 @@
-"""The store: group commit, announcements, isolation, and what happens when the disk is full."""
+"""The store on SQLite: batches, announcements, isolation, the clock, and a full disk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.helpers.servers import EPOCH
 
 
 def noted(name: str) -> Update:
-    """An update to recognise."""
+    """An update of a job with this id."""
     return Update(job=Job(id=name, created_at=0, updated_at=0))
 
 
@@ -36,7 +36,7 @@ def refuse(tx: Tx) -> NoReturn:
 
 
 class StoreTestCase(CoreTestCase):
-    """A store that commits when told to."""
+    """A store that commits when the test lets it."""
 
     def setUp(self) -> None:
         self.lane = HeldLane()
@@ -48,7 +48,7 @@ class StoreTestCase(CoreTestCase):
             self.lane.step()
 
     def names(self, core: Core | None = None) -> list[str]:
-        """Whose rows are there."""
+        """The names in the rows that are committed."""
         reading = (core or self.held).store.read(
             lambda tx: [row["origin"] for row in tx.all("SELECT origin FROM origins ORDER BY id")]
         )
@@ -58,7 +58,7 @@ class StoreTestCase(CoreTestCase):
 
     @property
     def told(self) -> list[str]:
-        """What the feed was told."""
+        """The ids of the jobs that the feed heard of."""
         return [job.id for job in jobs_of(self.held.heard)]
 
     def note(self, name: str) -> Deferred[str]:
@@ -66,7 +66,7 @@ class StoreTestCase(CoreTestCase):
 
 
 class GroupCommitTests(StoreTestCase):
-    """Writers share transactions, and know nothing of each other."""
+    """Writers share transactions, and do not disturb each other."""
 
     def test_nothing_is_answered_or_announced_before_its_commit(self) -> None:
         answer = self.note("a")
@@ -75,7 +75,7 @@ class GroupCommitTests(StoreTestCase):
         self.lane.step()
         self.assertEqual((self.successResultOf(answer), self.told), ("a", ["a"]))
 
-    def test_what_arrives_during_a_commit_is_the_next_one(self) -> None:
+    def test_writes_that_arrive_during_a_commit_share_the_next_one(self) -> None:
         commits: list[int] = []
         self.held.feed.subscribe(lambda updates: commits.append(len(updates)))
         for i in range(1 + BATCH_LIMIT + 3):
@@ -84,7 +84,9 @@ class GroupCommitTests(StoreTestCase):
             self.lane.step()
         self.assertEqual(commits, [1, BATCH_LIMIT, 3])
 
-    def test_the_feed_is_told_in_commit_order_before_any_writer_of_the_group(self) -> None:
+    def test_the_feed_hears_updates_in_commit_order_before_their_writers_are_answered(
+        self,
+    ) -> None:
         happened: list[str] = []
         self.held.feed.subscribe(
             lambda updates: happened.extend(f"told {each.id}" for each in jobs_of(updates))
@@ -98,7 +100,7 @@ class GroupCommitTests(StoreTestCase):
             ["told a", "answered a", "told b", "told c", "answered b", "answered c"],
         )
 
-    def test_a_call_that_fails_is_undone_alone_and_announces_nothing(self) -> None:
+    def test_a_call_that_raises_is_undone_alone_and_announces_nothing(self) -> None:
         self.note("a")
         before, failing, after = self.note("b"), self.store.write(refuse), self.note("c")
         self.lane.step()
@@ -108,7 +110,7 @@ class GroupCommitTests(StoreTestCase):
         self.assertEqual(self.told, ["a", "b", "c"])
         self.assertEqual(self.names(), ["a", "b", "c"])
 
-    def test_a_statement_that_fails_fails_its_own_call_only(self) -> None:
+    def test_a_statement_that_fails_makes_only_its_own_call_fail(self) -> None:
         self.note("a")
         again, other = self.note("a"), self.note("b")
         self.lane.step()
@@ -117,7 +119,7 @@ class GroupCommitTests(StoreTestCase):
         self.assertIn("UNIQUE", str(failure.value))
         self.assertEqual(self.successResultOf(other), "b")
 
-    def test_a_call_sees_what_calls_before_it_in_its_group_did(self) -> None:
+    def test_a_call_sees_the_changes_of_earlier_calls_in_its_batch(self) -> None:
         self.note("a")
         self.note("b")
         counting = self.store.write(lambda tx: tx.one("SELECT COUNT(*) AS n FROM origins"))
@@ -127,12 +129,12 @@ class GroupCommitTests(StoreTestCase):
         assert row is not None
         self.assertEqual(row["n"], 2)
 
-    def test_a_worker_that_hangs_up_right_after_its_last_report_is_still_heard(self) -> None:
+    def test_a_report_counts_even_if_its_worker_hangs_up_at_once(self) -> None:
         creating = self.held.lifecycle.create(new_job())
         self.lane.step()
         job = self.successResultOf(creating).job
         for wait in (0, 1):
-            # Whether the report is on its way to the disk or waits for the next commit.
+            # The report is on its way to the disk, or waits for the next commit.
             for _ in range(wait):
                 self.note("earlier")
             body = b'{"progress":0.5}' if wait == 0 else b'{"result":"completed"}'
@@ -148,7 +150,7 @@ class GroupCommitTests(StoreTestCase):
         self.lane.step()
         self.assertTrue(self.successResultOf(reading).result.terminal)
 
-    def test_a_listener_that_fails_harms_neither_writers_nor_other_listeners(self) -> None:
+    def test_a_listener_that_raises_harms_neither_writers_nor_other_listeners(self) -> None:
         def broken(_: object) -> NoReturn:
             raise ValueError("broken")
 
@@ -161,7 +163,7 @@ class GroupCommitTests(StoreTestCase):
         self.assertEqual((self.told, len(late)), (["a"], 1))
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
-    def test_more_than_the_queue_holds_is_refused(self) -> None:
+    def test_a_write_is_refused_when_the_queue_is_full(self) -> None:
         answers = [self.store.write(lambda tx: None) for _ in range(1 + QUEUE_LIMIT)]
         self.failureResultOf(self.store.write(lambda tx: None), StoreBusy)
         while self.lane.held:
@@ -169,7 +171,7 @@ class GroupCommitTests(StoreTestCase):
         for answer in answers:
             self.successResultOf(answer)
 
-    def test_closing_finishes_what_is_queued_and_then_refuses(self) -> None:
+    def test_closing_finishes_queued_writes_and_refuses_later_calls(self) -> None:
         answers = [self.note("a"), self.note("b")]
         closing = Deferred.fromCoroutine(self.store.close())
         while self.lane.held:
@@ -190,19 +192,19 @@ class GroupCommitTests(StoreTestCase):
 
 
 class ReadTests(StoreTestCase):
-    """Reads see what is committed, and change nothing."""
+    """Reads see committed changes only, and change nothing."""
 
     def setUp(self) -> None:
         super().setUp()
         self.filed = self.core(path=self.mktemp())
 
-    def test_a_read_never_sees_what_is_not_committed(self) -> None:
+    def test_a_read_never_sees_uncommitted_changes(self) -> None:
         store = self.filed.store
         seen: list[int] = []
 
         def look(tx: Tx) -> None:
             note("a", tx)
-            # In the middle of a write, on the other connection.
+            # On the other connection, in the middle of a write.
             seen.extend(self.column(self.filed, "SELECT COUNT(*) FROM origins"))
 
         self.successResultOf(store.write(look))
@@ -218,7 +220,7 @@ class ReadTests(StoreTestCase):
             self.assertEqual(self.names(core), [])
             self.assertEqual(core.heard, [])
 
-    def test_a_read_that_fails_fails_alone(self) -> None:
+    def test_a_read_that_raises_fails_alone(self) -> None:
         self.store.read(lambda tx: None)
         bad = self.store.read(lambda tx: tx.one("SELECT nonsense"))
         good = self.store.read(lambda tx: tx.one("SELECT 1 AS one"))
@@ -263,7 +265,7 @@ class ClockTests(StoreTestCase):
 
 
 class FullTests(StoreTestCase):
-    """A database without room."""
+    """There is no room left for the database."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -274,7 +276,7 @@ class FullTests(StoreTestCase):
             self.lane.step()
 
     def limit(self, spare: int) -> None:
-        """Let the database grow by so many pages and no more."""
+        """Let the database grow by this many pages at most."""
 
         def work(tx: Tx) -> None:
             row = tx.one("PRAGMA page_count")
@@ -285,7 +287,7 @@ class FullTests(StoreTestCase):
         self.step()
         self.successResultOf(limiting)
 
-    def test_every_writer_of_the_group_is_told_and_nothing_of_it_is_kept(self) -> None:
+    def test_every_writer_of_the_batch_fails_and_none_of_its_changes_is_kept(self) -> None:
         self.limit(0)
         first = self.filed.store.write(lambda tx: None)
         names = ("a", "x" * 100_000, "b")
@@ -296,7 +298,7 @@ class FullTests(StoreTestCase):
             self.failureResultOf(answer, StoreFull)
         self.assertEqual((self.names(self.filed), self.filed.heard), ([], []))
 
-    def test_reads_go_on_and_writes_work_again_once_there_is_room(self) -> None:
+    def test_reads_work_and_so_do_writes_once_there_is_room(self) -> None:
         creating = self.filed.lifecycle.create(new_job())
         self.step()
         job = self.successResultOf(creating).job

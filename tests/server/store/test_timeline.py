@@ -9,7 +9,7 @@ from tests.helpers.servers import EPOCH
 
 
 class TimelineTests(CoreTestCase):
-    """Events: the newest hundred of a job."""
+    """The timeline has the newest hundred events of a job."""
 
     def versions(self, core: Core, job: Job) -> list[int]:
         return self.column(
@@ -20,13 +20,13 @@ class TimelineTests(CoreTestCase):
         for i in range(times):
             self.report(core, job, b'{"message":"%d"}' % i)
 
-    def test_up_to_its_bound_every_event_is_kept(self) -> None:
+    def test_up_to_the_limit_every_event_is_kept(self) -> None:
         core = self.core()
         job = self.create(core)
         self.report_times(core, job, EVENTS_LIMIT - 1)
         self.assertEqual(self.versions(core, job), list(range(1, 101)))
 
-    def test_beyond_it_exactly_the_newest_are(self) -> None:
+    def test_beyond_the_limit_exactly_the_newest_events_are_kept(self) -> None:
         core = self.core()
         job, other = self.create(core), self.create(core)
         self.report_times(core, job, EVENTS_LIMIT)
@@ -35,7 +35,7 @@ class TimelineTests(CoreTestCase):
         self.assertEqual(self.versions(core, job), list(range(3, 103)))
         self.assertEqual(self.versions(core, other), [1])
 
-    def test_an_event_says_what_changed_and_when(self) -> None:
+    def test_an_event_has_the_state_and_the_time_of_a_change(self) -> None:
         core = self.core()
         job = self.create(core)
         core.clock.advance(2)

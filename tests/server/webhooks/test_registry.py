@@ -1,4 +1,4 @@
-"""Registrations: what URL and secret are acceptable, and one registration a URL and job."""
+"""The registry: which URLs and secrets are acceptable, and one webhook per URL and job."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tests.helpers.secrets import OTHER_SECRET, SECRET
 
 
 class OriginTests(CoreTestCase):
-    """The origin of a URL is its unit of fairness."""
+    """Every URL of a webhook has an origin."""
 
-    def test_it_is_scheme_host_and_port(self) -> None:
+    def test_an_origin_is_scheme_host_and_port(self) -> None:
         for url, origin in (
             ("http://receiver.example", "http://receiver.example:80"),
             ("https://receiver.example/hook?a=b#c", "https://receiver.example:443"),
@@ -32,7 +32,7 @@ class OriginTests(CoreTestCase):
         ):
             self.assertEqual(origin_of(url), origin)
 
-    def test_what_is_no_absolute_http_url_is_refused(self) -> None:
+    def test_a_url_that_is_not_absolute_http_is_refused(self) -> None:
         for url in (
             "",
             "receiver.example/hook",
@@ -56,7 +56,7 @@ class OriginTests(CoreTestCase):
             self.assertEqual(str(error), "invalid webhook URL", url)
 
     @given(st.one_of(st.text(max_size=40), st.text(max_size=40).map("http://{}".format)))
-    def test_whatever_comes_nothing_else_is_raised(self, url: str) -> None:
+    def test_any_other_text_raises_only_bad_input(self, url: str) -> None:
         try:
             origin = origin_of(url)
         except BadInput:
@@ -65,7 +65,7 @@ class OriginTests(CoreTestCase):
 
 
 class RegisterTests(CoreTestCase):
-    """The original contract's registrations."""
+    """Webhooks that are registered by the original contract."""
 
     def setUp(self) -> None:
         self.box = self.core()
@@ -82,19 +82,19 @@ class RegisterTests(CoreTestCase):
     def count(self) -> int:
         return len(self.column(self.box, "SELECT id FROM webhooks"))
 
-    def test_a_registration_has_an_id_and_a_secret_that_signs(self) -> None:
+    def test_a_registration_has_an_id_and_a_valid_secret(self) -> None:
         registered = self.register()
         self.assertTrue(registered.id.startswith("wh_"))
         assert registered.secret is not None
         signing.check_secret(registered.secret)
         self.assertNotEqual(registered.secret, self.register("http://other.example/").secret)
 
-    def test_its_representation_does_not_show_the_secret(self) -> None:
+    def test_the_representation_of_a_registration_does_not_show_the_secret(self) -> None:
         registered = self.register()
         assert registered.secret is not None
         self.assertNotIn(registered.secret, repr(registered))
 
-    def test_one_may_bring_ones_own_secret(self) -> None:
+    def test_a_client_may_bring_its_own_secret(self) -> None:
         self.assertEqual(self.register(secret=SECRET).secret, SECRET)
 
     def test_an_invalid_secret_is_refused_without_being_shown(self) -> None:
@@ -104,7 +104,7 @@ class RegisterTests(CoreTestCase):
             self.assertNotIn("hunter2", str(failure.value))
         self.assertEqual(self.count(), 0)
 
-    def test_every_refusal_fails_the_deferred_and_none_is_raised(self) -> None:
+    def test_every_refusal_fails_the_deferred_instead_of_being_raised(self) -> None:
         registrations = self.box.registrations
         registered = self.register()
         for answer in (
@@ -117,7 +117,7 @@ class RegisterTests(CoreTestCase):
         (secret,) = self.column(self.box, "SELECT secret FROM webhooks")
         self.assertEqual(secret, registered.secret)
 
-    def test_the_same_url_again_is_the_same_registration_and_shows_no_secret(self) -> None:
+    def test_the_same_url_again_is_the_same_webhook_and_shows_no_secret(self) -> None:
         first = self.register(secret=SECRET)
         for again in (self.register(), self.register(secret=SECRET)):
             self.assertEqual((again.id, again.secret), (first.id, None))
@@ -132,13 +132,13 @@ class RegisterTests(CoreTestCase):
         first = self.register(events=[EventType.ERROR, EventType.COMPLETED, EventType.ERROR])
         self.assertEqual(self.register().id, first.id)
 
-    def test_the_same_url_for_another_job_is_another_registration(self) -> None:
+    def test_the_same_url_for_another_job_is_another_webhook(self) -> None:
         first = self.register(secret=SECRET)
         self.job = self.create(self.box)
         second = self.register(secret=OTHER_SECRET)
         self.assertNotEqual(first.id, second.id)
 
-    def test_after_unregistering_the_url_can_be_registered_anew(self) -> None:
+    def test_an_unregistered_url_can_be_registered_again(self) -> None:
         first = self.register()
         for _ in range(2):
             self.successResultOf(self.box.registrations.unregister(self.job.id, URL))
@@ -146,11 +146,11 @@ class RegisterTests(CoreTestCase):
         self.assertNotEqual(first.id, second.id)
         self.assertEqual(second.secret, OTHER_SECRET)
 
-    def test_an_unknown_job_has_no_registrations(self) -> None:
+    def test_registering_for_an_unknown_job_fails(self) -> None:
         self.failureResultOf(self.box.registrations.register("nobody", hook()), UnknownJob)
         self.failureResultOf(self.box.registrations.unregister("nobody", URL), UnknownJob)
 
-    def test_a_job_has_a_bounded_number(self) -> None:
+    def test_the_number_of_webhooks_per_job_is_bounded(self) -> None:
         for i in range(registry.JOB_LIMIT):
             self.register(f"http://r{i}.example/")
         self.assertIn("20 webhooks for this job", self.refusal())
@@ -158,7 +158,7 @@ class RegisterTests(CoreTestCase):
         self.successResultOf(self.box.registrations.unregister(self.job.id, "http://r0.example/"))
         self.register()
 
-    def test_an_origin_and_all_together_have_bounds_too(self) -> None:
+    def test_the_numbers_of_webhooks_per_origin_and_in_all_are_bounded(self) -> None:
         self.patch(registry, "ORIGIN_LIMIT", 2)
         self.patch(registry, "TOTAL_LIMIT", 3)
         self.register(URL + "1")
