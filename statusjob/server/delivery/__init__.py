@@ -2,13 +2,13 @@
 How updates of jobs reach webhooks: at least once, in order, and without one receiver that is
 slow or dead holding up another.
 
-B{The outbox.} Whoever changes a job writes, in the same transaction, one delivery
-for each webhook that the change concerns (L{statusjob.server.store.outbox_write}).
+B{The outbox.} The transaction that changes a job also writes one delivery for each
+webhook that the change concerns (L{statusjob.server.store.outbox_write}).
 A delivery is C{pending}, then C{sending}, and in the end C{delivered},
 C{superseded} or C{dead}. For each job and webhook there is at most one that is
 pending and one that is being sent. A newer update takes the place of the pending
-one, so that versions arrive in rising order, what is out of date is skipped, and
-the end of the job always comes.
+one, so that versions arrive in rising order, outdated ones are skipped, and the end
+of the job always arrives.
 
 B{Rounds} (L{worker<statusjob.server.delivery.worker>}). A round is one
 transaction. It settles the attempts that are over, and claims deliveries that are
@@ -22,8 +22,8 @@ B{Claims and leases} (L{statusjob.server.store.outbox_claim}). A claim marks a
 delivery as C{sending} and counts the attempt. It is made by origin (scheme, host
 and port): an origin is served by one node at a time, which holds a lease on it.
 A lease lasts longer than the longest attempt. When it has ended, or when the
-server starts, what was being sent is due again at once, and that attempt does not
-count. So a crash repeats an attempt at worst, and loses none.
+server starts, deliveries that were being sent are due again at once, and those
+attempts do not count. So a crash repeats an attempt at worst, and loses none.
 
 B{Connection slots} (L{statusjob.server.store.origins}). An origin has at most 16
 attempts under way. A failure halves its number of slots, and a success adds one.
@@ -56,6 +56,6 @@ is disabled on 410, and when every delivery has failed for 5 days
 (L{statusjob.server.webhooks.redelivery}).
 
 B{The end.} A stop begins no more rounds, waits for the attempts that are under
-way, cancels what is left when time is up, and settles the others. What was
-cancelled is attempted again after the next start.
+way, cancels those that are left when time is up, and settles the others. A
+cancelled attempt is made again after the next start.
 """

@@ -1,5 +1,5 @@
 """
-One connection to a receiver: it sends a request, and reads only what is needed of the answer.
+One connection to a receiver: it sends a request, and reads no more of the answer than it needs.
 
 The status line decides. Of the headers two are kept; of the body only so much is
 read that the connection can be used again. An answer that is too long, or not
@@ -105,7 +105,7 @@ class Connection(protocol.Protocol):
 
     def answer(self) -> ReceiverAnswer | None:
         """
-        What was answered.
+        Give the answer so far.
 
         @return: the answer, or C{None} as long as its headers are not complete.
         """

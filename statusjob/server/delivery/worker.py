@@ -35,7 +35,7 @@ SETTLE_BATCH = 64
 #: A step of the retry schedule is lengthened by at most this part of itself.
 RETRY_JITTER = 0.25
 #: The outcome of an attempt that raised an exception, or whose own outcome cannot be stored.
-UNFORESEEN = Outcome(kind="connect", detail="it went wrong; the log has more")
+UNFORESEEN = Outcome(kind="connect", detail="an unexpected error; the log of the server has more")
 #: A delivery that a paused origin holds up is given up after the seconds that its schedule takes,
 #: but never before it has waited for so many.
 SHORTEST_LIFETIME = 86_400.0
@@ -43,7 +43,7 @@ SHORTEST_LIFETIME = 86_400.0
 
 class DeliveryWorker:
     """
-    Brings what is in the outbox to webhooks.
+    Sends the deliveries of the outbox to webhooks.
 
     @ivar _under_way: the attempts that have begun and are not over.
     @ivar _over: attempts that are over, with their outcomes, in the order in which they ended.
@@ -87,7 +87,7 @@ class DeliveryWorker:
         self._stopping = False
 
     def start(self) -> None:
-        """Begin with what is due already."""
+        """Make rounds from now on, the first one at once."""
         self._unsubscribe = self._feed.subscribe(self._handle_updates)
         self._alarm.start()
 
@@ -151,7 +151,7 @@ class DeliveryWorker:
 
         @param room: how many deliveries to claim at most.
         @param shared: how many of them may go to origins that have attempts under way.
-        @return: what was claimed, and when something is due next, in seconds since the epoch.
+        @return: the claims, and when a delivery is due next, in seconds since the epoch.
         """
         over, self._over = self._over[:SETTLE_BATCH], self._over[SETTLE_BATCH:]
 
@@ -216,7 +216,7 @@ class DeliveryWorker:
                     )
 
     def _retry(self, claim: Claim) -> Retry:
-        """Say what is to follow, should this attempt have failed."""
+        """Decide what follows if this attempt has failed."""
         exhausted = claim.attempt >= len(self._schedule)
         step = self._schedule[-1] if exhausted else self._schedule[claim.attempt]
         draw = self._random()
@@ -235,7 +235,7 @@ class DeliveryWorker:
             raise
         except Exception:
             # If it were not settled, it would occupy its connection slot for ever.
-            self._log.failure("an attempt of {id} went wrong", id=claim.id)
+            self._log.failure("an attempt of {id} raised an exception", id=claim.id)
             outcome = UNFORESEEN
         self._over.append((claim, outcome))
 

@@ -25,6 +25,7 @@ from statusjob.jobs import DEMO_KIND, Job, Status
 from statusjob.pace.durations import LONGEST, REMEMBERED, learnable_duration
 from statusjob.server.alarms import Alarm
 from statusjob.server.feed import Feed
+from statusjob.server.forecast.job_estimates import JobEstimates
 from statusjob.server.forecast.outlook import Estimate, EstimatedJob, Outlook
 from statusjob.server.lanes import Lane
 from statusjob.server.store import past_durations
@@ -34,8 +35,6 @@ from statusjob.server.store.interface import Store, Update
 KINDS = 1_000
 #: Most pending jobs whose estimates are remembered.
 ESTIMATED_PENDING = 10_000
-#: Most estimates that are remembered of one job.
-ESTIMATES_PER_JOB = 8
 #: Most past jobs with estimates that are remembered of one kind.
 ESTIMATED_PAST = 32
 #: Fewest seconds from one outlook of a kind to its next.
@@ -68,7 +67,7 @@ class PendingJob(Protocol):
 
 class KindMemory:
     """
-    What is remembered of one kind.
+    The memory of one kind.
 
     @ivar durations: the durations of past jobs in seconds, the newest last.
     @ivar estimated: the past jobs whose workers had reported estimates, the newest last.
@@ -87,57 +86,11 @@ class KindMemory:
         self.made_at = -math.inf
 
 
-class JobEstimates:
-    """
-    The estimates of the worker of one pending job.
-
-    However many there are, at most L{ESTIMATES_PER_JOB} are kept, evenly spread over the job's
-    life: a job that reports more often has no more to teach.
-
-    @ivar eta_at: when the worker expects the job to end, in seconds since the epoch.
-    @ivar since: when the worker reported that first, in seconds since the epoch.
-    """
-
-    __slots__ = ("_count", "_kept", "_stride", "eta_at", "since")
-
-    def __init__(self) -> None:
-        self.eta_at = self.since = 0.0
-        self._kept: list[tuple[float, float]] = []
-        self._count = 0
-        self._stride = 1
-
-    def add(self, at: float, eta_at: float) -> None:
-        """
-        Add an estimate. One that is reported again counts from its first time.
-
-        @param at: when the worker reported, in seconds since the epoch.
-        @param eta_at: when it expects the job to end, in seconds since the epoch.
-        """
-        if eta_at == self.eta_at:
-            return
-        self.since, self.eta_at = at, eta_at
-        if self._count % self._stride == 0:
-            if len(self._kept) == ESTIMATES_PER_JOB:
-                del self._kept[1::2]
-                self._stride *= 2
-            self._kept.append((at, eta_at - at))
-        self._count += 1
-
-    def kept(self, created_at: float) -> list[Estimate]:
-        """
-        Give the estimates that are kept.
-
-        @param created_at: when the job was created, in seconds since the epoch.
-        @return: the estimates, the oldest first.
-        """
-        return [Estimate(at - created_at, left) for at, left in self._kept]
-
-
 class Forecast:
     """
     Says when to ask again, about jobs of all kinds.
 
-    @ivar kinds: what is remembered, by kind; the one that was used last comes last.
+    @ivar kinds: the memories of kinds, by kind; the one that was used last comes last.
     @ivar estimates: the estimates of pending jobs, by the job's id.
     """
 
@@ -172,14 +125,14 @@ class Forecast:
         self._to_recall = KINDS
 
     def start(self) -> None:
-        """Learn from the feed from now on, and recall what is in the store."""
+        """Learn from the feed from now on, and recall past jobs from the store."""
         self._started_at = self._now()
         self._unsubscribe = self._feed.subscribe(self.handle_updates)
         self._alarm.start()
 
     async def stop(self, seconds: float = 0.0) -> None:
         """
-        Learn no more, and close the lane. What is being made or read is waited for.
+        Learn no more, and close the lane. A piece of work in progress is waited for.
 
         @param seconds: not used. One outlook or one kind takes a moment only.
         """
@@ -225,7 +178,7 @@ class Forecast:
                     self.estimates.popitem(last=False)
 
     def _kind(self, name: str) -> KindMemory:
-        """Find what is remembered of a kind, or begin to remember it."""
+        """Find the memory of a kind, or begin one."""
         if name not in self.kinds:
             self.kinds[name] = KindMemory(self._nothing_known)
             if len(self.kinds) > KINDS:

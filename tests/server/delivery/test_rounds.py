@@ -70,7 +70,7 @@ class RoomTests(RoundsTestCase):
 
     def test_slow_origins_leave_some_attempts_to_others(self) -> None:
         self.fill()
-        # What is kept free was open to them, too, for the first attempt of each.
+        # The first attempt of each slow origin may be a reserved one.
         self.assertIn(len(self.sender.sent), range(30, 30 + 4 + 1))
 
     def test_a_reserved_attempt_goes_to_an_origin_that_has_none_under_way(self) -> None:
@@ -259,7 +259,7 @@ class FaultTests(RoundsTestCase):
         rows = self.rows(self.box, "SELECT class, detail FROM attempts")
         self.assertEqual(
             {(row["class"], row["detail"]) for row in rows},
-            {("connect", "it went wrong; the log has more")},
+            {("connect", "an unexpected error; the log of the server has more")},
         )
         repair()
         self.pump(60)

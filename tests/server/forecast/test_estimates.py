@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from statusjob.jobs import CANCELLED, Job, JobError, Status
 from statusjob.server.forecast import learner
-from statusjob.server.forecast.learner import ESTIMATES_PER_JOB
+from statusjob.server.forecast.job_estimates import ESTIMATES_PER_JOB
 from tests.helpers.forecasts import LONG, ForecastTestCase
 
 
