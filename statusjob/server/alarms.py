@@ -69,7 +69,7 @@ class Alarm:
         if not self._started:
             return
         if self._working:
-            # The work may have read the store before the change that this is about.
+            # The work may have read the store before the change that caused this call.
             self._wanted = time if self._wanted is None else min(time, self._wanted)
             return
         wait = max(0.0, time - self._now())

@@ -143,7 +143,7 @@ class DeliveryTests(ConfidentialTestCase):
         self.hook(URL, secret=SECRET)
         self.finish()
         ((wire, _),) = self.under_way()
-        # Also when it is stopped.
+        # Writes fail to the end of the test, and so during the stop, too.
         MonkeyPatcher(
             (self.fake.server.store, "write", lambda _: fail(StoreFull("no room")))
         ).patch()

@@ -106,7 +106,7 @@ class GuardTests(InboxTestCase):
         )
         bearer = {"Authorization": "Bearer x", "Content-Type": "application/json"}
         codes, created = [], ""
-        # A name, so that it is looked up.
+        # The host is a name, so that it is looked up.
         for url in ("http://10.0.0.1/", self.webhook.replace("127.0.0.1", "localhost")):
             body = {"webhook": {"url": url}, "simulate": {"delay": 0, "error_rate": 0}}
             code, answer = await self.client.ask("POST", f"{process.url}/jobs", body, bearer)

@@ -123,7 +123,7 @@ class Connection(protocol.Protocol):
     def dataReceived(self, data: bytes) -> None:
         caller = self._caller
         if caller is None:
-            # Nothing was asked.
+            # The receiver sends without a request.
             self.abort()
             return
         undecided = not self._status

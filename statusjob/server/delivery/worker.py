@@ -138,7 +138,7 @@ class DeliveryWorker:
             self._under_way.add(attempt)
             attempt.addErrback(self._cancelled)
             attempt.addBoth(self._ended, attempt)
-        # A full batch may have left something.
+        # After a full batch, more deliveries may be due.
         more = self._over or (room and len(claims) == room)
         return self._now() if more else next_due
 

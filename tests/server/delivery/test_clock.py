@@ -31,7 +31,7 @@ class StepTests(DeliveryTestCase):
             self.setUp()
             self.fail_once()
             self.box.ahead += step
-            # Whatever makes it look is enough, such as the end of another job.
+            # Any event makes a round, such as the end of another job.
             self.finish(self.job("http://other.example/"))
             self.pump(SCHEDULE[1] - 1)
             self.assertEqual([claim.attempt for _, claim in self.sender.sent], [1, 1])

@@ -259,7 +259,7 @@ class HangingTests(GuardedTestCase):
         hanging = [
             Deferred.fromCoroutine(self.attempt(f"http://hangs{n}.example/")) for n in range(30)
         ]
-        # One that resolved before, and one that never did.
+        # A name that has resolved before, and one that has never been looked up.
         for name in ("receiver.example", "other.example"):
             self.assertEqual((await healthy(name)).kind, "ok")
             await self.guard(*LOOPBACK).check(f"http://{name}/")

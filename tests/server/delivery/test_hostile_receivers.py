@@ -90,7 +90,7 @@ class HostileReceiverTests(HostileTestCase):
             await connection.read_no_more()
 
         url, receiver = self.misbehaving(rude)
-        # More than the kernel's buffers take.
+        # The body is larger than the buffers of the kernel.
         self.assertEqual(await self.send(url, size=32 * MEGABYTE), Outcome("ok", 204))
         await self.left(receiver, requests=0)
 

@@ -32,7 +32,7 @@ class DeliveryProcessTestCase(InboxTestCase):
 
     async def serve(self, drain: str = "10") -> ServerProcess:
         process = await self.start(STATUSJOB_DRAIN=drain)
-        # After the first start it is there already, and its secret is shown no more.
+        # After the first start the webhook exists already, and its secret is no longer shown.
         _, answer = await self.client.ask(
             "POST", f"{process.url}/webhooks", {"url": self.webhook, "kind": "work"}
         )
@@ -200,7 +200,7 @@ class BacklogTests(DeliveryProcessTestCase):
         port = await dead.revive(site)
         self.addCleanup(port.stopListening)
         await revived.until(lambda: bool(revived.arrivals)).addTimeout(SOON, reactor)
-        # It has one probe, and this healthy one comes after whatever else might have come.
+        # The revived origin gets one probe. This delivery to another origin comes after it.
         await self.inbox.received({await self.finish(process.url)}).addTimeout(HELD_UP, reactor)
         self.assertEqual((len(revived.arrivals), open_sockets(dead.port)), (1, 1))
         revived.release(0.01)

@@ -60,7 +60,7 @@ class ResolverTests(SynchronousTestCase):
         """Begin so many lookups that hang, and give their names."""
         names = [f"{kind}{n}.example" for n in range(number)]
         for name in names:
-            # Nobody waits for its end.
+            # Its failure is of no interest.
             self.resolver.resolve(name).addErrback(lambda failure: None)
         return names
 

@@ -141,7 +141,7 @@ class RoomTests(RoundsTestCase):
 class IdleTests(RoundsTestCase):
     """Hardly any round is made without need."""
 
-    #: Nothing is looked at more often than that without a reason.
+    #: The rounds that an idle alarm makes in an hour.
     HEARTBEATS = round(HOUR / LONGEST_SLEEP)
 
     def fill(self, count: int) -> None:
@@ -290,7 +290,7 @@ class FaultTests(RoundsTestCase):
         self.due("b")
         self.pump(5.5 * RETRY_SLEEP, step=0.25)
         self.assertEqual(sorted(self.states()), ["delivered", "pending"])
-        # Once a second, no more often.
+        # The round is repeated once per second, and not more often.
         self.assertLess(self.flush(), 8)
         patch.restore()
         self.sender.answers = lambda claim: OK

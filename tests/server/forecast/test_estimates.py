@@ -54,7 +54,7 @@ class UseTests(EstimateTests):
 
     def setUp(self) -> None:
         super().setUp()
-        # How long these jobs take says little.
+        # The durations of these jobs differ so much that they say little.
         self.hear(*[self.ended(duration=2.0**i) for i in range(5, 12)] * 5)
         self.said()
 
@@ -73,7 +73,7 @@ class UseTests(EstimateTests):
     def test_an_estimate_counts_from_the_report_that_gave_it(self) -> None:
         job = self.say(self.pending(age=60), eta=100)
         self.clock.advance(90)
-        # Some progress, but not a word of the ETA.
+        # A report of progress that does not mention the estimate.
         later = self.say(job, progress=0.5)
         self.assertEqual(self.told(later), self.told(job))
         fresh = self.say(self.pending(age=150), eta=10)

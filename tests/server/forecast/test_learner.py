@@ -57,7 +57,7 @@ class LearningTests(ForecastTestCase):
         self.patch(learner, "KINDS", 2)
         for kind in ("a", "b"):
             self.learn(kind)
-        # To ask is to use.
+        # A kind counts as used when somebody asks about it.
         self.assert_learned("a")
         self.learn("c")
         self.assert_unknown("b")
@@ -169,7 +169,7 @@ class MakingTests(ForecastTestCase):
         self.clock.advance(REST / 2)
         self.assertEqual(self.lane.held, 0)
         self.make()
-        # Also if it is asked for only then.
+        # There is a rest even if somebody asks only after the first outlook was made.
         self.learn("c")
         self.ask("c")
         self.clock.advance(REST / 2)

@@ -108,7 +108,7 @@ class EstimateTests(SynchronousTestCase):
         outlook, jobs = self.learned(lambda _, left: left * 2)
         exact, same = self.learned(lambda _, left: left)
         self.assertLess(cost(outlook, jobs), 1.1 * cost(exact, same))
-        # Had nothing been learned of them, they would hurt.
+        # If nothing were learned from their errors, they would make watching dearer.
         ignorant = Outlook([each.duration for each in jobs[:32]])
         self.assertGreater(cost(ignorant, jobs), 1.5 * cost(outlook, jobs))
 
@@ -136,7 +136,7 @@ class EstimateTests(SynchronousTestCase):
         outlook, left, before = Outlook(around(3600, 1)), 0.01, 0
         while left < 1e7:
             wait = outlook.retry_after(600, Estimate(600, left))
-            # But for rounding, and for what lies between two powers of two.
+            # Rounding, and scaling between two powers of two, may make a little less of it.
             self.assertGreaterEqual(wait, 0.9 * before - 1, left)
             left, before = left * 1.05, wait
 

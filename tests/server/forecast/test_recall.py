@@ -111,7 +111,7 @@ class RecallTests(StoredTestCase):
     def test_a_job_that_ends_during_the_recall_counts_once_and_comes_last(self) -> None:
         self.store(1, "a")
         self.store(2, duration=7)
-        # Only the first kind is recalled at once.
+        # The kind C{a} is recalled at once, and C{k} later.
         self.begin(self.its_core)
         self.assertEqual(self.durations(), [])
         self.hear(self.ended(duration=20))
