@@ -145,12 +145,12 @@ class Poster:
         return self._closed
 
     def _swept(self) -> None:
+        """Abort connections that were idle for too long, and sweep again later if any are left."""
         self._sweep = None
-        # If the clock was set, a connection is at worst kept for one more sweep.
-        before = self._reactor.seconds() - KEEP_SECONDS
+        latest = self._reactor.seconds() - KEEP_SECONDS
         for kept in tuple(self._idle.values()):
             for connection in tuple(kept):
-                if not before < connection.idle_since <= before + KEEP_SECONDS:
+                if connection.idle_since <= latest:
                     connection.abort()
         if self._idle and self._sweep is None:
             self._sweep = self._reactor.callLater(KEEP_SECONDS, self._swept)
