@@ -35,7 +35,8 @@ from statusjob.server.settings import Settings
 from statusjob.server.site.channels import BoundedSite
 from statusjob.server.site.ports import CannotListen, Ports, describe
 from statusjob.server.store.interface import StoreUnusable, Tx
-from statusjob.server.store.sqlite import Connect, SQLiteStore, connect
+from statusjob.server.store.sqlite import SQLiteStore
+from statusjob.server.store.sqlite_file import Connect, connect
 from statusjob.server.waiting.watchers import Watchers
 from statusjob.server.web.access import Access
 from statusjob.server.web.root import Api, Root

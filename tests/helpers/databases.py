@@ -6,7 +6,8 @@ import sqlite3
 from functools import cache
 
 from statusjob.server.store.interface import Tx
-from statusjob.server.store.sqlite import MEMORY, SQLiteStore, connect
+from statusjob.server.store.sqlite import SQLiteStore
+from statusjob.server.store.sqlite_file import MEMORY, connect
 from tests.helpers.lanes import InlineLane
 
 

@@ -1,0 +1,1 @@
+"""The life of jobs: what requests and time do to them."""

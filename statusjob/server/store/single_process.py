@@ -1,8 +1,8 @@
 """
-What an engine does that has the database to itself: at its start, and when its clock was set.
+The work of an engine that has its database to itself, at its start and when the clock was set.
 
-Only such an engine calls this. Where several processes share a database, none may end the leases
-of another or move its times.
+Only such an engine calls this. Where several processes share a database, no process may end the
+leases of another one, or move times that another one has written.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from statusjob.server.store.outbox_claim import return_to_pending
 
 def release_leases(tx: Tx) -> None:
     """
-    End every lease, and let what an earlier process was sending when it ended be due at once.
+    End every lease, and let deliveries be due at once that an earlier process was sending when it
+    ended.
     """
     return_to_pending(tx, "TRUE")
     tx.execute("UPDATE origins SET lease = NULL, leased_until = 0 WHERE lease IS NOT NULL")
@@ -26,7 +27,7 @@ def move_waits(tx: Tx, seconds: float) -> None:
 
     @param seconds: by how much the clock was set forward; negative if it was set back.
     """
-    # What was written since then is measured by the new clock already.
+    # Deliveries that were written since then have times by the new clock already.
     before = "created_at <= :now - :by" if seconds > 0 else "due_at > :now"
     tx.execute(
         "UPDATE deliveries SET due_at = due_at + :by, begun_at = begun_at + :by"

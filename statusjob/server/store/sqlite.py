@@ -12,7 +12,6 @@ the waits in the database are moved along (L{statusjob.server.store.single_proce
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -34,13 +33,9 @@ from statusjob.server.store.interface import (
 )
 from statusjob.server.store.schema import SQLITE, migrate
 from statusjob.server.store.single_process import move_waits, release_leases
+from statusjob.server.store.sqlite_file import MEMORY, Connect, connect, is_ours, lock
 
 T = TypeVar("T")
-
-#: Opens the database at a path.
-Connect = Callable[[str], sqlite3.Connection]
-
-MEMORY = ":memory:"
 
 #: The writer's page cache in KiB.
 CACHE_KIB = 65536
@@ -98,23 +93,6 @@ class _Transaction:
         self.updates.append(update)
 
 
-def connect(path: str) -> sqlite3.Connection:
-    """
-    Open a database.
-
-    @param path: of the file, or C{:memory:}.
-    """
-    connection = sqlite3.connect(
-        path,
-        isolation_level=None,
-        check_same_thread=False,
-        timeout=5,
-        cached_statements=256,
-    )
-    connection.row_factory = sqlite3.Row
-    return connection
-
-
 class SQLiteStore:
     """
     A L{statusjob.server.store.interface.Store} in one SQLite file.
@@ -166,10 +144,12 @@ class SQLiteStore:
         if sqlite3.sqlite_version_info < OLDEST:
             raise StoreUnusable(f"SQLite {sqlite3.sqlite_version} is too old: 3.39 is needed")
         try:
-            self._take_lock()
+            if self._path != MEMORY:
+                self._lock = lock(self._path)
             self._writer = self._connect(self._path)
             # This comes first: some of the settings below would stay in another program's file.
-            self._check_ours()
+            if not is_ours(self._writer):
+                raise StoreUnusable("it holds something other than statusjob's tables")
             # All but the journal mode hold for the connection, not for the file.
             self._writer.execute("PRAGMA journal_mode = WAL")
             self._writer.execute("PRAGMA synchronous = FULL")
@@ -227,34 +207,6 @@ class SQLiteStore:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-    def _take_lock(self) -> None:
-        """
-        Refuse a database that another process uses.
-
-        The lock is on a file beside the database, as closing any handle on the database itself
-        would drop SQLite's own POSIX locks. It ends with the process.
-        """
-        if self._path == MEMORY:
-            return
-        # By the real path: a symbolic link to the file is the same file.
-        lock = f"{os.path.realpath(self._path)}.lock"
-        self._lock = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreUnusable("another statusjob is using it") from None
-        # Only the owner may read the file: it holds the secrets of webhooks.
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.fchmod(file, 0o600)
-        finally:
-            os.close(file)
-
-    def _check_ours(self) -> None:
-        names = {row["name"] for row in self._writer.execute("SELECT name FROM sqlite_master")}
-        if names and "schema_version" not in names:
-            raise StoreUnusable("it holds something other than statusjob's tables")
 
     def _now(self) -> float:
         return round(self._seconds(), 3)

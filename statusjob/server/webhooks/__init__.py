@@ -1,0 +1,1 @@
+"""Webhooks: their registration, and the redelivery of what they were sent."""
