@@ -22,7 +22,7 @@ from statusjob.server.web.answers import (
     status_tag,
 )
 from statusjob.server.web.reading import (
-    BAD_CURSOR,
+    bad_cursor,
     idempotency_key,
     json_body,
     path_job,
@@ -88,7 +88,7 @@ class JobRoutes(WatchRoutes):
         """List jobs, a page at a time."""
         query = read_query(request, _JobsQuery)
         if query.cursor is not None and not codec.is_job_id(query.cursor):
-            raise BAD_CURSOR
+            raise bad_cursor()
         page, more = await self.lifecycle.list(
             limit=query.limit, before=query.cursor, result=query.result, kind=query.kind
         )

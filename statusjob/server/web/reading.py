@@ -28,8 +28,6 @@ _TAG = re.compile(rb'(W/)?"([^"]*)"')
 _MILLISECONDS = re.compile(r"\A[0-9]{1,15}\Z")
 _ITEM_ID = re.compile(r"\A[a-z]{2,4}_[0-9a-f]{32}\Z")
 
-BAD_CURSOR = codec.BadInput("the query's `cursor` is not one that was given out")
-
 
 def known_tags(request: Request) -> frozenset[bytes] | None:
     """
@@ -123,6 +121,11 @@ def read_query(request: Request, shape: type[T]) -> T:
         raise codec.BadInput(f"in the query: {error}") from None
 
 
+def bad_cursor() -> codec.BadInput:
+    """The error for a cursor that is not valid."""
+    return codec.BadInput("the query's `cursor` is not one that this server has given")
+
+
 def read_cursor(text: str | None) -> tuple[float, str] | None:
     """
     What a L{cursor} was made of.
@@ -133,7 +136,7 @@ def read_cursor(text: str | None) -> tuple[float, str] | None:
         return None
     milliseconds, _, item_id = text.partition(".")
     if not _MILLISECONDS.match(milliseconds) or not _ITEM_ID.match(item_id):
-        raise BAD_CURSOR
+        raise bad_cursor()
     return int(milliseconds) / 1000, item_id
 
 
