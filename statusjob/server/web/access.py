@@ -1,9 +1,10 @@
 """
-Who may do what: tokens, foreign hosts, foreign origins, and what other origins may read.
+Access: tokens, foreign hosts, foreign origins, and what pages of other origins may read.
 
-Without a token the server is for this machine: it must not be reached through a
-name that an attacker's DNS gives it, nor driven by pages of other origins. With
-a token, whoever has it may change things.
+A server without a token is for the programs of its own machine. So it refuses a
+Host that is not local (an attacker's DNS may point a name at this machine) and
+requests to change something from pages of other origins. On a server with
+tokens, clients need one to change, register or list.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from twisted.web.http import Request
 
 from statusjob.server.web.problems import Problem
 
-#: What pages of other origins may read: a job, its status and its streams.
+#: The paths that pages of other origins may read: a job, its status and its streams.
 _WATCHABLE = re.compile(rb"\A(?:/status|/events|/jobs/[^/]+(?:/status|/events|/operation)?)\Z")
 
-#: Host: a name, an IPv4 address or a bracketed IPv6 address, and perhaps a port (RFC 9110 7.2).
+#: A Host header: a name, an IPv4 address or an IPv6 address in brackets, and an optional port
+#: (RFC 9110 7.2).
 _LABEL = "[A-Za-z0-9_-]{1,63}"
 _HOST = re.compile(
     rf"\A(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]{{2,45}}\])(?::[0-9]{{1,5}})?\Z"
@@ -37,7 +39,11 @@ _PREFLIGHT_SECONDS = b"600"
 
 @lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
-    """Whether C{host} (a name, or an address with or without brackets) is this machine."""
+    """
+    Whether a host is this machine.
+
+    @param host: a name, or an address with or without brackets.
+    """
     if host.lower() == "localhost":
         return True
     try:
@@ -47,7 +53,11 @@ def is_loopback(host: str) -> bool:
 
 
 def host_of(request: Request) -> str | None:
-    """The Host of a request with its port, if it is one and well formed."""
+    """
+    The Host of a request, with its port if it has one.
+
+    @return: C{None} if there is not exactly one Host header, or if it is malformed.
+    """
     values = request.requestHeaders.getRawHeaders(b"host") or []
     if len(values) != 1:
         return None
@@ -57,13 +67,12 @@ def host_of(request: Request) -> str | None:
 
 class Authority(Enum):
     """
-    What a route demands of its caller.
+    The authority that a route needs.
 
-    @cvar OPEN: nothing.
-    @cvar WATCH: for routes that show one job to anybody who knows its id: a token, if the server
-        is private.
-    @cvar WRITE: for routes that change, register or list: a token or, on a server without tokens,
-        that the request does not come from a page of a foreign origin.
+    @cvar OPEN: none.
+    @cvar WATCH: to see a job whose id one knows. On a private server this takes a token.
+    @cvar WRITE: to change, register or list. This takes a token. On a server without tokens it
+        takes a request that does not come from a page of a foreign origin.
     """
 
     OPEN = "open"
@@ -72,7 +81,7 @@ class Authority(Enum):
 
 
 class Access:
-    """The rules that hold for one server."""
+    """The access rules of one server."""
 
     def __init__(
         self,
@@ -82,8 +91,10 @@ class Access:
         public_url: str | None = None,
     ) -> None:
         """
-        @param tokens: each opens everything; with none, the server is for this machine.
+        @param tokens: the valid tokens; empty for a server that is for its own machine only.
         @param private: whether watching a job needs a token, too.
+        @param public_url: the URL by which clients reach the server. Its host and its origin are
+            our own.
         """
         self._tokens = [token.encode() for token in tokens]
         self._private = private
@@ -93,17 +104,17 @@ class Access:
             self._public_host = (parts.hostname or "").lower()
             self._public_origin = f"{parts.scheme}://{parts.netloc}".lower().encode()
 
-    def admit(self, request: Request) -> None:
+    def check_host(self, request: Request) -> None:
         """
-        Refuse what no route should see.
+        Refuse a request with a wrong Host.
 
-        @raise Problem: 400 for a malformed Host or path, 421 for a foreign Host.
+        @raise Problem: 400 if the Host is malformed, 421 if it is foreign.
         """
         host = host_of(request)
         given = request.requestHeaders.hasHeader(b"host")
         if host is None and (given or request.clientproto == b"HTTP/1.1"):
             raise Problem("invalid-request", "the Host header is missing or malformed")
-        if not self._tokens and not self._ours(host):
+        if not self._tokens and not self._is_our_host(host):
             raise Problem(
                 "misdirected",
                 "without a token this server answers only to localhost and loopback addresses",
@@ -111,7 +122,7 @@ class Access:
 
     def require(self, authority: Authority, request: Request) -> None:
         """
-        Refuse a request that lacks an authority.
+        Refuse a request that does not have the authority that its route needs.
 
         @raise Problem: 401 or 403.
         """
@@ -122,28 +133,29 @@ class Access:
 
     def require_write(self, request: Request) -> None:
         """
-        For routes that change, register or list.
+        Refuse a request that must not change, register or list.
 
-        @raise Problem: 401 without a valid token, 403 for a page of a foreign origin.
+        @raise Problem: 401 if it has no valid token, 403 if it comes from a page of a foreign
+            origin.
         """
         if self._tokens:
             self._check_token(request)
         else:
             origin = request.getHeader(b"origin")
-            if origin is not None and not self._friendly(origin):
+            if origin is not None and not self._is_allowed_origin(origin):
                 raise Problem("foreign-origin", "pages of other origins may not do this")
 
     def require_watch(self, request: Request) -> None:
         """
-        For routes that show one job to whoever knows its id.
+        Refuse a request that must not see a job whose id it knows.
 
-        @raise Problem: 401 without a valid token, if the server is private.
+        @raise Problem: 401 if the server is private and the request has no valid token.
         """
         if self._tokens and self._private:
             self._check_token(request)
 
-    def share(self, request: Request) -> None:
-        """Let pages of other origins read the answer, if it is one that they may (CORS)."""
+    def add_cors_headers(self, request: Request) -> None:
+        """Give the answer the headers that let pages of other origins read it (CORS)."""
         if not self._tokens and not request.requestHeaders.hasHeader(b"origin"):
             return
         if request.method not in (b"GET", b"HEAD") or not _WATCHABLE.match(request.path):
@@ -151,8 +163,8 @@ class Access:
         if self._allow_origin(request):
             request.setHeader(b"access-control-expose-headers", _EXPOSED_HEADERS)
 
-    def preflight(self, request: Request) -> None:
-        """Answer what a browser asks before it lets a page of another origin read."""
+    def add_preflight_headers(self, request: Request) -> None:
+        """Give the answer to OPTIONS the headers of a CORS preflight."""
         asked = request.requestHeaders.hasHeader(b"access-control-request-method")
         if asked and _WATCHABLE.match(request.path) and self._allow_origin(request):
             request.setHeader(b"access-control-allow-methods", b"GET, HEAD")
@@ -167,18 +179,18 @@ class Access:
         if origin is None:
             return False
         request.responseHeaders.addRawHeader(b"vary", b"Origin")
-        if not self._friendly(origin):
+        if not self._is_allowed_origin(origin):
             return False
         request.setHeader(b"access-control-allow-origin", origin)
         return True
 
-    def _ours(self, host: str | None) -> bool:
+    def _is_our_host(self, host: str | None) -> bool:
         if host is None:
             return False
         name = host if host.endswith("]") else host.rsplit(":", 1)[0] if ":" in host else host
         return is_loopback(name) or name.strip("[]").lower() == self._public_host
 
-    def _friendly(self, origin: bytes) -> bool:
+    def _is_allowed_origin(self, origin: bytes) -> bool:
         if origin.lower() == self._public_origin:
             return True
         try:
@@ -189,9 +201,9 @@ class Access:
 
     def _check_token(self, request: Request) -> None:
         """
-        Bearer, or Basic with the token as password.
+        Accept C{Authorization: Bearer}, or C{Basic} with the token as the password.
 
-        @raise Problem: 401.
+        @raise Problem: 401 if there is no valid token.
         """
         given = b""
         kind, _, rest = (request.getHeader(b"authorization") or b"").partition(b" ")
@@ -199,7 +211,7 @@ class Access:
             given = rest.strip()
         elif kind.lower() == b"basic":
             given = request.getPassword() or b""
-        # Every token is compared, so that time does not tell which one nearly fits.
+        # All tokens are compared, so that the time taken tells nothing about any of them.
         if not any([hmac.compare_digest(given, token) for token in self._tokens]):
             raise Problem(
                 "unauthorized",

@@ -1,5 +1,5 @@
 """
-Routes for whoever operates the server.
+Routes that tell operators whether the server is well.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from statusjob.server.web.writing import json_answer
 
 
 class HealthRoutes(Routes):
-    """For whoever operates the server."""
+    """Health checks."""
 
     @route("/healthz", "GET", needs=OPEN)
     async def healthz(self, request: Request) -> bytes:
-        """The process is alive."""
+        """Answer that the process is alive."""
         return json_answer(request, {"status": "ok"})
 
     @route("/readyz", "GET", needs=OPEN)
     async def readyz(self, request: Request) -> bytes:
-        """The server can answer: it is not stopping, and its database can be read."""
+        """Answer whether the server is not stopping and its database can be read."""
         if self.draining:
             raise Problem("unavailable", "the server is stopping")
         await self.store.read(lambda tx: tx.one("SELECT 1 AS one"))

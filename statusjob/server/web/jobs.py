@@ -1,5 +1,5 @@
 """
-Routes of jobs: create, list, look, report, cancel; and the original contract's poll.
+Routes of jobs: create, list, show, report and cancel, and the original contract's poll.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from statusjob.server.web.answers import (
 )
 from statusjob.server.web.reading import (
     bad_cursor,
+    checked_job_id,
     idempotency_key,
     json_body,
-    path_job,
     read_query,
+    required_versions,
     tag_version,
-    wanted_versions,
 )
 from statusjob.server.web.routing import OPEN, WATCH, WRITE, route
 from statusjob.server.web.waiting import WatchRoutes
@@ -36,7 +36,7 @@ from statusjob.server.web.writing import json_answer, send
 
 
 class _JobsQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """What C{GET /jobs} can be asked."""
+    """The query of C{GET /jobs}."""
 
     result: Status | None = None
     kind: codec.Kind | None = None
@@ -50,9 +50,9 @@ class JobRoutes(WatchRoutes):
     @route("/status", "GET", needs=OPEN)
     @route("/jobs/<job_id>/status", "GET", needs=WATCH)
     async def status(self, request: Request, job_id: str | None = None) -> bytes:
-        """The original contract's poll; without an id, of the demo job."""
+        """Answer the original contract's poll, for the demo job if there is no id."""
         if job_id is not None:
-            job_id = path_job(job_id)
+            job_id = checked_job_id(job_id)
         state, conditions = await self.current_or_awaited(
             request, job_id, read=self.lifecycle.poll, tag=status_tag, newer=_is_other
         )
@@ -84,8 +84,8 @@ class JobRoutes(WatchRoutes):
         return json_answer(request, answer)
 
     @route("/jobs", "GET", needs=WRITE)
-    async def list(self, request: Request) -> bytes:
-        """List jobs, a page at a time."""
+    async def list_jobs(self, request: Request) -> bytes:
+        """List jobs by pages, the newest first."""
         query = read_query(request, _JobsQuery)
         if query.cursor is not None and not codec.is_job_id(query.cursor):
             raise bad_cursor()
@@ -102,10 +102,10 @@ class JobRoutes(WatchRoutes):
         )
 
     @route("/jobs/<job_id>", "GET", needs=WATCH)
-    async def look(self, request: Request, job_id: str) -> bytes:
+    async def show(self, request: Request, job_id: str) -> bytes:
         """Show a job."""
         job, conditions = await self.current_or_awaited(
-            request, path_job(job_id), read=self.lifecycle.get, tag=job_tag, newer=_is_later
+            request, checked_job_id(job_id), read=self.lifecycle.get, tag=job_tag, newer=_is_later
         )
         retry_after = self.retry_after(job, conditions)
         return send(request, job_answer(job, conditions, retry_after, prefix=self.prefix))
@@ -114,7 +114,7 @@ class JobRoutes(WatchRoutes):
     async def operation(self, request: Request, job_id: str) -> bytes:
         """Show a job in the shape of Azure's asynchronous operations."""
         job, conditions = await self.current_or_awaited(
-            request, path_job(job_id), read=self.lifecycle.get, tag=job_tag, newer=_is_later
+            request, checked_job_id(job_id), read=self.lifecycle.get, tag=job_tag, newer=_is_later
         )
         retry_after = self.retry_after(job, conditions)
         location = self.absolute(request, f"/jobs/{job.id}")
@@ -122,25 +122,25 @@ class JobRoutes(WatchRoutes):
 
     @route("/jobs/<job_id>", "PATCH", needs=WRITE)
     async def report(self, request: Request, job_id: str) -> bytes:
-        """A worker's word on its job."""
-        versions = wanted_versions(request)
+        """Take a worker's report."""
+        versions = required_versions(request)
         _, report = json_body(request, Report)
-        job = await self.lifecycle.report(path_job(job_id), report, versions=versions)
+        job = await self.lifecycle.report(checked_job_id(job_id), report, versions=versions)
         return self.send_job(request, job)
 
     @route("/jobs/<job_id>", "DELETE", needs=WRITE)
     async def cancel(self, request: Request, job_id: str) -> bytes:
         """Cancel a job."""
-        versions = wanted_versions(request)
-        job = await self.lifecycle.cancel(path_job(job_id), versions=versions)
+        versions = required_versions(request)
+        job = await self.lifecycle.cancel(checked_job_id(job_id), versions=versions)
         return self.send_job(request, job)
 
 
 def _is_other(state: State, tags: Collection[bytes]) -> bool:
-    """Whether a status is another entity than those."""
+    """Whether a status is an entity with none of these tags."""
     return status_tag(state) not in tags
 
 
 def _is_later(job: Job, tags: Collection[bytes]) -> bool:
-    """Whether a job is at a later version than those."""
+    """Whether a job is at a later version than all that these tags name."""
     return job.version > max(map(tag_version, tags), default=0)

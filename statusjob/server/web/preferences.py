@@ -1,5 +1,8 @@
 """
-How long a client prefers to wait: the C{Prefer} header (RFC 7240).
+The C{Prefer} header (RFC 7240): how long a client prefers to wait.
+
+It is parsed here, not by Werkzeug, because a malformed header must be ignored as
+a whole.
 """
 
 from __future__ import annotations
@@ -8,17 +11,13 @@ import re
 
 from twisted.web.http import Request
 
-#: Longest wait in seconds: many proxies give up at 60.
+#: Longest wait in seconds. Many proxies give up after 60.
 WAIT_LIMIT = 50
 
-
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
-
-
 _QUOTED = rb'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t\x20-\x7e\x80-\xff])*+"'
 
-
-#: A preference or one of its parameters, or nothing, and what ends it (RFC 7240 2).
+#: A preference, one of its parameters or nothing, with the separator after it (RFC 7240 2).
 _PREFERENCE = re.compile(
     rb"[ \t]*+(?:(%b)[ \t]*+(?:=[ \t]*+(%b|%b)?+[ \t]*+)?+)?+([,;]|\Z)" % (_TOKEN, _TOKEN, _QUOTED)
 )
@@ -26,8 +25,10 @@ _PREFERENCE = re.compile(
 
 def preferred_wait(request: Request) -> int | None:
     """
-    The seconds that C{Prefer: wait} asks for (RFC 7240 4.3), at most L{WAIT_LIMIT}; C{None} if it
-    does not, or is malformed.
+    Read C{Prefer: wait} (RFC 7240 4.3).
+
+    @return: seconds, at most L{WAIT_LIMIT}; C{None} if the preference is missing or the header is
+        malformed.
     """
     values = request.requestHeaders.getRawHeaders(b"prefer")
     if values is None:
@@ -40,7 +41,7 @@ def preferred_wait(request: Request) -> int | None:
         if found is None:
             return None
         name, value, end = found.groups()
-        # Of two the first counts.
+        # Of two equal preferences, the first counts.
         if name is not None and name.lower() == b"wait" and not parameter and wait is None:
             wait = value or b""
         position, parameter = found.end(), end == b";"
@@ -49,5 +50,5 @@ def preferred_wait(request: Request) -> int | None:
     digits = re.sub(rb"\\(.)", rb"\1", wait[1:-1]) if wait.startswith(b'"') else wait
     if not digits.isdigit():
         return None
-    # However many digits there are, the first few tell.
+    # There may be thousands of digits. The first four suffice.
     return min(WAIT_LIMIT, int(digits.lstrip(b"0")[:4] or b"0"))

@@ -1,9 +1,8 @@
 """
-Problems: every error, as C{application/problem+json} (RFC 9457), in one place.
+Problems: how each error is answered, as C{application/problem+json} (RFC 9457).
 
-The domain raises its own exceptions; L{problem_for} says what each means in
-HTTP. An error that is not foreseen is logged and answered as 500 without its
-details.
+The domain raises its own exceptions, and L{problem_for} maps them to HTTP. Any
+other exception is logged, and answered 500 without its details.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ from statusjob.server.errors import (
 )
 from statusjob.server.store.interface import StoreUnavailable
 
-#: Longest words about bad input, in characters: they may repeat what was sent.
+#: Most characters of a message about bad input, which may quote what was sent.
 DETAIL_LIMIT = 300
 
 _log = Logger()
 
-#: Slug: status and title.
+#: The status code and the title of each kind of problem, by its slug.
 _KINDS: Mapping[str, tuple[int, str]] = {
     "invalid-request": (400, "Invalid request"),
     "unauthorized": (401, "A token is needed"),
@@ -58,12 +57,12 @@ _KINDS: Mapping[str, tuple[int, str]] = {
 
 class Problem(Exception):
     """
-    An error as HTTP tells it.
+    An error as it is answered.
 
-    @ivar slug: its kind, the last part of its C{type}.
-    @ivar detail: words about this occurrence, fit for whoever sent the request.
-    @ivar headers: further headers of the answer.
-    @ivar members: further members of its body.
+    @ivar slug: the kind of problem, which is the last part of the URN in C{type}.
+    @ivar detail: a message about this occurrence, for the client.
+    @ivar headers: more headers of the answer.
+    @ivar members: more members of its body.
     """
 
     def __init__(
@@ -82,7 +81,7 @@ class Problem(Exception):
         self.members = members or {}
 
     def body(self) -> bytes:
-        """The answer's body; C{error} repeats C{detail} for clients of the original contract."""
+        """The body. C{error} repeats C{detail} for clients of the original contract."""
         return codec.encode(
             {
                 "type": f"urn:statusjob:{self.slug}",
@@ -95,7 +94,11 @@ class Problem(Exception):
         )
 
     def render(self, request: Request) -> bytes:
-        """Make C{request}'s answer this; its body."""
+        """
+        Answer a request with this problem.
+
+        @return: the body.
+        """
         body = self.body()
         request.setResponseCode(self.status)
         for name, value in self.headers.items():
@@ -108,9 +111,9 @@ class Problem(Exception):
 
 def problem_for(failure: Failure, prefix: str = "") -> Problem:
     """
-    What an exception means in HTTP.
+    Map an exception to a problem.
 
-    @param prefix: path of the public URL, for links.
+    @param prefix: the path of the public URL, for links.
     """
     error = failure.value
     match error:
@@ -123,7 +126,7 @@ def problem_for(failure: Failure, prefix: str = "") -> Problem:
         case UnknownWebhook():
             return Problem("unknown-webhook", "there is no such webhook")
         case UnknownDelivery():
-            return Problem("unknown-delivery", "there is no such delivery to this webhook")
+            return Problem("unknown-delivery", "this webhook has no such delivery")
         case JobFinished():
             members = {"job": job_to_json(error.job, prefix)}
             return Problem("job-finished", str(error), members=members)
@@ -134,11 +137,11 @@ def problem_for(failure: Failure, prefix: str = "") -> Problem:
             return Problem("webhook-conflict", str(error))
         case KeyReused():
             return Problem(
-                "idempotency-key-reused", "this Idempotency-Key came before with another body"
+                "idempotency-key-reused", "this Idempotency-Key was used with another body"
             )
         case TooManyWatchers():
             return Problem(
-                "unavailable", "too many are watching already", headers={"retry-after": "10"}
+                "unavailable", "too many clients are watching", headers={"retry-after": "10"}
             )
         case StoreUnavailable():
             return Problem("unavailable", str(error), headers={"retry-after": "1"})
@@ -150,7 +153,7 @@ def problem_for(failure: Failure, prefix: str = "") -> Problem:
         case HTTPException():
             return Problem("not-found", "there is nothing at this path")
     _log.failure("a request failed", failure)
-    return Problem("internal-error", "the server failed to answer; it has logged why")
+    return Problem("internal-error", "the server failed to answer, and has logged why")
 
 
 def _short(text: str) -> str:

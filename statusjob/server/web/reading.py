@@ -1,5 +1,8 @@
 """
 Reading requests: bodies, queries, ids and conditions.
+
+Entity tags and media types are parsed here, not by Werkzeug:
+C{tests/server/web/test_reading.py} shows what it would accept or refuse otherwise.
 """
 
 from __future__ import annotations
@@ -18,8 +21,9 @@ from statusjob.server.web.problems import Problem
 
 T = TypeVar("T")
 
-#: Longest Idempotency-Key, and most entity tags that one If-Match may list.
+#: Most characters of an Idempotency-Key.
 KEY_LIMIT = 255
+#: Most entity tags of an If-Match.
 TAGS_LIMIT = 16
 
 _JSON_TYPES = frozenset({b"application/json", b"application/merge-patch+json"})
@@ -31,8 +35,10 @@ _ITEM_ID = re.compile(r"\A[a-z]{2,4}_[0-9a-f]{32}\Z")
 
 def known_tags(request: Request) -> frozenset[bytes] | None:
     """
-    The entity tags that C{If-None-Match} lists, weak ones as if they were strong; L{ANY} if it
-    is C{*}, C{None} if there is none.
+    Read C{If-None-Match}.
+
+    @return: its entity tags, weak ones as if they were strong; L{ANY} for C{*}; C{None} if the
+        header is missing.
     """
     values = request.requestHeaders.getRawHeaders(b"if-none-match")
     if values is None:
@@ -43,16 +49,21 @@ def known_tags(request: Request) -> frozenset[bytes] | None:
 
 
 def tag_version(tag: bytes) -> int:
-    """The version that a strong entity tag is of; 0, which no job has, if it is of none."""
+    """
+    The version of a job that a strong entity tag names.
+
+    @return: 0, which no job has, if it names none.
+    """
     digits = tag[1:-1]
     return int(digits) if digits.isdigit() and len(digits) < 16 else 0
 
 
-def wanted_versions(request: Request) -> Collection[int]:
+def required_versions(request: Request) -> Collection[int]:
     """
-    The versions that C{If-Match} asks for (strongly); nothing stands for any.
+    Read C{If-Match}.
 
-    @raise Problem: 400 if it lists too many.
+    @return: the versions of which one is required; empty if any will do. A weak tag matches none.
+    @raise Problem: 400 if there are more than L{TAGS_LIMIT} tags.
     """
     values = request.requestHeaders.getRawHeaders(b"if-match")
     if values is None or any(value.strip() == b"*" for value in values):
@@ -65,9 +76,10 @@ def wanted_versions(request: Request) -> Collection[int]:
 
 def idempotency_key(request: Request) -> str | None:
     """
-    The C{Idempotency-Key} of a request.
+    Read C{Idempotency-Key}.
 
-    @raise Problem: 400 if it is none.
+    @return: C{None} if the header is missing.
+    @raise Problem: 400 if it is repeated, too long or not printable ASCII.
     """
     values = request.requestHeaders.getRawHeaders(b"idempotency-key")
     if values is None:
@@ -83,10 +95,12 @@ def idempotency_key(request: Request) -> str | None:
 
 def json_body(request: Request, shape: type[T]) -> tuple[bytes, T]:
     """
-    The body of a request, as it came and as a value.
+    Read the JSON body of a request.
 
-    @raise Problem: 415 if it is not declared as JSON.
-    @raise wire.BadInput: if it is not acceptable.
+    @param shape: the type of the value.
+    @return: the bytes of the body, and its value.
+    @raise Problem: 415 if there is a body whose Content-Type is not JSON in UTF-8.
+    @raise statusjob.contract.codec.BadInput: if the body is not valid.
     """
     assert request.content is not None
     body: bytes = request.content.read()
@@ -104,9 +118,10 @@ def json_body(request: Request, shape: type[T]) -> tuple[bytes, T]:
 
 def read_query(request: Request, shape: type[T]) -> T:
     """
-    The query of a request; a parameter without a value counts as left out.
+    Read the query of a request. A parameter with an empty value counts as missing.
 
-    @raise wire.BadInput: if it cannot be understood.
+    @param shape: the type of the value.
+    @raise statusjob.contract.codec.BadInput: if the query is not valid or repeats a parameter.
     """
     given: dict[str, str] = {}
     for name, values in request.args.items():
@@ -128,9 +143,10 @@ def bad_cursor() -> codec.BadInput:
 
 def read_cursor(text: str | None) -> tuple[float, str] | None:
     """
-    What a L{cursor} was made of.
+    Read a cursor that L{statusjob.server.web.writing.make_cursor} made.
 
-    @raise wire.BadInput: if it is none.
+    @return: the time of creation and the id of an item; C{None} if there is no cursor.
+    @raise statusjob.contract.codec.BadInput: if it is not valid.
     """
     if text is None:
         return None
@@ -140,11 +156,12 @@ def read_cursor(text: str | None) -> tuple[float, str] | None:
     return int(milliseconds) / 1000, item_id
 
 
-def path_job(job_id: str) -> str:
+def checked_job_id(job_id: str) -> str:
     """
-    The id of a job in a path.
+    Check that an id is well formed.
 
-    @raise UnknownJob: if no job can have it.
+    @return: the id.
+    @raise UnknownJob: if no job can have this id.
     """
     if not codec.is_job_id(job_id):
         raise UnknownJob

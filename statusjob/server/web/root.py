@@ -41,7 +41,7 @@ class Root(Resource):
         """Answer a request, or have its route answer it."""
         try:
             self._check(request)
-            self._api.access.share(request)
+            self._api.access.add_cors_headers(request)
             if request.method == b"OPTIONS":
                 return self._options(request)
             return self._inner.render(request)
@@ -54,7 +54,7 @@ class Root(Resource):
 
         @raise Problem: if it is one.
         """
-        self._api.access.admit(request)
+        self._api.access.check_host(request)
         try:
             request.method.decode("ascii")
             _decoded(request.path)
@@ -78,7 +78,7 @@ class Root(Resource):
             raise Problem("not-found", "there is nothing at this path")
         request.setResponseCode(204)
         request.setHeader(b"allow", ", ".join(sorted(methods)).encode())
-        self._api.access.preflight(request)
+        self._api.access.add_preflight_headers(request)
         self._api.count(NO_ROUTE, request)
         return b""
 

@@ -1,10 +1,11 @@
 """
-What the routes share: one Klein app, how a route is declared, and the parts of the server.
+What the routes share: one Klein app, the decorator that declares a route, and the parts of the
+server.
 
-The routes themselves are methods of L{statusjob.server.web.jobs.JobRoutes} and
-its neighbours, mixed into one class in L{statusjob.server.web.root}. Each one
-declares by L{route} what it demands of its caller, so that none can forget to
-check.
+The routes are methods of L{statusjob.server.web.jobs.JobRoutes} and its
+neighbours, which are mixed into one class in L{statusjob.server.web.root}. Each
+declares by L{route} the authority that it needs, so that no route can forget to
+check it.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ app = Klein()
 
 OPEN, WATCH, WRITE = Authority
 
-#: The authority that a route needs, or a function that tells it by the request.
+#: The authority that a route needs, or a function that finds it out from the request.
 Needs = Authority | Callable[[Request], Authority]
 
-#: Every route that was declared, by its name, such as C{PATCH /jobs/<job_id>}.
+#: What each route needs, by its name, such as C{PATCH /jobs/<job_id>}.
 ROUTES: dict[str, Needs] = {}
-#: In place of a route's name: the request matched none.
+#: The name under which answers are counted that no route has given.
 NO_ROUTE = "none"
 
 _CONVERTER = re.compile(r"<[^<>:]*:")
@@ -56,15 +57,16 @@ HandlerT = TypeVar("HandlerT", bound=Handler)
 
 def route(path: str, method: str, *, needs: Needs) -> Callable[[HandlerT], HandlerT]:
     """
-    Make a method of L{Routes} answer C{method} on C{path}, once the caller's authority is checked.
+    Declare that a method of L{Routes} answers requests. Before it is called, the request's
+    authority is checked. Its answers are counted.
 
-    Several may be put on one method. Each makes an endpoint of its own, with a name of its own:
-    Klein's default, the name of the method, lets one of two equally named methods silently answer
-    for both.
+    One Python method may be declared for several routes. Each has an endpoint name of its own.
+    (Klein's default is the name of the Python method. Of two methods of the same name in two
+    classes, one would silently answer for both.)
 
-    @param path: as Werkzeug's rules have it.
-    @param method: the HTTP method; HEAD comes with GET.
-    @param needs: what is demanded of the caller.
+    @param path: the path, as a rule of Werkzeug.
+    @param method: the HTTP method; C{GET} includes HEAD.
+    @param needs: the authority that the route needs.
     """
     name = f"{method} {_CONVERTER.sub('<', path)}"
 
@@ -75,7 +77,7 @@ def route(path: str, method: str, *, needs: Needs) -> Callable[[HandlerT], Handl
                 routes.access.require(authority, request)
                 answer = await handler(routes, request, **arguments)
             except CancelledError:
-                # The client has gone: there is nobody to answer.
+                # The client has hung up.
                 raise
             except Exception:
                 answer = problem_for(Failure(), routes.prefix).render(request)
@@ -91,13 +93,13 @@ def route(path: str, method: str, *, needs: Needs) -> Callable[[HandlerT], Handl
 
 class Routes:
     """
-    What every route can use.
+    The base class of all routes: the parts of the server that they use.
 
-    @ivar answered: how many requests were answered, by the name of the route (L{NO_ROUTE} for
-        none) and the status code. A stream counts when it begins.
+    @ivar answered: the number of answers, by the name of the route (or L{NO_ROUTE}) and the status
+        code. A stream is counted when it begins.
     @ivar draining: whether the server is stopping.
-    @ivar log_answers: whether every answer is logged, at debug level. C{twistd} writes whatever is
-        logged, and a line costs more than many an answer; so this is off unless it is set.
+    @ivar log_answers: whether to log every answer at debug level. This is off by default, because
+        C{twistd} writes events of every level, and to write one costs nearly as much as an answer.
     """
 
     app = app
@@ -117,7 +119,7 @@ class Routes:
         prefix: str = "",
     ) -> None:
         """
-        @param public_url: how clients reach the server, without a slash at its end.
+        @param public_url: the URL by which clients reach the server, without a slash at its end.
         @param prefix: the path of C{public_url}.
         """
         self.lifecycle = lifecycle
@@ -129,21 +131,21 @@ class Routes:
         self.access = access
         self.public_url = public_url
         self.prefix = prefix
-        self.events = EventEncoder(prefix)
+        self.event_encoder = EventEncoder(prefix)
         self.draining = False
         self.answered: Counter[tuple[str, int]] = Counter()
         self.log_answers = False
 
     @app.handle_errors(Exception)
     def on_error(self, request: Any, failure: Failure) -> bytes:
-        """Answer an error outside all routes as a problem, such as a path that there is not."""
+        """Answer an error that no route has answered, such as an unknown path, as a problem."""
         body = problem_for(failure, self.prefix).render(request)
         self.count(NO_ROUTE, request)
         return body
 
     def count(self, name: str, request: Request) -> None:
         """
-        Count an answer, and log it if that is wanted.
+        Count an answer, and log it if L{log_answers} is set.
 
         @param name: the name of the route.
         """
@@ -152,7 +154,11 @@ class Routes:
             self._log.debug("{route} was answered {code}", route=name, code=request.code)
 
     def send_job(self, request: Request, job: Job) -> bytes:
-        """Answer with a job and its validators."""
+        """
+        Answer a request with a job, its entity tag and its time of change.
+
+        @return: the body, which the route must return.
+        """
         request.setHeader(b"etag", job_tag(job))
         request.setHeader(b"last-modified", write_date(int(job.updated_at)))
         return json_answer(request, job_to_json(job, self.prefix))
@@ -168,7 +174,12 @@ class Routes:
         return self.forecast.retry_after(state)
 
     def absolute(self, request: Request, path: str) -> str | None:
-        """An absolute URL for a path; C{None} if nothing tells how clients reach the server."""
+        """
+        Make an absolute URL.
+
+        @param path: without the path of the public URL.
+        @return: C{None} if neither a public URL nor a Host tells how clients reach the server.
+        """
         if self.public_url is not None:
             return self.public_url + path
         host = host_of(request)

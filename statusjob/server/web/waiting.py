@@ -1,5 +1,5 @@
 """
-Routes of those who wait: how a request is held until there is news, and the streams.
+Routes that wait: how long polls are held, and the event streams.
 """
 
 from __future__ import annotations
@@ -23,20 +23,21 @@ from statusjob.server.web.access import Authority
 from statusjob.server.web.answers import ANY, Conditions, State
 from statusjob.server.web.preferences import preferred_wait
 from statusjob.server.web.problems import Problem
-from statusjob.server.web.reading import known_tags, path_job
+from statusjob.server.web.reading import checked_job_id, known_tags
 from statusjob.server.web.routing import WATCH, WRITE, Routes, route
 
 S = TypeVar("S", bound=State)
 
-#: Most jobs that one stream names, and most that one that names none begins with.
+#: Most jobs that the query of a stream may name.
 JOBS_LIMIT = 100
+#: Most jobs whose present state is sent at the beginning of a stream that names none.
 SNAPSHOT_LIMIT = 1_000
 
 _EVENT_ID = re.compile(rb"\A[0-9]{1,15}\Z")
 
 
 class _EventsQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """What C{GET /events} can be asked."""
+    """The query of C{GET /events}."""
 
     job: Annotated[Sequence[str], Meta(max_length=JOBS_LIMIT)] = ()
     kind: Annotated[Sequence[codec.Kind], Meta(max_length=1)] = ()
@@ -44,10 +45,11 @@ class _EventsQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 def _read_events_query(request: Request) -> tuple[Sequence[str], str | None]:
     """
-    What C{GET /events} is asked for: the ids of jobs, or else a kind, or else all.
+    Read the query of C{GET /events}.
 
-    @raise wire.BadInput: if it cannot be understood.
-    @raise UnknownJob: if no job can have such an id.
+    @return: the ids of jobs, and a kind. Without either, all jobs are meant.
+    @raise statusjob.contract.codec.BadInput: if the query is not valid.
+    @raise UnknownJob: if no job can have one of the ids.
     """
     given = {
         name.decode("latin-1"): [value.decode("latin-1") for value in dict.fromkeys(values)]
@@ -58,18 +60,18 @@ def _read_events_query(request: Request) -> tuple[Sequence[str], str | None]:
     except ValidationError as error:
         raise codec.BadInput(f"in the query: {error}") from None
     if query.job and query.kind:
-        raise codec.BadInput("the query takes jobs or a kind")
-    return [path_job(each) for each in query.job], query.kind[0] if query.kind else None
+        raise codec.BadInput("the query must not name both jobs and a kind")
+    return [checked_job_id(each) for each in query.job], query.kind[0] if query.kind else None
 
 
 def _authority_for_events(request: Request) -> Authority:
-    """Named jobs may be watched like any one job; a kind and all jobs are a list."""
+    """Jobs that the query names are watched. Those of a kind, and all jobs, are listed."""
     job_ids, _ = _read_events_query(request)
     return WATCH if job_ids else WRITE
 
 
 class WatchRoutes(Routes):
-    """Waiting over HTTP."""
+    """Long polls and streams."""
 
     async def current_or_awaited(
         self,
@@ -116,13 +118,13 @@ class WatchRoutes(Routes):
 
     @route("/jobs/<job_id>/events", "GET", needs=WATCH)
     async def follow(self, request: Request, job_id: str) -> bytes | Resource:
-        """A stream of one job, which ends with it."""
-        job_id = path_job(job_id)
+        """Stream the states of one job, until it ends."""
+        job_id = checked_job_id(job_id)
         with self._stream(request, [job_topic(job_id)]) as stream:
             job = await self.lifecycle.get(job_id)
             last = _last_event_id(request)
             if last == job.version and job.result.terminal:
-                # After anything else a browser would connect again.
+                # This is the only answer after which a browser does not connect again.
                 request.setResponseCode(204)
                 request.setHeader(b"cache-control", b"no-store")
                 return b""
@@ -130,7 +132,7 @@ class WatchRoutes(Routes):
 
     @route("/events", "GET", needs=_authority_for_events)
     async def follow_many(self, request: Request) -> bytes | Resource:
-        """A stream of many jobs: those named, those of a kind, or all."""
+        """Stream the states of many jobs: of those named, those of a kind, or all."""
         job_ids, kind = _read_events_query(request)
         if job_ids:
             topics = [job_topic(each) for each in job_ids]
@@ -145,7 +147,7 @@ class WatchRoutes(Routes):
 
     def _stream(self, request: Request, topics: Sequence[Topic]) -> EventStream:
         """
-        A stream that is not open yet.
+        Make a stream that is not open yet.
 
         @raise Problem: 503 if the server is stopping.
         """
@@ -156,14 +158,18 @@ class WatchRoutes(Routes):
             topics,
             watchers=self.watchers,
             read_job=self.lifecycle.get,
-            encode=self.events.encode,
+            encode=self.event_encoder.encode,
         )
 
 
 def _opened(
     request: Request, stream: EventStream, job_ids: Sequence[str], last: int | None = None
 ) -> bytes | Resource:
-    """What a route of streams returns; HEAD is answered with what a stream would begin with."""
+    """
+    Open a stream, or answer HEAD with the headers of one.
+
+    @return: the value that the route must return.
+    """
     if request.method == b"HEAD":
         set_stream_headers(request)
         return b""
@@ -171,6 +177,6 @@ def _opened(
 
 
 def _last_event_id(request: Request) -> int:
-    """The version that the client of a stream knows; 0 for none."""
+    """Read C{Last-Event-ID}: the version that the client of a stream knows, 0 for none."""
     given = request.getHeader(b"last-event-id") or b""
     return int(given) if _EVENT_ID.match(given) else 0

@@ -1,5 +1,5 @@
 """
-Writing answers: JSON bodies, validators and cursors.
+Writing answers: whole ones, JSON bodies and cursors.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from statusjob.server.web.answers import Answer
 
 def send(request: Request, answer: Answer) -> bytes:
     """
-    Give a request its answer.
+    Answer a request with an answer that was made whole.
 
-    @return: the body, which the route returns.
+    @return: the body, which the route must return.
     """
     if answer.code != 200:
         request.setResponseCode(answer.code)
@@ -26,9 +26,9 @@ def send(request: Request, answer: Answer) -> bytes:
 
 def json_answer(request: Request, value: object) -> bytes:
     """
-    Answer with C{value} as JSON.
+    Answer a request with JSON.
 
-    @return: the body, which the route returns.
+    @return: the body, which the route must return.
     """
     body = codec.encode(value)
     request.setHeader(b"content-type", b"application/json")
@@ -36,6 +36,10 @@ def json_answer(request: Request, value: object) -> bytes:
     return body
 
 
-def cursor(created_at: float, item_id: str) -> str:
-    """Where the page after an item begins."""
+def make_cursor(created_at: float, item_id: str) -> str:
+    """
+    Make the cursor of the page that follows an item.
+
+    @param created_at: when the item was created, in seconds since the epoch.
+    """
     return f"{round(created_at * 1000)}.{item_id}"

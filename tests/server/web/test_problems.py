@@ -274,7 +274,7 @@ class MistakeTests(ServerTestCase):
         self.assert_hidden(self.ask(self.fake, "GET", self.path))
 
     def test_before_any_route(self) -> None:
-        self.patch(self.fake.server.api.access, "admit", self.mistake)
+        self.patch(self.fake.server.api.access, "check_host", self.mistake)
         self.assert_hidden(self.ask(self.fake, "GET", self.path))
 
     def test_the_server_goes_on(self) -> None:
