@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.web.server import Site
 
 from tests.helpers.messages import Reply, read_head, read_messages, request_bytes
-from tests.helpers.transports import MemoryTransport
+from tests.helpers.transports import MemoryConnection
 
 
 @dataclass(frozen=True)
@@ -22,27 +22,14 @@ class Event:
     id: str | None = None
 
 
-class Connection:
-    """A client's connection."""
+class Connection(MemoryConnection):
+    """The connection of a client to a site."""
 
-    def __init__(self, site: Site, host: IAddress | None = None) -> None:
+    def __init__(self, site: Site, address: IAddress | None = None) -> None:
         """
-        @param host: the address of the server, where that matters.
+        @param address: the address of both ends, where that matters.
         """
-        self.transport: Any = MemoryTransport(hostAddress=host, peerAddress=host)
-        self.protocol = site.buildProtocol(None)
-        self.transport.protocol = self.protocol
-        self.protocol.makeConnection(self.transport)
-
-    @property
-    def open(self) -> bool:
-        """Whether the server has left it open."""
-        return bool(self.transport.connected)
-
-    @property
-    def aborted(self) -> bool:
-        """Whether the server closed it without waiting until everything was sent."""
-        return bool(self.transport.aborted)
+        super().__init__(site.buildProtocol(None), address)
 
     def send(self, data: bytes) -> None:
         """Send bytes to the server."""

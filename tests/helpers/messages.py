@@ -37,11 +37,13 @@ class Request(Message):
 
     @ivar path: the target, with its query.
     @ivar at: the second in which it came, by the clock of the test.
+    @ivar port: the port from which the client has sent it.
     """
 
     method: str
     path: str
     at: float = 0.0
+    port: int = 0
 
     @property
     def line(self) -> str:

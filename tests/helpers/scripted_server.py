@@ -96,6 +96,7 @@ class ScriptedServer(Resource):
         self.requests.append(
             Request(
                 at=self._clock.seconds(),
+                port=request.client.port,
                 method=request.method.decode(),
                 path=request.uri.decode(),
                 headers=headers_of(request.requestHeaders.getAllRawHeaders()),

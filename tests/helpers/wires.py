@@ -12,34 +12,16 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tests.helpers.messages import Message, Request, read_messages
-from tests.helpers.transports import MemoryTransport
+from tests.helpers.transports import MemoryConnection
 
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
-class Wire:
-    """
-    One connection of a poster, as its receiver sees it.
-
-    @ivar transport: the poster's end of the connection.
-    """
+class Wire(MemoryConnection):
+    """One connection of a poster, as its receiver sees it."""
 
     def __init__(self, factory: IProtocolFactory) -> None:
-        self.transport: Any = MemoryTransport()
-        protocol: Any = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 80))
-        self.protocol = protocol
-        self.transport.protocol = self.protocol
-        self.protocol.makeConnection(self.transport)
-
-    @property
-    def open(self) -> bool:
-        """Whether the connection is open."""
-        return bool(self.transport.connected)
-
-    @property
-    def aborted(self) -> bool:
-        """Whether the poster has aborted the connection."""
-        return bool(self.transport.aborted)
+        super().__init__(factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 80)))
 
     def sent(self) -> list[Request]:
         """Give the requests that arrived since the last call."""

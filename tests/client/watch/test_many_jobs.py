@@ -119,43 +119,29 @@ class SharingTests(SocketTestCase):
     async def test_clients_of_one_server_share_connections(self) -> None:
         server = ScriptedServer(Clock(), *[PENDING] * 3, answer(200, job_body(a_job())))
         base = self.serve(server)
-        ports = set()
-        serve = server.render
-
-        def render(request: Any) -> Any:
-            ports.add(request.client.port)
-            return serve(request)
-
-        self.patch(server, "render", render)
         async with shared_connections(reactor).in_use(reactor):
             for _ in range(3):
                 await StatusClient(base, reactor=reactor).get_status()
             await WorkerClient(base, reactor=reactor).heartbeat(JOB_ID)
+        ports = {each.port for each in server.requests}
         self.assertEqual((len(server.requests), len(ports)), (4, 1))
         self.assertTrue(shared_connections(reactor).idle)
 
     async def test_a_lost_long_poll_is_not_repeated_at_once(self) -> None:
         server = PatientServer(Clock())
-        ports = []
-        serve = server.render
-
-        def render(request: Any) -> Any:
-            ports.append(request.client.port)
-            return serve(request)
-
-        self.patch(server, "render", render)
         client = StatusClient(self.serve(server), reactor=reactor)
         monitored = client.start_monitoring()
         await until(lambda: len(server.held) == 1)
         # The long poll ends as if its time was up; the next one uses the same connection.
         self.patch(strategies, "ROUNDING", 100.0)
         server.let_go()
-        await until(lambda: len(ports) == 3)
-        self.assertEqual(ports[1], ports[2])
+        await until(lambda: len(server.requests) == 3)
+        _, ended, next_one = server.requests
+        self.assertEqual(ended.port, next_one.port)
         server.cut()
         await until(lambda: not server.held)
         await deferLater(reactor, 0.05)
-        self.assertEqual(len(ports), 3)
+        self.assertEqual(len(server.requests), 3)
         await client.stop_monitoring()
         await monitored
 

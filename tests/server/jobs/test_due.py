@@ -6,9 +6,8 @@ from statusjob.jobs import DEADLINE_EXCEEDED, WORKER_LOST, Status
 from statusjob.server.alarms import LONGEST_SLEEP
 from statusjob.server.errors import UnknownJob
 from statusjob.server.jobs.due import ALARM_BATCH, handle_due_alarms
-from tests.helpers.core import CoreTestCase, new_job, said
+from tests.helpers.core import COMPLETED, CoreTestCase, new_job, said
 from tests.helpers.servers import ServerTestCase
-from tests.server.jobs.test_lifecycle import COMPLETED
 
 
 class AlarmTests(CoreTestCase):
