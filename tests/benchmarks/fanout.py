@@ -27,7 +27,7 @@ from twisted.internet.threads import deferToThread
 from statusjob.contract.webhooks import NewScopedWebhook
 from statusjob.server.service import Server
 from statusjob.server.tap import Options, makeService
-from tests.helpers.core import new_job, said
+from tests.helpers.core import a_report, new_job
 from tests.helpers.meter import Lag, Meter
 
 ROUNDS = 7
@@ -89,7 +89,7 @@ async def fan_out(server: Server, process: subprocess.Popen[bytes]) -> tuple[flo
     meter = Meter(reactor)
     meter.start()
     begun = time.monotonic()
-    await server.lifecycle.report(job.id, said(b'{"result":"completed"}'))
+    await server.lifecycle.report(job.id, a_report(b'{"result":"completed"}'))
     answered = time.monotonic() - begun
     received = float(await last) - begun
     # What is still to be settled counts, too.

@@ -1,7 +1,7 @@
 """
-Writes the dump of a populated database: C{python -m tests.dumps.make > tests/dumps/vN.sql}.
+Writes the dump of a database: C{python -m tests.dumps.make > tests/dumps/vN.sql}.
 
-Run once for each version of the schema, when it is released; the dump then never changes.
+Run it once for each version of the schema, before that is released. A dump never changes later.
 """
 
 from __future__ import annotations
@@ -19,23 +19,15 @@ from statusjob.jobs import Job
 from statusjob.server.store import outbox_claim, outbox_settle
 from statusjob.server.store.interface import Tx
 from statusjob.server.store.outbox_settle import Outcome, Retry
-from tests.helpers.core import URL, Core, hook, new_job, said
+from tests.helpers.core import URL, Core, a_report, fired, hook, new_job
 from tests.helpers.secrets import SECRET
 
 T = TypeVar("T")
 NODE = "node"
 
 
-def fired(answer: Deferred[T]) -> T:
-    """The value of a Deferred that has fired."""
-    values: list[T] = []
-    answer.addCallback(values.append)
-    (value,) = values
-    return value
-
-
 def populate(core: Core) -> None:
-    """A job of every sort, told of by kind, and a delivery in every state."""
+    """Create a job of every sort, with a kind that says which, and a delivery in every state."""
 
     def create(body: bytes) -> Job:
         core.clock.advance(1)
@@ -43,7 +35,7 @@ def populate(core: Core) -> None:
 
     def report(job: Job, body: bytes) -> None:
         core.clock.advance(1)
-        fired(core.lifecycle.report(job.id, said(body)))
+        fired(core.lifecycle.report(job.id, a_report(body)))
 
     def send(outcome: str, wait: float | None = None) -> None:
         def work(tx: Tx) -> None:
@@ -81,7 +73,7 @@ def populate(core: Core) -> None:
     fired(core.registrations.rotate(rotated.id, None))
     gone, _ = fired(core.registrations.add(NewScopedWebhook(url=URL, name="gone", secret=SECRET)))
     fired(core.registrations.change(gone.id, WebhookChange(enabled=False)))
-    # As a crash leaves it: claimed, and nothing settled.
+    # A crash leaves a delivery like this: it is claimed, but not settled.
     report(create(told % (b"sending", URL.encode(), SECRET.encode())), b'{"result":"completed"}')
     fired(core.store.write(lambda tx: outbox_claim.claim(tx, NODE, 10, 10)))
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.contract.codec import decode
@@ -113,7 +114,7 @@ def new_job(body: bytes = b"{}") -> NewJob:
     return decode(body, NewJob)
 
 
-def said(body: bytes = b"{}") -> Report:
+def a_report(body: bytes = b"{}") -> Report:
     """Read the body of a worker's report."""
     return decode(body, Report)
 
@@ -146,6 +147,16 @@ def version_of(claim: Claim) -> int:
     return int(json.loads(claim.body)["job"]["version"])
 
 
+def fired(answer: Deferred[T]) -> T:
+    """Return the value of a Deferred, which must have fired, or raise its exception."""
+    outcomes: list[T | Failure] = []
+    answer.addBoth(outcomes.append)
+    (outcome,) = outcomes
+    if isinstance(outcome, Failure):
+        outcome.raiseException()
+    return outcome
+
+
 class CoreTestCase(SynchronousTestCase):
     """Tests of a L{Core} whose lane is inline, so that all work is done at once."""
 
@@ -161,7 +172,7 @@ class CoreTestCase(SynchronousTestCase):
 
     def report(self, core: Core, job: Job, body: bytes = b"{}") -> Job:
         """Report on a job, and return it as it is then."""
-        return self.successResultOf(core.lifecycle.report(job.id, said(body)))
+        return self.successResultOf(core.lifecycle.report(job.id, a_report(body)))
 
     def get(self, core: Core, job: Job) -> Job:
         """Look a job up."""

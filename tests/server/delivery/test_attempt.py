@@ -31,7 +31,7 @@ from statusjob.server.delivery.worker import DeliveryWorker
 from statusjob.server.store.outbox_settle import Outcome
 from statusjob.server.webhooks.urls import origin_of
 from statusjob.version import __version__
-from tests.helpers.core import URL, Core, a_claim, hook, new_job, said
+from tests.helpers.core import URL, Core, a_claim, a_report, hook, new_job
 from tests.helpers.secrets import OTHER_SECRET, SECRET
 from tests.helpers.servers import EPOCH, PUBLIC
 from tests.helpers.sockets import SocketTestCase, reactor
@@ -256,7 +256,7 @@ class SocketTests(SocketTestCase):
         delivery.start()
         job = (await core.lifecycle.create(new_job())).job
         await core.registrations.register(job.id, hook(url, secret=SECRET))
-        await core.lifecycle.report(job.id, said(b'{"result":"completed"}'))
+        await core.lifecycle.report(job.id, a_report(b'{"result":"completed"}'))
         await receiver.well
         await delivery.stop(10)
         await poster.stop()

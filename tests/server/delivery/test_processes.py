@@ -19,6 +19,8 @@ from tests.helpers.sockets import Refusing, open_sockets
 SOON = 40
 #: Seconds after which a healthy origin was held up.
 HELD_UP = 10
+#: How many deliveries wait for a dead origin.
+BACKLOG = 200
 
 
 class DeliveryProcessTestCase(InboxTestCase):
@@ -191,7 +193,7 @@ class BacklogTests(DeliveryProcessTestCase):
         process = await self.serve()
         webhook = {"url": f"http://127.0.0.1:{dead.port}/", "kind": "dead"}
         await self.client.ask("POST", f"{process.url}/webhooks", webhook)
-        await together(*(self.finish_many(process.url, 125) for _ in range(4)))
+        await together(*(self.finish_many(process.url, BACKLOG // 4) for _ in range(4)))
         for _ in range(20):
             job = await self.finish(process.url)
             await self.inbox.received({job}).addTimeout(HELD_UP, reactor)
@@ -204,10 +206,10 @@ class BacklogTests(DeliveryProcessTestCase):
         await self.inbox.received({await self.finish(process.url)}).addTimeout(HELD_UP, reactor)
         self.assertEqual((len(revived.arrivals), open_sockets(dead.port)), (1, 1))
         revived.release(0.01)
-        await revived.until(lambda: len(revived.results) == 500).addTimeout(SOON, reactor)
+        await revived.until(lambda: len(revived.results) == BACKLOG).addTimeout(SOON, reactor)
         self.assertLessEqual(revived.most, MAX_SLOTS)
         self.assertEqual(disordered(revived.arrivals), [])
-        self.assertEqual(len(revived.arrivals), 500)
+        self.assertEqual(len(revived.arrivals), BACKLOG)
         await self.stop(process)
 
     async def finish_many(self, url: str, count: int) -> None:

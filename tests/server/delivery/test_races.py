@@ -12,7 +12,7 @@ from statusjob.server.errors import WebhookConflict
 from statusjob.server.store import single_process
 from statusjob.server.store.outbox_settle import Outcome
 from statusjob.server.webhooks.redelivery import Deliveries
-from tests.helpers.core import COMPLETED, Core, hook, new_job, said
+from tests.helpers.core import COMPLETED, Core, a_report, hook, new_job
 from tests.helpers.delivery import OK, REFUSED, DeliveryTestCase
 from tests.helpers.lanes import HeldLane
 
@@ -65,7 +65,7 @@ class RaceTestCase(DeliveryTestCase):
         return job, self.done(registering).id
 
     def say(self, job: Job, body: bytes = COMPLETED) -> Deferred[Job]:
-        return self.box.lifecycle.report(job.id, said(body))
+        return self.box.lifecycle.report(job.id, a_report(body))
 
     def held_states(self) -> list[str]:
         reading = self.box.store.read(

@@ -6,7 +6,7 @@ from statusjob.jobs import DEADLINE_EXCEEDED, WORKER_LOST, Status
 from statusjob.server.alarms import LONGEST_SLEEP
 from statusjob.server.errors import UnknownJob
 from statusjob.server.jobs.due import ALARM_BATCH, handle_due_alarms
-from tests.helpers.core import COMPLETED, CoreTestCase, new_job, said
+from tests.helpers.core import COMPLETED, CoreTestCase, a_report, new_job
 from tests.helpers.servers import ServerTestCase
 
 
@@ -113,7 +113,7 @@ class ServerTests(ServerTestCase):
         fake = self.serve(STATUSJOB_RETENTION="60")
         lifecycle = fake.server.lifecycle
         job = self.successResultOf(lifecycle.create(new_job())).job
-        self.successResultOf(lifecycle.report(job.id, said(COMPLETED)))
+        self.successResultOf(lifecycle.report(job.id, a_report(COMPLETED)))
         fake.clock.pump([1] * 60)
         self.successResultOf(lifecycle.get(job.id))
         fake.clock.pump([1] * 31)

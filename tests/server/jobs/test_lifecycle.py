@@ -13,7 +13,7 @@ from statusjob.server.errors import (
 )
 from statusjob.server.feed import jobs_of
 from statusjob.server.webhooks import registry
-from tests.helpers.core import Core, CoreTestCase, new_job, said
+from tests.helpers.core import Core, CoreTestCase, a_report, new_job
 from tests.helpers.lanes import HeldLane
 
 COMPLETED = b'{"result":"completed","output":{"frames":7},"message":"done"}'
@@ -77,7 +77,7 @@ class ReportTests(CoreTestCase):
 
     def test_every_request_about_an_unknown_job_fails(self) -> None:
         core = self.core()
-        self.failureResultOf(core.lifecycle.report("nobody", said()), UnknownJob)
+        self.failureResultOf(core.lifecycle.report("nobody", a_report()), UnknownJob)
         self.failureResultOf(core.lifecycle.cancel("nobody"), UnknownJob)
         self.failureResultOf(core.lifecycle.get("nobody"), UnknownJob)
         self.failureResultOf(core.lifecycle.poll("nobody"), UnknownJob)
@@ -88,7 +88,7 @@ class AfterTheEndTests(CoreTestCase):
 
     def refused(self, core: Core, job: Job, body: bytes) -> Job:
         """The job that a refusal carries."""
-        failure = self.failureResultOf(core.lifecycle.report(job.id, said(body)), JobFinished)
+        failure = self.failureResultOf(core.lifecycle.report(job.id, a_report(body)), JobFinished)
         finished = failure.value
         assert isinstance(finished, JobFinished)
         return finished.job
@@ -150,8 +150,8 @@ class AfterTheEndTests(CoreTestCase):
         lane.step()
         job = self.successResultOf(creating).job
         core.store.write(lambda tx: None)
-        first = core.lifecycle.report(job.id, said(COMPLETED))
-        second = core.lifecycle.report(job.id, said(b'{"result":"error"}'))
+        first = core.lifecycle.report(job.id, a_report(COMPLETED))
+        second = core.lifecycle.report(job.id, a_report(b'{"result":"error"}'))
         lane.step()
         lane.step()
         self.assertIs(self.successResultOf(first).result, Status.COMPLETED)
@@ -165,15 +165,15 @@ class VersionTests(CoreTestCase):
     def test_a_report_for_the_present_version_is_accepted(self) -> None:
         core = self.core()
         job = self.create(core)
-        answer = core.lifecycle.report(job.id, said(b'{"progress":1}'), versions={7, 1})
+        answer = core.lifecycle.report(job.id, a_report(b'{"progress":1}'), versions={7, 1})
         self.assertEqual(self.successResultOf(answer).version, 2)
 
     def test_a_report_or_cancellation_for_another_version_changes_nothing(self) -> None:
         core = self.core()
         job = self.create(core, b'{"heartbeat":10}')
         for answer in (
-            core.lifecycle.report(job.id, said(COMPLETED), versions={2, 3}),
-            core.lifecycle.report(job.id, said(b'{"result":"pending"}'), versions={2}),
+            core.lifecycle.report(job.id, a_report(COMPLETED), versions={2, 3}),
+            core.lifecycle.report(job.id, a_report(b'{"result":"pending"}'), versions={2}),
             core.lifecycle.cancel(job.id, versions={2}),
         ):
             failure = self.failureResultOf(answer, VersionMismatch)
@@ -184,7 +184,7 @@ class VersionTests(CoreTestCase):
         core = self.core()
         job = self.create(core)
         end = self.report(core, job, COMPLETED)
-        again = core.lifecycle.report(job.id, said(COMPLETED), versions={1})
+        again = core.lifecycle.report(job.id, a_report(COMPLETED), versions={1})
         self.assertEqual(self.successResultOf(again), end)
 
 

@@ -11,7 +11,7 @@ from statusjob.server.errors import UnknownJob
 from statusjob.server.feed import jobs_of
 from statusjob.server.jobs.due import delete_expired
 from statusjob.server.store.jobs import Poll
-from tests.helpers.core import URL, Core, CoreTestCase, hook, new_job, said
+from tests.helpers.core import URL, Core, CoreTestCase, a_report, hook, new_job
 from tests.helpers.servers import EPOCH, InMemoryServer, ServerTestCase
 
 FAILURE = JobError(SIMULATED, "simulated to fail")
@@ -212,7 +212,7 @@ class DemoTests(CoreTestCase):
         core.clock.advance(20)
         self.assertEqual(self.column(core, "SELECT webhook_id FROM deliveries"), [own.id])
         job = self.create(core)
-        self.successResultOf(core.lifecycle.report(job.id, said(b'{"result":"error"}')))
+        self.successResultOf(core.lifecycle.report(job.id, a_report(b'{"result":"error"}')))
         told = self.column(core, "SELECT webhook_id FROM deliveries WHERE job_id = :id", id=job.id)
         self.assertEqual(told, ["of all"])
 

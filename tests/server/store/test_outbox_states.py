@@ -19,7 +19,6 @@ from hypothesis.stateful import (
 )
 from msgspec import json
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.contract.webhooks import NewScopedWebhook, WebhookChange
@@ -31,7 +30,7 @@ from statusjob.server.store.outbox_settle import Outcome, Retry
 from statusjob.server.store.retention import delete_removed_webhooks, delete_unused_origins
 from statusjob.server.store.webhooks import subscribers
 from statusjob.server.webhooks.redelivery import Deliveries
-from tests.helpers.core import Core, hook, new_job, said
+from tests.helpers.core import Core, a_report, fired, hook, new_job
 from tests.helpers.outbox import ALL
 
 T = TypeVar("T")
@@ -115,13 +114,13 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule(job=jobs, count=st.integers(1, 3))
     def progress(self, job: Job, count: int) -> None:
         for _ in range(count):
-            report = said(b'{"message":"%d"}' % self.job(job)["version"])
+            report = a_report(b'{"message":"%d"}' % self.job(job)["version"])
             unless_refused(self.core.lifecycle.report(job, report))
 
     @rule(job=jobs, result=st.sampled_from([b"completed", b"error"]))
     def end(self, job: Job, result: bytes) -> None:
         if self.job(job)["result"] == "pending":
-            now = fired(self.core.lifecycle.report(job, said(b'{"result":"%b"}' % result)))
+            now = fired(self.core.lifecycle.report(job, a_report(b'{"result":"%b"}' % result)))
             self.owe(job, [each.id for each in self.write(lambda tx: subscribers(tx, now))])
 
     def owe(self, job: Job, told: Sequence[Webhook]) -> None:
@@ -309,16 +308,6 @@ class OutboxMachine(RuleBasedStateMachine):
             assert {row["state"] for row in rows} <= {"delivered", "dead"}
             # The rows of a removed webhook are deleted after a while.
             assert rows or not self.rows(known, id=webhook)
-
-
-def fired(answer: Deferred[T]) -> T:
-    """The value of a Deferred that has fired."""
-    outcome: list[Any] = []
-    answer.addBoth(outcome.append)
-    (value,) = outcome
-    if isinstance(value, Failure):
-        value.raiseException()
-    return value  # type: ignore[no-any-return]
 
 
 def unless_refused(answer: Deferred[T]) -> T | None:

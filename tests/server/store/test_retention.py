@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statusjob.jobs import EventType
 from statusjob.server.jobs.due import RETENTION_BATCH, delete_expired
-from tests.helpers.core import COMPLETED, URL, Core, CoreTestCase, hook, new_job, said
+from tests.helpers.core import COMPLETED, URL, Core, CoreTestCase, a_report, hook, new_job
 
 
 class RetentionTests(CoreTestCase):
@@ -70,7 +70,7 @@ class RetentionTests(CoreTestCase):
         core = self.core()
         creating = core.lifecycle.create(new_job(), key="a", key_hash="h")
         job = self.successResultOf(creating).job
-        self.successResultOf(core.lifecycle.report(job.id, said(COMPLETED)))
+        self.successResultOf(core.lifecycle.report(job.id, a_report(COMPLETED)))
         core.clock.advance(1000)
         self.expire(core)
         again = self.successResultOf(core.lifecycle.create(new_job(), key="a", key_hash="i"))

@@ -12,7 +12,7 @@ from statusjob.server.feed import jobs_of
 from statusjob.server.store.batches import BATCH_LIMIT, QUEUE_LIMIT
 from statusjob.server.store.interface import StoreBusy, StoreFull, StoreUnavailable, Tx, Update
 from statusjob.server.store.sqlite import CLOCK_STEP
-from tests.helpers.core import Core, CoreTestCase, new_job, said
+from tests.helpers.core import Core, CoreTestCase, a_report, new_job
 from tests.helpers.lanes import HeldLane
 from tests.helpers.servers import EPOCH
 
@@ -138,7 +138,7 @@ class GroupCommitTests(StoreTestCase):
             for _ in range(wait):
                 self.note("earlier")
             body = b'{"progress":0.5}' if wait == 0 else b'{"result":"completed"}'
-            report = self.held.lifecycle.report(job.id, said(body))
+            report = self.held.lifecycle.report(job.id, a_report(body))
             report.cancel()
             self.failureResultOf(report, CancelledError)
             while self.lane.held:
@@ -305,14 +305,14 @@ class FullTests(StoreTestCase):
         self.limit(0)
         body = b'{"result":"completed","output":"%b"}' % (b"x" * 100_000)
         for _ in range(3):
-            report = self.filed.lifecycle.report(job.id, said(body))
+            report = self.filed.lifecycle.report(job.id, a_report(body))
             self.step()
             self.failureResultOf(report, StoreFull)
             reading = self.filed.lifecycle.get(job.id)
             self.step()
             self.assertEqual(self.successResultOf(reading), job)
         self.limit(1000)
-        report = self.filed.lifecycle.report(job.id, said(body))
+        report = self.filed.lifecycle.report(job.id, a_report(body))
         self.step()
         self.assertEqual(self.successResultOf(report).version, 2)
 
