@@ -1,10 +1,10 @@
 """
-Our signatures and those of the npm package C{standardwebhooks}: each verifies the other's.
+Check that the npm package C{standardwebhooks} verifies our signatures, and we verify its.
 
     python -m tests.end_to_end.interoperate DIRECTORY
 
-DIRECTORY is a copy of C{tests/end_to_end/node} in which C{npm ci} was run. With the Python
-package of that name the same is part of the tests.
+DIRECTORY is a copy of C{tests/end_to_end/node} in which C{npm ci} was run. The tests check the
+same with the Python package of that name.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PAYLOADS = (
 
 
 class Cases:
-    """What node is asked, and what it should answer."""
+    """Messages for node to verify, and its expected verdicts."""
 
     def __init__(self, now: int) -> None:
         self.now = now
@@ -39,11 +39,11 @@ class Cases:
         self.expected: list[tuple[str, Any]] = []
 
     def genuine(self, name: str, secret: str, made: dict[bytes, bytes], body: bytes) -> None:
-        """Node must accept this and read the same."""
+        """Add a message that node must accept, and whose body it must read as we do."""
         self._add(name, secret, made, body, {"payload": json.loads(body)})
 
     def forged(self, name: str, secret: str, made: dict[bytes, bytes], body: bytes) -> None:
-        """Node must refuse this."""
+        """Add a message that node must refuse."""
         self._add(name, secret, made, body, None)
 
     def _add(
@@ -55,7 +55,7 @@ class Cases:
 
 
 def ours_for_node(now: int) -> Cases:
-    """What we signed, as we send it."""
+    """Make the messages that we have signed."""
     cases = Cases(now)
     for body in PAYLOADS:
         for secret in (OLD, NEW, OTHER):
@@ -70,7 +70,7 @@ def ours_for_node(now: int) -> Cases:
 
 
 def nodes_for_us(now: int) -> list[dict[str, Any]]:
-    """What node is to sign: every payload with every secret, and the published vector."""
+    """Make the messages that node must sign: each payload with each secret, and the vector."""
     wanted: list[dict[str, Any]] = [
         {"secret": secret, "id": "msg_1", "timestamp": now, "body": body.decode()}
         for body in PAYLOADS
@@ -81,7 +81,7 @@ def nodes_for_us(now: int) -> list[dict[str, Any]]:
 
 
 def check_verdicts(cases: Cases, verdicts: list[Any]) -> None:
-    """Node says of each what it should."""
+    """Check the verdicts of node."""
     for (name, expected), verdict in zip(cases.expected, verdicts, strict=True):
         if expected is None:
             assert verdict.get("refused", "").startswith("WebhookVerificationError"), name
@@ -90,7 +90,7 @@ def check_verdicts(cases: Cases, verdicts: list[Any]) -> None:
 
 
 def check_signatures(now: int, signatures: list[str]) -> None:
-    """We accept what node signed, and nothing else."""
+    """Check that we accept what node has signed, and nothing else."""
     *signed, vector = signatures
     assert vector == SIGNATURE == sign(SECRET, ID, TIMESTAMP, BODY), vector
     for number, body in enumerate(PAYLOADS):
@@ -111,7 +111,7 @@ def check_signatures(now: int, signatures: list[str]) -> None:
 
 
 def verifies(secrets: list[str], signature: str, body: bytes, now: int) -> bool:
-    """Whether our verifier takes a message with that signature for genuine."""
+    """Whether our verifier accepts a message with this signature."""
     carried = {
         b"webhook-id": [b"msg_1"],
         b"webhook-timestamp": [b"%d" % now],
@@ -125,7 +125,7 @@ def verifies(secrets: list[str], signature: str, body: bytes, now: int) -> bool:
 
 
 def main(directory: Path) -> None:
-    """Ask node once, and judge its answers."""
+    """Run node once, and check its answers."""
     now = int(time.time())
     cases = ours_for_node(now)
     asked = json.dumps({"verify": cases.verify, "sign": nodes_for_us(now)})

@@ -3,11 +3,12 @@ A dead origin with a long backlog beside a healthy one.
 
     python -m tests.soak.dead_origin [count]
 
-Twice: once it refuses connections, once it accepts them and never answers. Jobs end until so many
-(10,000) deliveries are pending; meanwhile, and for a while after that, a healthy origin must be
-told within a second, the dead one must have no more connections than it may, and the server's
-memory must stay as it is. Then the dead origin revives: one probe must come, and when that is
-answered all the others, never more at a time than may, in order and soon.
+This runs twice: first the origin refuses connections, then it accepts them and never answers. Jobs
+end until C{count} deliveries (10,000) are pending. Meanwhile, and for a minute after that, a
+healthy origin must receive its deliveries within a second, the dead one must not have more
+connections than it may, and the memory of the server must not grow. Then the dead origin revives:
+one probe must come and, once that is answered, all other deliveries within a minute, in order, and
+never more at the same time than is allowed.
 """
 
 from __future__ import annotations
@@ -34,15 +35,16 @@ COUNT = 10_000
 WORKERS = 8
 #: Seconds for which the origin stays dead with its backlog.
 DEAD_SECONDS = 60.0
-#: Seconds for which the probe goes unanswered, and for which every later answer takes.
+#: Seconds after which the probe is answered, and after which every later delivery is.
 PROBE_SECONDS = 2.0
 ANSWER_SECONDS = 0.01
-#: One job in so many ends only while the backlog is being delivered.
+#: One in so many jobs ends only while the backlog is being delivered.
 LATE = 20
 
 EVENTS = ["job.progress", "job.completed", "job.error"]
 
-#: Seconds from an update to its receipt, from the probe to the last delivery; MiB of growth.
+#: The limits: seconds from an update to its receipt, seconds from the probe to the last delivery,
+#: and MiB by which the memory of the server may grow.
 LATENCY_LIMIT = 1.0
 DRAIN_LIMIT = 60.0
 GROWTH_LIMIT = 10.0
@@ -52,17 +54,17 @@ class Dead(Protocol):
     """
     An origin that is dead.
 
-    @ivar port: where it is.
+    @ivar port: the number of its port.
     """
 
     port: int
 
     async def revive(self, site: Site) -> Any:
-        """Serve properly from now on: the port to stop listening on."""
+        """Serve a site from now on, and return the port, which the caller must close."""
 
 
 class Silent:
-    """Accepts connections, and never answers."""
+    """An origin that accepts connections and never answers."""
 
     def __init__(self) -> None:
         self._receiver = HostileReceiver(reactor, modes.silent)
@@ -70,7 +72,7 @@ class Silent:
         self.port: int = self._port.getHost().port
 
     async def revive(self, site: Site) -> Any:
-        """Start anew, as one does with what hangs."""
+        """Restart: abort all connections, and serve a site."""
         await self._port.stopListening()
         for connection in tuple(self._receiver.connections):
             connection.transport.abortConnection()
@@ -78,14 +80,14 @@ class Silent:
 
 
 async def register(client: Client, url: str, port: int, kind: str) -> None:
-    """Register a webhook for all that happens to jobs of a kind."""
+    """Register a webhook for every event of jobs of a kind."""
     webhook = {"url": f"http://127.0.0.1:{port}/{kind}", "kind": kind, "events": EVENTS}
     code, answer = await client.ask("POST", f"{url}/webhooks", webhook)
     assert code == 201, answer
 
 
 async def work(client: Client, url: str, count: int) -> list[str]:
-    """Let so many jobs end, but one in L{LATE}: those that did not."""
+    """Create so many jobs and end all but one in L{LATE}; return the URLs of those."""
     late = []
     for number in range(count):
         _, job = await client.ask("POST", f"{url}/jobs", {"kind": "dead"})
@@ -100,13 +102,13 @@ async def work(client: Client, url: str, count: int) -> list[str]:
 
 
 async def fill(client: Client, url: str, count: int) -> list[str]:
-    """Let deliveries to the dead origin pile up: the jobs that are still to end."""
+    """Make deliveries to the dead origin pile up; return the URLs of jobs that have not ended."""
     working = [Deferred.fromCoroutine(work(client, url, count // WORKERS)) for _ in range(WORKERS)]
     return [path for late in await gatherResults(working) for path in late]
 
 
 async def drain(client: Client, inbox: Inbox, late: list[str], count: int) -> str:
-    """See how the origin that revived is told of all."""
+    """Check how the backlog is delivered to the origin that has revived; return a summary."""
     await inbox.until(lambda: len(inbox.arrivals) > 0).addTimeout(120, reactor)
     probe = inbox.arrivals[0].at
     await deferLater(reactor, PROBE_SECONDS)
@@ -127,13 +129,13 @@ async def drain(client: Client, inbox: Inbox, late: list[str], count: int) -> st
 
 
 def check(seen: Seen) -> None:
-    """Fail if a healthy origin had to wait, or a dead one had too much."""
+    """Check that the healthy origin did not wait, and the dead one had few connections."""
     assert seen.p99 < LATENCY_LIMIT, seen
     assert seen.sockets <= MAX_SLOTS, seen
 
 
 async def scenario(dead: Dead, count: int, directory: Path) -> None:
-    """One dead origin, from its death to the last delivery."""
+    """Run a server beside a dead origin, from its death to the last delivery."""
     healthy, inbox, client = Inbox(), Inbox(None), Client()
     port = reactor.listenTCP(0, Site(healthy), interface="127.0.0.1")
     server = await start(directory, {}, PROGRAM)
@@ -150,7 +152,7 @@ async def scenario(dead: Dead, count: int, directory: Path) -> None:
 async def trial(
     dead: Dead, count: int, client: Client, server: ServerProcess, inbox: Inbox, watch: Watch
 ) -> None:
-    """What happens to it."""
+    """Fill the outbox, wait, revive the origin, and check the server at each step."""
     begun = time.monotonic()
     late = await fill(client, server.url, count)
     seen = await watch.seen()
@@ -174,7 +176,7 @@ async def trial(
 
 
 async def main(_: object, count: str = str(COUNT)) -> None:
-    """Both ways to be dead."""
+    """Run the scenario for both ways in which an origin can be dead."""
     for dead in (Refusing(), Silent()):
         print(f"{type(dead).__name__.lower()}:", flush=True)
         with tempfile.TemporaryDirectory() as directory:

@@ -3,10 +3,11 @@ Thirty origins whose DNS hangs beside a healthy one that is looked up again and 
 
     python -m tests.soak.hanging_names
 
-Needs root on Linux: the server runs with an C{/etc/resolv.conf} of its own, in a mount namespace.
-That names a DNS server here, which answers until all webhooks are registered and then falls silent
-about thirty of their hosts. Meanwhile the healthy origin must be told within a second, and a host
-that was never looked up before must be found. When the DNS answers again, all must be delivered.
+It needs root on Linux: the server runs with an C{/etc/resolv.conf} of its own, in a mount
+namespace. This file names a DNS server of the test. It answers until all webhooks are registered;
+after that it does not answer for thirty of their hosts. Meanwhile the healthy origin must receive
+its deliveries within a second, and a host that was never looked up before must be found. When the
+DNS server answers again, everything must be delivered.
 """
 
 from __future__ import annotations
@@ -31,25 +32,25 @@ from tests.soak.watching import Watch
 
 ORIGINS = 30
 JOBS = 20
-#: Seconds for which the DNS hangs, and for which a lookup waits for it.
+#: Seconds for which the DNS server does not answer, and after which a lookup gives up.
 HANGING_SECONDS = 60.0
 PATIENCE = 30
-#: Seconds until a host never looked up before must be found, and until all is delivered once the
-#: DNS answers again: a pause may have to end first.
+#: The limits: seconds until a host that was never looked up before is found, and seconds until
+#: everything is delivered once the DNS server answers again, when a pause may have to end first.
 LOOKUP_LIMIT = 2.0
 DRAIN_LIMIT = 120.0
 
 NAMESERVER = "127.53.0.1"
-#: Runs the rest of its arguments with the first one in the place of C{/etc/resolv.conf}.
+#: Runs its other arguments as a command, with the first in the place of C{/etc/resolv.conf}.
 APART = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
 
 
 class Names:
     """
-    A DNS server that knows every name: all are this machine.
+    A DNS server for which every name is this machine.
 
-    @ivar hanging: whether it keeps silent about those that begin with C{hangs}.
-    @ivar asked: how often it was asked for one of those while it did.
+    @ivar hanging: whether it does not answer for names that begin with C{hangs}.
+    @ivar asked: how many queries it did not answer.
     """
 
     def __init__(self) -> None:
@@ -57,7 +58,7 @@ class Names:
         self.asked = 0
 
     def messageReceived(self, message: dns.Message, protocol: Any, address: Any) -> None:
-        """Answer, or do not."""
+        """Answer a query, unless it is to hang."""
         (query,) = message.queries
         if self.hanging and query.name.name.startswith(b"hangs"):
             self.asked += 1
@@ -71,7 +72,7 @@ class Names:
 
 
 def program(directory: Path) -> tuple[str, ...]:
-    """What runs the server with names of ours."""
+    """Return the arguments of Python that run a server with the DNS server of the test."""
     file = directory / "resolv.conf"
     file.write_text(f"nameserver {NAMESERVER}\noptions timeout:{PATIENCE} attempts:1\n")
     command = ["unshare", "-m", "sh", "-c", APART, str(file), sys.executable, *PROGRAM]
@@ -79,14 +80,14 @@ def program(directory: Path) -> tuple[str, ...]:
 
 
 async def register(client: Client, url: str, host: str, kind: str, port: int) -> None:
-    """Register a webhook for the ends of jobs of a kind."""
+    """Register a webhook for the end of jobs of a kind."""
     webhook = {"url": f"http://{host}:{port}/{host}", "kind": kind}
     code, answer = await client.ask("POST", f"{url}/webhooks", webhook)
     assert code == 201, answer
 
 
 def threads(server: ServerProcess) -> int:
-    """How many it has."""
+    """Return how many threads the server has."""
     transport: Any = server.transport
     return len(os.listdir(f"/proc/{transport.pid}/task"))
 
@@ -94,7 +95,7 @@ def threads(server: ServerProcess) -> int:
 async def trial(
     client: Client, server: ServerProcess, names: Names, healthy: tuple[Inbox, int]
 ) -> None:
-    """What happens."""
+    """Let the lookups hang, then succeed, and check the server in both cases."""
     url = server.url
     inbox = Inbox()
     port = reactor.listenTCP(0, Site(inbox), interface="127.0.0.1")
@@ -138,7 +139,7 @@ async def trial(
 
 
 async def main(_: object) -> None:
-    """Set up the names, a healthy origin and a server."""
+    """Start the DNS server, a healthy origin and a server."""
     names = Names()
     datagrams = reactor.listenUDP(53, dns.DNSDatagramProtocol(names), interface=NAMESERVER)
     healthy, client = Inbox(), Client()

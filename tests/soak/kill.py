@@ -3,11 +3,11 @@ C{kill -9} of the server, again and again, while workers report.
 
     python -m tests.soak.kill [rounds]
 
-Eight workers create jobs, report on them and end them; every job has a webhook for all that
-happens. The server is killed at a random moment and started again on the same file. After each
-round every acknowledged report must be there, and the terminal update of every job that ended must
-have arrived. Of a job no version may arrive after a newer one, and nothing again that the file
-called delivered when a server was killed.
+Eight workers create jobs, report on them and end them. Every job has a webhook for all its events.
+The server is killed at a random moment, and started again with the same database. After each
+round, every acknowledged report must be in the database, and the terminal update of every job that
+has ended must have arrived. No version of a job may arrive after a newer one, and no delivery may
+arrive again that was settled in the database when the server was killed.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from tests.helpers.secrets import SECRET
 WORKERS = 8
 ROUNDS = 20
 REPORTS = 20
-#: Seconds between two reports of a worker that takes its time: every other one does.
+#: Seconds between two reports of a slow worker. Every other worker is slow.
 PAUSE = 0.1
-#: Seconds until the receiver answers: long enough that every kill finds attempts under way.
+#: Seconds until the receiver answers. There are attempts under way at every kill.
 ANSWER = 0.05
 
 EVENTS = ["job.progress", "job.completed", "job.error"]
@@ -44,9 +44,11 @@ class Soak:
     """
     What the workers know.
 
-    @ivar acknowledged: by job, the greatest version that was acknowledged.
-    @ivar ended: by job, the terminal result that was acknowledged.
-    @ivar created: by idempotency key, the job that was made.
+    @ivar acknowledged: the greatest acknowledged version of each job, by the id of the job.
+    @ivar ended: the result of each job whose end was acknowledged, by the id of the job.
+    @ivar created: the id of the job that was created with each idempotency key.
+    @ivar reports: how many reports were acknowledged.
+    @ivar lost_answers: how many requests a kill left without an answer.
     """
 
     def __init__(self, receiver: str) -> None:
@@ -58,14 +60,14 @@ class Soak:
         self.lost_answers = 0
 
     async def work(self, url: str, client: Client, number: int, running: list[bool]) -> None:
-        """One worker: jobs, one after the other, until the server goes away."""
+        """Work on one job after the other, until the server is gone."""
         while running:
             key = f"worker-{number}-{len(self.created)}-{random.getrandbits(32)}"
             try:
                 await self._job(url, client, key, number % 2 * PAUSE)
             except Exception as error:
-                # The server is gone in the middle of something; what was not acknowledged may
-                # or may not have happened.
+                # The server was killed during a request. A report without an answer may have
+                # been recorded or not.
                 if running:
                     raise error
                 self.lost_answers += 1
@@ -78,7 +80,7 @@ class Soak:
             {"Idempotency-Key": key},
         )
         assert code in (200, 201), (code, job)
-        # The same key is the same job, also when the first answer was lost with a server.
+        # One key makes one job, also if the first answer was lost.
         assert self.created.setdefault(key, job["id"]) == job["id"]
         self._note(job)
         path = f"{url}/jobs/{job['id']}"
@@ -98,7 +100,7 @@ class Soak:
         self.acknowledged[job["id"]] = job["version"]
 
     async def check(self, url: str, client: Client) -> None:
-        """Everything that was acknowledged is there."""
+        """Check that a server still has everything that was acknowledged."""
         for job_id, version in self.acknowledged.items():
             code, job = await client.ask("GET", f"{url}/jobs/{job_id}")
             assert code == 200, (job_id, code, job)
@@ -110,8 +112,9 @@ class Deliveries:
     """
     What the receiver knows.
 
-    @ivar settled: ids of deliveries that are never to come again.
-    @ivar repeated: attempts that were made because a server was killed before it settled them.
+    @ivar settled: the ids of deliveries that must not come again.
+    @ivar repeated: how many attempts were repeated because the server was killed before it had
+        settled them.
     """
 
     def __init__(self, inbox: Inbox, directory: Path) -> None:
@@ -124,7 +127,8 @@ class Deliveries:
 
     def check(self) -> None:
         """
-        Judge what came since the last time; then, the server being dead, see what it settled.
+        Check the attempts that have come since the last call, and read which deliveries are
+        settled now. The server must not run.
         """
         arrivals = self._inbox.arrivals[self._checked :]
         self._checked += len(arrivals)
@@ -142,7 +146,7 @@ class Deliveries:
         path = self._directory / "statusjob.sqlite"
         if not path.exists():
             return set()
-        # Only to be read: the next server is to find it as the last one left it.
+        # It is opened read-only, so that the next server finds it as the last one left it.
         connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
         try:
             rows = connection.execute("SELECT id FROM deliveries WHERE state = 'delivered'")
@@ -152,7 +156,7 @@ class Deliveries:
 
 
 async def until(running: list[bool], seconds: float, server: ServerProcess) -> None:
-    """Kill the server after some time."""
+    """Kill the server after so many seconds."""
     await deferLater(reactor, seconds)
     running.clear()
     server.kill()
@@ -177,7 +181,7 @@ async def disturb(soak: Soak, directory: Path) -> None:
 
 
 async def recover(soak: Soak, directory: Path, inbox: Inbox) -> None:
-    """Start a server, check that all is there and wait for all that is to be delivered."""
+    """Start a server, check that nothing is lost, and wait until everything is delivered."""
     server = await start(directory, VARIABLES)
     client = Client()
     await soak.check(server.url, client)
@@ -190,7 +194,7 @@ async def recover(soak: Soak, directory: Path, inbox: Inbox) -> None:
 
 
 async def main(_: object, rounds: str = str(ROUNDS)) -> None:
-    """Print a line a round."""
+    """Run the rounds, and print a line for each."""
     inbox = Inbox(ANSWER)
     site = Site(inbox)
     port = reactor.listenTCP(0, site, interface="127.0.0.1")

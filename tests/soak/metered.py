@@ -1,6 +1,6 @@
 """
-A whole server that says on standard error, every second, how late its reactor was: p50, p99 and
-the longest, in milliseconds.
+A server that writes to standard error, every second, how late its reactor was: p50, p99 and the
+maximum, in milliseconds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.helpers.meter import Lag, Meter
 
 reactor: IReactorCore = _reactor
 
-#: What runs it, from whatever directory.
+#: The arguments of Python that run it in any directory.
 PROGRAM = (
     "-c",
     f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r});"
@@ -26,12 +26,12 @@ PROGRAM = (
 
 
 def run() -> None:
-    """Serve."""
+    """Run the server."""
     meter = Meter(reactor)
 
     def say() -> None:
         lag = meter.stop()
-        # Not sys.stderr, which is part of the log by then.
+        # Twisted has replaced sys.stderr by a part of the log.
         print(lag.p50, lag.p99, lag.longest, file=sys.__stderr__, flush=True)
         meter.start()
 
@@ -44,6 +44,6 @@ def run() -> None:
 
 
 def worst(said: bytes) -> Lag:
-    """Of what such a server said, the worst second."""
+    """Return the worst second that such a server has written."""
     seconds = [Lag(*map(float, line.split())) for line in said.splitlines()]
     return max(seconds, key=lambda lag: lag.longest)

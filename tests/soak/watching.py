@@ -1,4 +1,4 @@
-"""A server, watched: how it does with a healthy origin, and what it takes meanwhile."""
+"""Measures how a server treats a healthy origin, and what resources it uses meanwhile."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.helpers.processes import Client, ServerProcess, reactor
 from tests.helpers.sockets import open_sockets
 from tests.soak.metered import worst
 
-#: Seconds between two updates for the healthy origin, and between two looks at the server.
+#: Seconds between two updates for the healthy origin, and between two measurements of the server.
 EVERY = 0.05
 LOOK = 0.1
 
@@ -24,11 +24,13 @@ LOOK = 0.1
 @dataclass(frozen=True)
 class Seen:
     """
-    What was seen of a server for a while.
+    What was measured for a while.
 
-    @ivar latencies: seconds from the answer to each worker until the healthy origin had it.
-    @ivar sockets: how many were open to the other origins, at most.
-    @ivar resident: its memory in MiB: at the beginning, at most and at the end.
+    @ivar latencies: the seconds from the answer to a worker until the healthy origin received the
+        update.
+    @ivar sockets: the greatest number of connections to the other origins.
+    @ivar resident: the memory of the server in MiB: first, greatest and last.
+    @ivar lag: how late the reactor was in the worst second.
     """
 
     latencies: list[float]
@@ -38,7 +40,7 @@ class Seen:
 
     @property
     def p99(self) -> float:
-        """Of the latencies."""
+        """The 99th percentile of the latencies, in seconds."""
         return statistics.quantiles(self.latencies, n=100)[98]
 
     def __str__(self) -> str:
@@ -53,12 +55,12 @@ class Seen:
 
 
 class Watch:
-    """Works for a healthy origin and watches."""
+    """Ends jobs for a healthy origin, and measures the server."""
 
     def __init__(self, server: ServerProcess, client: Client, inbox: Inbox, port: int) -> None:
         """
-        @param inbox: of the healthy origin, registered for jobs of the kind C{healthy}.
-        @param port: of the other origins.
+        @param inbox: the healthy origin, which is registered for jobs of the kind C{healthy}.
+        @param port: the port of the other origins.
         """
         self._server = server
         transport: Any = server.transport
@@ -75,13 +77,13 @@ class Watch:
         self._work = Deferred.fromCoroutine(self._working())
 
     async def stop(self) -> None:
-        """End."""
+        """Stop."""
         self._running = False
         await self._work
         self._looking.stop()
 
     async def seen(self) -> Seen:
-        """What was seen since this was last asked."""
+        """Return what was measured since the last call."""
         answered, self._answered = self._answered, {}
         looks, self._looks = self._looks, []
         while len(self._server.errors) == self._said:
@@ -91,7 +93,7 @@ class Watch:
         resident = [mib for _, mib in looks]
         return Seen(
             [
-                # It may well have it before the worker has the answer.
+                # The origin may receive the update before the worker receives its answer.
                 max(0.0, arrival.at - answered[arrival.job])
                 for arrival in self._inbox.arrivals
                 if arrival.job in answered
@@ -114,6 +116,6 @@ class Watch:
 
 
 def resident(pid: int) -> float:
-    """The memory of a process, in MiB."""
+    """Return the memory of a process, in MiB."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages / 256

@@ -1,9 +1,9 @@
 """
-The npm package C{eventsource} follows a job through a restart of the server to its end, and stops.
+Check that the npm package C{eventsource} follows a job through a restart of the server, and stops.
 
     python -m tests.end_to_end.eventsource.run
 
-Needs C{node} and C{npm}, and a package index; installs into a temporary directory.
+This needs C{node}, C{npm} and a package index. It installs into a temporary directory.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ from twisted.python.failure import Failure
 from tests.helpers.processes import Client, reactor, start
 
 HERE = Path(__file__).parent
-#: Seconds for all but the installation.
+#: The seconds that everything but the installation may take.
 TIMEOUT = 60
 
 
 class Follower(ProcessProtocol):
     """
-    The program that follows.
+    The program that follows the job.
 
-    @ivar lines: what it printed so far.
+    @ivar lines: the lines that it has printed.
+    @ivar ended: fires with its exit code.
     """
 
     def __init__(self) -> None:
@@ -42,7 +43,7 @@ class Follower(ProcessProtocol):
         self._awaited: tuple[str, Deferred[None]] | None = None
 
     def until(self, line: str) -> Deferred[None]:
-        """Fires once it has printed that; fails if it ends before."""
+        """A Deferred that fires when a line is printed, and fails if the program ends before."""
         printed: Deferred[None] = Deferred()
         self._awaited = (line, printed)
         self._check()
@@ -69,7 +70,7 @@ class Follower(ProcessProtocol):
 
 
 def install(directory: Path) -> Path:
-    """Install what follows: the program's path."""
+    """Install the program, and return its path."""
     for name in ("package.json", "follow.js"):
         shutil.copy(HERE / name, directory)
     command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--silent"]
@@ -81,7 +82,7 @@ async def follow(program: Path, directory: Path) -> None:
     """
     Follow a job.
 
-    @raise AssertionError: if anything else is heard than was reported.
+    @raise AssertionError: if the program prints other events than were reported.
     """
     client = Client()
     server = await start(directory, {})
@@ -115,7 +116,7 @@ async def follow(program: Path, directory: Path) -> None:
 
 
 def main() -> None:
-    """Install, then follow."""
+    """Install the program, and follow a job with it."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         program = install(directory)
