@@ -34,7 +34,7 @@ from statusjob.client.watch.status_client import StatusClient, wait_for
 from statusjob.client.work.handle import JobHandle
 from statusjob.client.work.worker_client import WorkerClient
 from statusjob.contract.signing import BadSecret, new_secret
-from statusjob.jobs import EventType, Job, JobError, Status
+from statusjob.jobs import EventType, Job, JobFailure, Status
 from statusjob.version import __version__
 
 __all__ = [
@@ -50,8 +50,8 @@ __all__ = [
     "InProcessMemory",
     "Job",
     "JobCancelled",
-    "JobError",
     "JobFailed",
+    "JobFailure",
     "JobFinished",
     "JobHandle",
     "JobNotFound",

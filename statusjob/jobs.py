@@ -61,7 +61,7 @@ EVENT_BY_RESULT = {
 }
 
 
-class JobError(Struct, frozen=True):
+class JobFailure(Struct, frozen=True):
     """
     Why a job ended as C{error}.
 
@@ -104,7 +104,7 @@ class Job(Struct, frozen=True, kw_only=True):
     message: str | None = None
     eta_at: float | None = None
     output: Any = None
-    error: JobError | None = None
+    error: JobFailure | None = None
     metadata: dict[str, Any] | None = None
     deadline: float | None = None
     heartbeat: float | None = None

@@ -42,6 +42,13 @@ class PublicNameTests(SynchronousTestCase):
             if name != "BadSecret" and isinstance(value, type) and issubclass(value, Exception):
                 self.assertTrue(issubclass(value, statusjob.StatusjobError), name)
 
+    def test_every_name_that_ends_in_error_can_be_caught(self) -> None:
+        for name in (each for each in statusjob.__all__ if each.endswith("Error")):
+            self.assertTrue(issubclass(getattr(statusjob, name), Exception), name)
+
+    def test_a_monitoring_that_timed_out_is_caught_as_any_other_timeout(self) -> None:
+        self.assertTrue(issubclass(statusjob.MonitoringTimeout, TimeoutError))
+
     def test_importing_it_loads_neither_the_reactor_nor_what_only_the_server_needs(self) -> None:
         command = [sys.executable, "-c", _SHOW_LOADED]
         loaded = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -135,5 +135,5 @@ class RetriesExhausted(StatusjobError):
         self.__cause__ = last
 
 
-class MonitoringTimeout(StatusjobError):
+class MonitoringTimeout(StatusjobError, TimeoutError):
     """The job did not end within the C{timeout} of the monitoring."""

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from statusjob.client.http.answers import read_event_type, read_job, read_status, read_webhook
 from statusjob.contract.codec import DEPTH_LIMIT, BadInput, encode, rfc3339
 from statusjob.contract.jobs import job_to_json, operation_to_json, status_body, webhook_payload
-from statusjob.jobs import CANCELLED, EventType, Job, JobError, Status
+from statusjob.jobs import CANCELLED, EventType, Job, JobFailure, Status
 from tests.helpers.bodies import json_values, nested
 from tests.helpers.servers import EPOCH
 
@@ -32,7 +32,7 @@ jobs = st.builds(
     message=texts,
     eta_at=optional_moments,
     output=json_values,
-    error=st.none() | st.builds(JobError, st.from_regex(r"\A[A-Za-z0-9._-]{1,64}\Z"), texts),
+    error=st.none() | st.builds(JobFailure, st.from_regex(r"\A[A-Za-z0-9._-]{1,64}\Z"), texts),
     metadata=st.none() | st.dictionaries(st.text(max_size=5), json_values, max_size=3),
     deadline=seconds,
     heartbeat=seconds,
@@ -83,7 +83,7 @@ class JobTests(SynchronousTestCase):
             self.assertIsNone(shown[member])
 
     def test_a_finished_job_shows_its_duration_and_error(self) -> None:
-        error = JobError("disk", "is full")
+        error = JobFailure("disk", "is full")
         shown = job_to_json(
             replace(JOB, result=Status.ERROR, error=error, finished_at=EPOCH + 1.5)
         )
@@ -111,12 +111,12 @@ class JobTests(SynchronousTestCase):
         for job, status in (
             (JOB, "Running"),
             (replace(JOB, result=Status.COMPLETED), "Succeeded"),
-            (replace(JOB, result=Status.ERROR, error=JobError("disk")), "Failed"),
-            (replace(JOB, result=Status.ERROR, error=JobError(CANCELLED)), "Canceled"),
+            (replace(JOB, result=Status.ERROR, error=JobFailure("disk")), "Failed"),
+            (replace(JOB, result=Status.ERROR, error=JobFailure(CANCELLED)), "Canceled"),
         ):
             self.assertEqual(operation_to_json(job)["status"], status)
         operation = operation_to_json(
-            replace(JOB, result=Status.ERROR, error=JobError("disk"), progress=1 / 3)
+            replace(JOB, result=Status.ERROR, error=JobFailure("disk"), progress=1 / 3)
         )
         self.assertEqual(operation["percentComplete"], 33.3)
         self.assertNotIn("resourceLocation", operation)

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from statusjob.jobs import Job, JobError, Status
+from statusjob.jobs import Job, JobFailure, Status
 from statusjob.server.forecast.learner import INTERVAL, REST, Forecast
 from statusjob.server.lanes import Lane
 from statusjob.server.store.interface import Update
@@ -79,7 +79,7 @@ class ForecastTestCase(CoreTestCase):
             kind,
             age=duration,
             result=Status.COMPLETED if code is None else Status.ERROR,
-            error=None if code is None else JobError(code),
+            error=None if code is None else JobFailure(code),
             updated_at=now,
             finished_at=now,
             **members,

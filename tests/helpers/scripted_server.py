@@ -19,7 +19,7 @@ from statusjob.client.http import answers
 from statusjob.client.watch.history import DurationMemory
 from statusjob.contract import codec
 from statusjob.contract.jobs import job_to_json
-from statusjob.jobs import Job, JobError, Status
+from statusjob.jobs import Job, JobFailure, Status
 from tests.helpers.messages import Request, headers_of
 
 JOB_ID = "01936b5e-7d4c-7e3a-8c1d-2f9b3a4c5d6e"
@@ -212,7 +212,7 @@ def a_job(result: str = "pending", *, code: str = "failed", **members: Any) -> J
         "created_at": 1_700_000_000.0,
         "updated_at": 1_700_000_010.0,
         "finished_at": 1_700_000_010.0 if ended else None,
-        "error": JobError(code) if result == "error" else None,
+        "error": JobFailure(code) if result == "error" else None,
         **members,
     }
     return Job(**made)

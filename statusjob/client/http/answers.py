@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 from msgspec import DecodeError, Meta, Struct, json
 
 from statusjob.contract.codec import DEPTH_LIMIT, BadInput, Fraction, is_too_deep
-from statusjob.jobs import EVENT_BY_RESULT, FAILED, EventType, Job, JobError, Status
+from statusjob.jobs import EVENT_BY_RESULT, FAILED, EventType, Job, JobFailure, Status
 
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ class _JobAnswer(Struct):
             message=self.message,
             eta_at=seconds(self.eta_at),
             output=self.output,
-            error=None if self.error is None else JobError(self.error.code, self.error.message),
+            error=None if self.error is None else JobFailure(self.error.code, self.error.message),
             metadata=self.metadata,
             deadline=self.deadline,
             heartbeat=self.heartbeat,

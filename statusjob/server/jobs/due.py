@@ -16,7 +16,7 @@ from statusjob.jobs import (
     DEMO_KIND,
     SIMULATED,
     WORKER_LOST,
-    JobError,
+    JobFailure,
     Status,
     new_job_id,
     simulated_progress,
@@ -50,7 +50,7 @@ def handle_due_alarms(tx: Tx) -> float | None:
 def _handle_alarm(tx: Tx, job: DueJob) -> None:
     """Change one job. Of all that should have ended it by now, the earliest counts."""
     ends = [
-        (at, jobs.failure(JobError(code, message)))
+        (at, jobs.failure(JobFailure(code, message)))
         for at, code, message in (
             (job.deadline_at, DEADLINE_EXCEEDED, "it was not done by its deadline"),
             (job.lost_at, WORKER_LOST, "its worker fell silent"),
@@ -72,7 +72,7 @@ def _handle_alarm(tx: Tx, job: DueJob) -> None:
 
 def _simulated_end(job: DueJob) -> dict[str, object]:
     if job.simulated_result == Status.ERROR:
-        return jobs.failure(JobError(SIMULATED, "simulated to fail"))
+        return jobs.failure(JobFailure(SIMULATED, "simulated to fail"))
     return {"result": job.simulated_result, "progress": 1.0}
 
 

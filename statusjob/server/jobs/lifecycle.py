@@ -14,7 +14,7 @@ from msgspec import UNSET
 from twisted.internet.defer import Deferred
 
 from statusjob.contract.jobs import NewJob, Report
-from statusjob.jobs import CANCELLED, FAILED, Job, JobError, Status
+from statusjob.jobs import CANCELLED, FAILED, Job, JobFailure, Status
 from statusjob.server.errors import JobFinished, VersionMismatch
 from statusjob.server.jobs.creation import Created, Simulator, create, find_created
 from statusjob.server.store import job_lists, jobs
@@ -83,10 +83,10 @@ class Lifecycle:
         """
 
         def work(tx: Tx) -> Job:
-            members = jobs.failure(JobError(CANCELLED))
+            members = jobs.failure(JobFailure(CANCELLED))
             job = jobs.change(tx, job_id, members, versions=versions)
             return job or _unchanged(
-                tx, job_id, versions, lambda job: job.error == JobError(CANCELLED)
+                tx, job_id, versions, lambda job: job.error == JobFailure(CANCELLED)
             )
 
         return self._store.write(work)
@@ -149,10 +149,10 @@ class Lifecycle:
         )
 
 
-def _reported_error(report: Report) -> JobError:
+def _reported_error(report: Report) -> JobFailure:
     if report.error is UNSET or report.error is None:
-        return JobError(FAILED)
-    return JobError(report.error.code, report.error.message)
+        return JobFailure(FAILED)
+    return JobFailure(report.error.code, report.error.message)
 
 
 def _members(report: Report, now: float) -> dict[str, object]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from msgspec import json
 
-from statusjob.jobs import DEMO_KIND, Job, JobError, Status
+from statusjob.jobs import DEMO_KIND, Job, JobFailure, Status
 from statusjob.server.errors import UnknownJob
 from statusjob.server.store.interface import Row, Tx, Update
 from statusjob.server.store.outbox_write import write_deliveries
@@ -34,7 +34,7 @@ CHANGEABLE = frozenset(
 )
 
 
-def failure(error: JobError) -> dict[str, object]:
+def failure(error: JobFailure) -> dict[str, object]:
     """The columns that end a job as C{error}, for L{change}."""
     return {
         "result": Status.ERROR.value,
@@ -80,7 +80,7 @@ def job_of(row: Row) -> Job:
         message=message,
         eta_at=eta_at,
         output=None if output is None else json.decode(output),
-        error=None if error_code is None else JobError(error_code, error_message),
+        error=None if error_code is None else JobFailure(error_code, error_message),
         metadata=None if metadata is None else json.decode(metadata),
         deadline=deadline,
         heartbeat=heartbeat,

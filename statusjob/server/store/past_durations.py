@@ -6,7 +6,7 @@ Every read is short, however many jobs there are: it uses an index, and its resu
 
 from __future__ import annotations
 
-from statusjob.jobs import DEMO_KIND, Job, JobError, Status
+from statusjob.jobs import DEMO_KIND, Job, JobFailure, Status
 from statusjob.server.store.interface import Tx
 
 
@@ -46,7 +46,7 @@ def ended(tx: Tx, kind: str, result: Status, *, before: str | None, limit: int) 
             id=row["id"],
             kind=kind,
             result=result,
-            error=None if row["error_code"] is None else JobError(row["error_code"]),
+            error=None if row["error_code"] is None else JobFailure(row["error_code"]),
             simulated=row["simulated_delay"] is not None,
             created_at=row["created_at"],
             updated_at=row["updated_at"],

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from statusjob.jobs import CANCELLED, Job, JobError, Status
+from statusjob.jobs import CANCELLED, Job, JobFailure, Status
 from statusjob.server.forecast import learner
 from statusjob.server.forecast.job_estimates import ESTIMATES_PER_JOB
 from tests.helpers.forecasts import LONG, ForecastTestCase
@@ -124,7 +124,7 @@ class LearningTests(EstimateTests):
 
     def test_cancelled_jobs_teach_nothing_of_estimates(self) -> None:
         before = self.late()
-        ending = {"result": Status.ERROR, "error": JobError(CANCELLED)}
+        ending = {"result": Status.ERROR, "error": JobFailure(CANCELLED)}
         self.work(lambda left: 2 * left, **ending)
         self.assertEqual(self.late(), before)
 
@@ -165,5 +165,5 @@ class LearningTests(EstimateTests):
     def test_the_estimates_of_a_job_that_has_ended_are_forgotten(self) -> None:
         for code in (None, CANCELLED):
             job = self.say(self.pending(), eta=100)
-            self.end(job, error=None if code is None else JobError(code))
+            self.end(job, error=None if code is None else JobFailure(code))
             self.assertEqual(len(self.forecast.estimates), 0)

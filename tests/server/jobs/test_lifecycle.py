@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from statusjob.contract.codec import BadInput
-from statusjob.jobs import CANCELLED, FAILED, Job, JobError, Status
+from statusjob.jobs import CANCELLED, FAILED, Job, JobFailure, Status
 from statusjob.server.errors import (
     JobFinished,
     KeyReused,
@@ -67,13 +67,13 @@ class ReportTests(CoreTestCase):
     def test_an_error_without_a_code_has_the_code_failed(self) -> None:
         core = self.core()
         after = self.report(core, self.create(core), b'{"result":"error"}')
-        self.assertEqual(after.error, JobError(FAILED))
+        self.assertEqual(after.error, JobFailure(FAILED))
 
     def test_an_error_has_the_code_that_the_worker_reported(self) -> None:
         core = self.core()
         body = b'{"result":"error","error":{"code":"disk","message":"is full"}}'
         after = self.report(core, self.create(core), body)
-        self.assertEqual(after.error, JobError("disk", "is full"))
+        self.assertEqual(after.error, JobFailure("disk", "is full"))
 
     def test_every_request_about_an_unknown_job_fails(self) -> None:
         core = self.core()
@@ -122,14 +122,14 @@ class AfterTheEndTests(CoreTestCase):
         job = self.create(core)
         self.report(core, job, b'{"result":"error","error":{"code":"disk"}}')
         end = self.refused(core, job, b'{"result":"error","error":{"code":"net"}}')
-        self.assertEqual(end.error, JobError("disk"))
+        self.assertEqual(end.error, JobFailure("disk"))
 
     def test_a_worker_learns_that_its_job_was_cancelled(self) -> None:
         core = self.core()
         job = self.create(core)
         self.successResultOf(core.lifecycle.cancel(job.id))
         for body in (b"{}", b'{"progress":0.5}', b'{"result":"error"}', COMPLETED):
-            self.assertEqual(self.refused(core, job, body).error, JobError(CANCELLED), body)
+            self.assertEqual(self.refused(core, job, body).error, JobFailure(CANCELLED), body)
 
     def test_a_cancellation_may_be_repeated(self) -> None:
         core = self.core()

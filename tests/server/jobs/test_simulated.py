@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from statusjob.contract.jobs import NewJob, Simulation
-from statusjob.jobs import DEMO_KIND, SIMULATED, Job, JobError, Status
+from statusjob.jobs import DEMO_KIND, SIMULATED, Job, JobFailure, Status
 from statusjob.server.errors import UnknownJob
 from statusjob.server.feed import jobs_of
 from statusjob.server.jobs.due import delete_expired
@@ -14,7 +14,7 @@ from statusjob.server.store.jobs import Poll
 from tests.helpers.core import URL, Core, CoreTestCase, a_report, hook, new_job
 from tests.helpers.servers import EPOCH, InMemoryServer, ServerTestCase
 
-FAILURE = JobError(SIMULATED, "simulated to fail")
+FAILURE = JobFailure(SIMULATED, "simulated to fail")
 
 
 class SimulatedTests(CoreTestCase):

@@ -19,7 +19,15 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.contract.jobs import ErrorReport, NewJob, Report
-from statusjob.jobs import CANCELLED, DEADLINE_EXCEEDED, FAILED, WORKER_LOST, Job, JobError, Status
+from statusjob.jobs import (
+    CANCELLED,
+    DEADLINE_EXCEEDED,
+    FAILED,
+    WORKER_LOST,
+    Job,
+    JobFailure,
+    Status,
+)
 from statusjob.server.errors import JobFinished
 from statusjob.server.feed import jobs_of
 from statusjob.server.store.timeline import EVENTS_LIMIT
@@ -61,7 +69,7 @@ class Model:
     progress: float | None = None
     message: str | None = None
     output: Any = None
-    error: JobError | None = None
+    error: JobFailure | None = None
     timeline: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -73,7 +81,7 @@ class Model:
         if vars(self) != before:
             self._note()
 
-    def fail(self, error: JobError) -> None:
+    def fail(self, error: JobFailure) -> None:
         self.change(result=Status.ERROR, error=error)
 
     def end_if_due(self, now: float) -> None:
@@ -82,12 +90,12 @@ class Model:
 
         Time moves by quarters of a second, and no end is due exactly then.
         """
-        over: list[tuple[float, JobError]] = []
+        over: list[tuple[float, JobFailure]] = []
         if self.deadline is not None:
-            exceeded = JobError(DEADLINE_EXCEEDED, "it was not done by its deadline")
+            exceeded = JobFailure(DEADLINE_EXCEEDED, "it was not done by its deadline")
             over.append((self.created_at + self.deadline, exceeded))
         if self.heartbeat is not None and self.heard_at is not None:
-            lost = JobError(WORKER_LOST, "its worker fell silent")
+            lost = JobFailure(WORKER_LOST, "its worker fell silent")
             over.append((self.heard_at + self.heartbeat, lost))
         over = [each for each in over if each[0] < now]
         if over and not self.result.terminal:
@@ -142,7 +150,7 @@ class LifecycleMachine(RuleBasedStateMachine):
         error = members.pop("error", None)
         if report.result is Status.ERROR:
             code = (error.code, error.message) if error else (FAILED, None)
-            members["error"] = JobError(*code)
+            members["error"] = JobFailure(*code)
         if not self.models[job_id].result.terminal:
             self.last_report[job_id] = report
         self._report(job_id, report, members)
@@ -157,12 +165,12 @@ class LifecycleMachine(RuleBasedStateMachine):
     def cancel(self, job_id: str) -> None:
         model = self.models[job_id]
         answer = outcome_of(self.core.lifecycle.cancel(job_id))
-        if model.result.terminal and model.error != JobError(CANCELLED):
+        if model.result.terminal and model.error != JobFailure(CANCELLED):
             assert isinstance(answer, JobFinished), answer
             return
         assert isinstance(answer, Job), answer
         if not model.result.terminal:
-            model.fail(JobError(CANCELLED))
+            model.fail(JobFailure(CANCELLED))
 
     @rule(quarters=st.integers(1, 40))
     def wait(self, quarters: int) -> None:

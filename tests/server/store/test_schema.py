@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from statusjob.contract.webhooks import Webhook
-from statusjob.jobs import CANCELLED, DEMO_KIND, Job, JobError, Status
+from statusjob.jobs import CANCELLED, DEMO_KIND, Job, JobFailure, Status
 from statusjob.server.store import outbox_claim, schema, webhooks
 from statusjob.server.store.interface import StoreUnusable, Tx
 from statusjob.server.store.schema import MIGRATIONS, Migration
@@ -86,8 +86,8 @@ class DumpContract:
         self.assertEqual((waiting.heartbeat, jobs["limited"].deadline), (600, 3600))
         self.assertEqual(jobs["delivered"].output, {"frames": 7})
         self.assertEqual(jobs["delivered"].duration, 1)
-        self.assertEqual(jobs["dead"].error, JobError("disk", "is full"))
-        self.assertEqual(jobs["cancelled"].error, JobError(CANCELLED))
+        self.assertEqual(jobs["dead"].error, JobFailure("disk", "is full"))
+        self.assertEqual(jobs["cancelled"].error, JobFailure(CANCELLED))
         self.assertTrue(jobs["simulated"].simulated and jobs[DEMO_KIND].simulated)
         self.assertEqual(len(jobs), 10)
 
