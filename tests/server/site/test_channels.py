@@ -1,4 +1,4 @@
-"""The front: bounds on bodies, on time and on connections, before any route runs."""
+"""The site bounds bodies, times and connections before any route runs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.helpers.connections import Connection
 
 
 def chunk(size: int) -> bytes:
-    """A chunk of a chunked body."""
+    """Make a chunk of a chunked body."""
     return b"%x\r\n%b\r\n" % (size, b"x" * size)
 
 
 class BodyLimitTests(BoundedSiteTestCase):
-    """A body may hold 1 MiB."""
+    """A body may have at most 1 MiB."""
 
-    def test_a_body_of_just_that_is_taken(self) -> None:
+    def test_a_body_of_exactly_the_limit_is_accepted(self) -> None:
         connection = self.connect()
         connection.ask("POST /", body=b"x" * BODY_LIMIT)
         self.assertEqual(connection.answer().body, b"%d" % BODY_LIMIT)
@@ -32,21 +32,21 @@ class BodyLimitTests(BoundedSiteTestCase):
         self.assertEqual(connection.answer().body, b"%d" % BODY_LIMIT)
         self.assertTrue(connection.open)
 
-    def test_one_that_is_declared_larger_is_refused_before_it_comes(self) -> None:
+    def test_a_body_that_is_declared_too_large_is_refused_before_it_is_sent(self) -> None:
         for expect in ((), ("Expect: 100-continue",)):
             connection = self.connect()
             connection.ask("POST /", f"Content-Length: {BODY_LIMIT + 1}", *expect)
             self.assert_too_large(connection)
         self.assertEqual(self.echo.bodies, [])
 
-    def test_one_that_fits_and_is_expected_is_asked_for(self) -> None:
+    def test_a_client_that_expects_100_continue_gets_it(self) -> None:
         connection = self.connect()
         connection.ask("POST /", "Content-Length: 2", "Expect: 100-continue")
         self.assertEqual(connection.received(), b"HTTP/1.1 100 Continue\r\n\r\n")
         connection.send(b"{}")
         self.assertEqual(connection.answer().body, b"2")
 
-    def test_a_chunked_one_is_refused_once_it_is_too_large(self) -> None:
+    def test_a_chunked_body_is_refused_as_soon_as_it_is_too_large(self) -> None:
         connection = self.connect()
         connection.ask("POST /", "Transfer-Encoding: chunked")
         connection.send(chunk(BODY_LIMIT))
@@ -57,7 +57,7 @@ class BodyLimitTests(BoundedSiteTestCase):
         self.assertEqual(connection.received(), b"")
         self.assertEqual(self.echo.bodies, [])
 
-    def test_one_that_comes_in_one_piece_is_answered_once(self) -> None:
+    def test_a_body_that_is_too_large_and_comes_in_one_piece_is_answered_once(self) -> None:
         too_much = b"x" * (BODY_LIMIT + 1)
         for framed in (
             b"Content-Length: %d\r\n\r\n" % len(too_much) + too_much,
@@ -68,7 +68,7 @@ class BodyLimitTests(BoundedSiteTestCase):
             self.assert_too_large(connection)
         self.assertEqual(self.echo.bodies, [])
 
-    def test_what_is_pipelined_behind_it_is_never_heard(self) -> None:
+    def test_a_request_that_is_pipelined_behind_a_refused_body_is_ignored(self) -> None:
         behind = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
         connection = self.connect()
         connection.ask("POST /", body=b"x" * (BODY_LIMIT + 1))
@@ -84,7 +84,7 @@ class BodyLimitTests(BoundedSiteTestCase):
         self.assert_too_large(connection)
         self.assertEqual(self.echo.bodies, [])
 
-    def test_what_is_pipelined_before_it_is_answered(self) -> None:
+    def test_a_request_that_is_pipelined_before_a_refused_body_is_answered(self) -> None:
         connection = self.connect()
         connection.send(
             b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -92,7 +92,7 @@ class BodyLimitTests(BoundedSiteTestCase):
         )
         self.assertEqual([each.code for each in connection.answers()], [200, 413])
 
-    def test_a_refused_client_is_listened_to_for_a_moment_then_let_go(self) -> None:
+    def test_the_connection_of_a_refused_client_is_closed_after_a_moment(self) -> None:
         connection = self.connect()
         connection.ask("POST /", "Content-Length: 9999999")
         connection.send(b"x" * 100_000)
@@ -102,7 +102,7 @@ class BodyLimitTests(BoundedSiteTestCase):
         self.assertFalse(connection.open)
         self.assertFalse(connection.aborted)
 
-    def test_a_refused_client_that_goes_on_and_on_is_aborted(self) -> None:
+    def test_a_refused_client_that_keeps_sending_is_aborted(self) -> None:
         connection = self.connect()
         connection.ask("POST /", "Content-Length: 999999999")
         connection.send(b"x" * LINGER_LIMIT)
@@ -110,7 +110,7 @@ class BodyLimitTests(BoundedSiteTestCase):
         connection.send(b"x")
         self.assertTrue(connection.aborted)
 
-    def test_a_refused_client_that_does_not_even_read_is_aborted(self) -> None:
+    def test_a_refused_client_that_does_not_read_is_aborted(self) -> None:
         connection = self.connect()
         connection.ask("POST /", "Content-Length: 9999999")
         connection.transport.stalled = True
@@ -126,7 +126,7 @@ class BodyLimitTests(BoundedSiteTestCase):
 
 
 class TimeLimitTests(BoundedSiteTestCase):
-    """Connections may idle, and requests be slow, only for so long."""
+    """Connections may be idle, and requests slow, for a limited time."""
 
     def test_an_idle_connection_is_closed(self) -> None:
         fresh, used = self.connect(), self.connect()
@@ -137,7 +137,7 @@ class TimeLimitTests(BoundedSiteTestCase):
         self.pass_time(1)
         self.assertFalse(fresh.open or used.open)
 
-    def test_a_connection_in_use_stays(self) -> None:
+    def test_a_connection_in_use_stays_open(self) -> None:
         connection = self.connect()
         for _ in range(4):
             connection.ask("GET /")
@@ -146,14 +146,14 @@ class TimeLimitTests(BoundedSiteTestCase):
         self.assertTrue(connection.open)
 
     def drip(self, connection: Connection) -> float:
-        """Send a byte a second until the connection is gone: how long that took."""
+        """Send one byte per second until the connection is closed; return how long that took."""
         begin = self.clock.seconds()
         while connection.open and self.clock.seconds() < begin + 10 * REQUEST_SECONDS:
             connection.send(b"x")
             self.clock.advance(1)
         return self.clock.seconds() - begin
 
-    def test_a_request_that_drips_is_aborted_however_steadily(self) -> None:
+    def test_a_request_that_comes_byte_by_byte_is_aborted(self) -> None:
         for beginning in (
             b"GET /",
             b"GET / HTTP/1.1\r\nX: ",
@@ -165,7 +165,7 @@ class TimeLimitTests(BoundedSiteTestCase):
             self.assertTrue(connection.aborted)
             self.assertTrue(REQUEST_SECONDS <= took <= REQUEST_SECONDS + SWEEP_SECONDS + 1, took)
 
-    def test_a_request_that_drips_behind_another_is_aborted_too(self) -> None:
+    def test_a_slow_request_that_is_pipelined_behind_another_is_aborted_too(self) -> None:
         for first in (b"/", b"/held"):
             connection = self.connect()
             one = b"%b HTTP/1.1\r\nHost: localhost\r\n"
@@ -187,7 +187,7 @@ class TimeLimitTests(BoundedSiteTestCase):
                 connection.send(b"x")
             self.assertEqual(connection.answer().body, b"50")
 
-    def test_an_answer_may_take_as_long_as_it_likes(self) -> None:
+    def test_an_answer_may_take_any_time(self) -> None:
         connection = self.connect()
         connection.ask("GET /held")
         self.pass_time(5 * REQUEST_SECONDS)
@@ -196,9 +196,9 @@ class TimeLimitTests(BoundedSiteTestCase):
 
 
 class ConnectionLimitTests(BoundedSiteTestCase):
-    """There are only so many connections."""
+    """The number of connections is limited."""
 
-    def test_one_too_many_is_not_accepted_until_another_ends(self) -> None:
+    def test_a_connection_beyond_the_limit_is_not_accepted_until_another_ends(self) -> None:
         self.patch(channels, "CONNECTION_LIMIT", 2)
         first, _ = self.connect(), self.connect()
         self.assertIsNone(self.site.buildProtocol(None))
@@ -208,7 +208,7 @@ class ConnectionLimitTests(BoundedSiteTestCase):
 
 
 class MessageTests(BoundedSiteTestCase):
-    """Requests as they may be written."""
+    """Requests in unusual forms."""
 
     def test_pipelined_requests_are_answered_in_order(self) -> None:
         connection = self.connect()
@@ -224,7 +224,7 @@ class MessageTests(BoundedSiteTestCase):
         self.assertEqual([each.body for each in connection.answers()], [b"3", b"3"])
         self.assertEqual(self.echo.fields, [])
 
-    def test_what_is_no_http_is_refused_and_closed(self) -> None:
+    def test_a_malformed_request_is_refused_and_its_connection_closed(self) -> None:
         for data in (
             b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
             b"\x16\x03\x01\x02\x00\x01\r\n",

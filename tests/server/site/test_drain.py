@@ -1,4 +1,4 @@
-"""The end of a server: what is in flight finishes, nothing that was acknowledged is lost."""
+"""When a server stops, requests finish, and nothing that was acknowledged is lost."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ DRAIN = 10.0
 
 
 class DrainTests(BoundedSiteTestCase):
-    """The site, when no port is open any more."""
+    """The drain of the site, whose ports are closed already."""
 
     def drain(self) -> Deferred[int]:
         return Deferred.fromCoroutine(self.site.drain(DRAIN))
 
-    def test_without_connections_it_is_over_at_once(self) -> None:
+    def test_without_connections_the_drain_ends_at_once(self) -> None:
         self.assertEqual(self.successResultOf(self.drain()), 0)
 
     def test_idle_connections_are_closed_at_once(self) -> None:
@@ -34,7 +34,7 @@ class DrainTests(BoundedSiteTestCase):
         self.assertFalse(fresh.open or used.open)
         self.assertFalse(fresh.aborted or used.aborted)
 
-    def test_what_is_in_flight_is_answered_then_closed(self) -> None:
+    def test_a_request_in_flight_is_answered_and_then_its_connection_is_closed(self) -> None:
         slow, slower = self.connect(), self.connect()
         slow.ask("GET /held")
         slower.ask("GET /held")
@@ -50,7 +50,7 @@ class DrainTests(BoundedSiteTestCase):
         self.assertEqual(slower.answer().headers["connection"], "close")
         self.assertEqual(self.successResultOf(drained), 0)
 
-    def test_a_request_that_is_still_coming_may_finish(self) -> None:
+    def test_a_request_that_is_still_being_sent_may_finish(self) -> None:
         connection = self.connect()
         connection.ask("POST /", "Content-Length: 4")
         connection.send(b"xx")
@@ -60,7 +60,7 @@ class DrainTests(BoundedSiteTestCase):
         self.assertEqual((answer.body, answer.headers["connection"]), (b"4", "close"))
         self.assertEqual(self.successResultOf(drained), 0)
 
-    def test_a_request_that_is_pipelined_behind_is_not_begun(self) -> None:
+    def test_a_request_that_is_pipelined_behind_another_is_not_begun(self) -> None:
         connection = self.connect()
         connection.ask("GET /held")
         connection.ask("POST /", body=b"behind")
@@ -70,7 +70,7 @@ class DrainTests(BoundedSiteTestCase):
         self.assertEqual(self.echo.bodies, [0])
         self.assertEqual(self.successResultOf(drained), 0)
 
-    def test_what_takes_longer_is_aborted(self) -> None:
+    def test_a_request_that_takes_longer_than_the_drain_is_aborted(self) -> None:
         stuck, dripping, idle = self.connect(), self.connect(), self.connect()
         stuck.ask("GET /held")
         dripping.ask("POST /", "Content-Length: 4")
@@ -83,7 +83,7 @@ class DrainTests(BoundedSiteTestCase):
         self.assertTrue(stuck.aborted and dripping.aborted)
         self.assertEqual(self.echo.held, [])
 
-    def test_a_client_that_is_being_refused_still_reads_why(self) -> None:
+    def test_a_client_whose_body_is_refused_still_reads_the_answer(self) -> None:
         connection = self.connect()
         connection.ask("POST /", "Content-Length: 9999999")
         drained = self.drain()
@@ -92,14 +92,14 @@ class DrainTests(BoundedSiteTestCase):
         self.assertEqual(self.successResultOf(drained), 0)
         self.assertFalse(connection.aborted)
 
-    def test_clients_that_hang_up_are_not_waited_for(self) -> None:
+    def test_the_drain_does_not_wait_for_clients_that_hang_up(self) -> None:
         connection = self.connect()
         connection.ask("GET /held")
         drained = self.drain()
         connection.hang_up()
         self.assertEqual(self.successResultOf(drained), 0)
 
-    def test_before_it_answers_keep_their_connection(self) -> None:
+    def test_before_the_drain_connections_are_kept_after_an_answer(self) -> None:
         connection = self.connect()
         connection.ask("GET /")
         self.assertNotIn("connection", connection.answer().headers)
@@ -107,7 +107,7 @@ class DrainTests(BoundedSiteTestCase):
 
 
 class StopTests(ServerTestCase):
-    """A whole server on a file, stopped while a write is held."""
+    """A whole server with a database file is stopped while a write is held."""
 
     def setUp(self) -> None:
         self.path = str(directory(self) / "jobs.sqlite")
@@ -125,13 +125,13 @@ class StopTests(ServerTestCase):
         self.connection = Connection(self.fake.server.site)
 
     def report(self) -> None:
-        """A worker's last report, which is held before its commit."""
+        """Send a worker's last report, which is held before its commit."""
         body = b'{"result":"completed"}'
         self.connection.ask(f"PATCH {self.job}", "Content-Type: application/json", body=body)
         self.assertEqual(self.lane.held, 1)
 
     def assert_kept(self) -> None:
-        """After a restart the job is completed and its webhook is to be told."""
+        """Check that after a restart the job is completed and its delivery pending."""
         later = self.serve(STATUSJOB_DATABASE=self.path, start=EPOCH + 60)
         self.assertEqual(self.ask(later, "GET", self.job).json["result"], "completed")
         count = later.server.store.read(
@@ -153,7 +153,7 @@ class StopTests(ServerTestCase):
         self.successResultOf(stopped)
         self.assert_kept()
 
-    def test_one_that_is_held_for_too_long_is_finished_unacknowledged(self) -> None:
+    def test_a_write_held_for_too_long_is_finished_but_not_acknowledged(self) -> None:
         self.report()
         stopped = self.fake.server.stopService()
         self.fake.clock.advance(DRAIN)
@@ -163,7 +163,7 @@ class StopTests(ServerTestCase):
         self.successResultOf(stopped)
         self.assert_kept()
 
-    def test_a_worker_that_hangs_up_after_its_report_is_heard(self) -> None:
+    def test_the_report_of_a_worker_that_hangs_up_is_kept(self) -> None:
         self.report()
         self.connection.hang_up()
         self.lane.step()
@@ -182,7 +182,7 @@ class StopTests(ServerTestCase):
 
 
 class CrashTests(ServerTestCase):
-    """A server that dies between its commit and its answer."""
+    """A server crashes between its commit and its answer."""
 
     def test_an_idempotent_retry_finds_the_one_job(self) -> None:
         alive, dead = directory(self) / "alive", directory(self) / "dead"
@@ -204,14 +204,14 @@ class CrashTests(ServerTestCase):
 
 
 class TargetTests(ServerTestCase):
-    """A whole server, asked in ways that only a site can be asked."""
+    """Request targets and hosts that only a raw request can have."""
 
     def ask_raw(self, fake: InMemoryServer, request: bytes, host: IAddress | None = None) -> int:
         connection = Connection(fake.server.site, host)
         connection.send(request)
         return connection.answer().code
 
-    def test_a_target_in_absolute_form_is_its_path_and_its_host(self) -> None:
+    def test_a_target_in_absolute_form_gives_the_path_and_the_host(self) -> None:
         fake = self.serve()
         for target, code in (
             (b"http://localhost/status", 200),
@@ -225,31 +225,31 @@ class TargetTests(ServerTestCase):
             request = b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % target
             self.assertEqual(self.ask_raw(fake, request), code, target)
 
-    def test_a_target_that_is_no_path_is_refused(self) -> None:
+    def test_a_target_that_is_not_a_path_is_refused(self) -> None:
         fake = self.serve()
         for target in (b"status", b"xstatus", b"localhost:80", b"ftp://localhost/status", b"?x"):
             request = b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % target
             self.assertEqual(self.ask_raw(fake, request), 400, target)
 
-    def test_a_host_must_be_given_and_only_once(self) -> None:
+    def test_exactly_one_host_header_is_required(self) -> None:
         for fake in (self.serve(), self.serve(STATUSJOB_TOKEN="x")):
             for hosts in (b"", b"Host: localhost\r\nHost: localhost\r\n"):
                 request = b"GET /status HTTP/1.1\r\n%b\r\n" % hosts
                 self.assertEqual(self.ask_raw(fake, request), 400)
 
-    def test_old_health_checks_without_a_host_are_served_if_there_is_a_token(self) -> None:
+    def test_with_a_token_a_request_of_http_1_0_needs_no_host(self) -> None:
         request = b"GET /healthz HTTP/1.0\r\n\r\n"
         self.assertEqual(self.ask_raw(self.serve(STATUSJOB_TOKEN="x"), request), 200)
         self.assertEqual(self.ask_raw(self.serve(), request), 421)
 
-    def test_the_same_holds_on_a_unix_socket(self) -> None:
+    def test_requests_are_served_on_a_unix_socket(self) -> None:
         socket = UNIXAddress("/run/statusjob")
         for version, headers in ((b"1.0", b""), (b"1.1", b"Host: localhost\r\n")):
             request = b"GET /status HTTP/%b\r\n%b\r\n" % (version, headers)
             fake = self.serve(STATUSJOB_TOKEN="x")
             self.assertEqual(self.ask_raw(fake, request, socket), 200, request)
 
-    def test_bytes_that_are_no_text_are_refused(self) -> None:
+    def test_a_target_that_is_not_utf_8_is_refused(self) -> None:
         fake = self.serve()
         for first_line in (b"GET /\xff", b"GET /jobs/\xc3\x28", b"G\xc9T /status"):
             request = first_line + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"

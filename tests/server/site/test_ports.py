@@ -1,4 +1,4 @@
-"""Ports: where the server listens, and where it refuses to."""
+"""The ports on which the server listens, and those on which it refuses to."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def settings(*endpoints: str, port: int = 8080, token: str = "") -> Settings:
 
 
 class FakePort:
-    """A port that a L{FakeReactor} listens on."""
+    """A port of a L{FakeReactor}."""
 
     def __init__(self, interface: str, number: int) -> None:
         self.interface, self.number, self.listening = interface, number, True
@@ -72,7 +72,7 @@ class FakeReactor:
 
 
 class DefaultTests(SynchronousTestCase):
-    """Without endpoints."""
+    """The ports if the settings name no endpoints."""
 
     def test_without_a_token_only_this_machine_can_connect(self) -> None:
         fake = FakeReactor()
@@ -82,19 +82,19 @@ class DefaultTests(SynchronousTestCase):
             [describe(port) for port in both], ["http://127.0.0.1:3000", "http://[::1]:3000"]
         )
 
-    def test_with_a_token_every_machine_can(self) -> None:
+    def test_with_a_token_every_machine_can_connect(self) -> None:
         fake = FakeReactor()
         listen(fake, ServerFactory(), settings(token="x"))
         self.assertEqual(fake.listening, [":: 8080"])
 
-    def test_ipv6_is_done_without_where_there_is_none(self) -> None:
+    def test_a_machine_without_ipv6_listens_on_ipv4(self) -> None:
         for number in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
             fake = FakeReactor(__1=number, __=number)
             listen(fake, ServerFactory(), settings())
             listen(fake, ServerFactory(), settings(token="x"))
             self.assertEqual(fake.listening, ["127.0.0.1 8080", " 8080"])
 
-    def test_if_one_of_two_cannot_be_had_nothing_listens(self) -> None:
+    def test_if_one_of_two_ports_fails_none_listens(self) -> None:
         for interface, fake in (
             ("127.0.0.1", FakeReactor(**{"127.0.0.1": errno.EACCES})),
             ("::1", FakeReactor(__1=errno.EACCES)),
@@ -103,7 +103,7 @@ class DefaultTests(SynchronousTestCase):
             self.assertEqual(str(error), f"cannot listen on {interface}:8080: Permission denied")
             self.assertEqual(fake.listening, [])
 
-    def test_an_error_that_endpoints_do_not_foresee_is_told_too(self) -> None:
+    def test_an_unexpected_error_of_an_endpoint_is_reported_too(self) -> None:
         class Strict(FakeReactor):
             def listenTCP(self, *_: object, **__: object) -> FakePort:
                 raise OverflowError("bind(): port must be 0-65535.")
@@ -114,7 +114,7 @@ class DefaultTests(SynchronousTestCase):
 
 
 class SocketTests(TestCase):
-    """With real sockets; trial's own check shows that none is left."""
+    """Ports on real sockets. Trial's own check shows that none is left open."""
 
     timeout = 60
 
@@ -125,7 +125,7 @@ class SocketTests(TestCase):
         return opened
 
     async def refused(self, given: Settings) -> str:
-        """Nothing listens, and one line says why."""
+        """Check that listening fails with this message, in one line."""
         factory = ServerFactory()
         message = str(self.assertRaises(CannotListen, listen, reactor, factory, given))
         self.assertEqual(message.splitlines(), [message])
@@ -134,7 +134,7 @@ class SocketTests(TestCase):
         return message
 
     def occupy(self, family: socket.AddressFamily, interface: str) -> int:
-        """Take a port that is free on both loopback addresses; its number."""
+        """Listen on a port that is free on both loopback addresses; return its number."""
         taken = socket.socket(family)
         self.addCleanup(taken.close)
         taken.bind((interface, 0))
@@ -153,14 +153,14 @@ class SocketTests(TestCase):
             (await connected).transport.loseConnection()
             await deferLater(reactor, 0.01)
 
-    async def test_a_port_in_use_is_named(self) -> None:
+    async def test_an_error_names_a_port_that_is_in_use(self) -> None:
         number = self.occupy(socket.AF_INET, "127.0.0.1")
         for given in (settings(port=number), settings(f"tcp:{number}:interface=127.0.0.1")):
             message = await self.refused(given)
             self.assertIn(str(number), message)
             self.assertIn("Address already in use", message)
 
-    async def test_a_port_in_use_on_ipv6_only_is_named_too(self) -> None:
+    async def test_an_error_names_a_port_that_is_in_use_on_ipv6_only(self) -> None:
         try:
             number = self.occupy(socket.AF_INET6, "::1")
         except OSError:
@@ -175,7 +175,7 @@ class SocketTests(TestCase):
         self.assertEqual(where[1:], [f"unix:{path}"])
         self.assertTrue(Path(path).is_socket())
 
-    async def test_what_is_open_to_the_network_needs_a_token(self) -> None:
+    async def test_an_endpoint_that_is_open_to_the_network_needs_a_token(self) -> None:
         for endpoint in ("tcp:0", "tcp:0:interface=0.0.0.0", r"tcp6:0:interface=\:\:"):
             try:
                 message = await self.refused(settings(r"tcp:0:interface=127.0.0.1", endpoint))
@@ -183,11 +183,11 @@ class SocketTests(TestCase):
                 continue
             self.assertIn("STATUSJOB_TOKEN", message)
 
-    async def test_with_a_token_it_may_be_open(self) -> None:
+    async def test_with_a_token_an_endpoint_may_be_open_to_the_network(self) -> None:
         (port,) = self.listen(settings("tcp:0", token="x"))
         self.assertIn("http://0.0.0.0:", describe(port))
 
-    async def test_an_endpoint_that_is_none_is_named(self) -> None:
+    async def test_an_error_names_an_endpoint_that_is_not_valid(self) -> None:
         garbage = directory(self) / "garbage.pem"
         garbage.write_text("garbage")
         for endpoint in (
@@ -218,23 +218,23 @@ class SocketTests(TestCase):
 
 
 class FilesTests(SynchronousTestCase):
-    """How many files the process may have open."""
+    """The limit of open files."""
 
     def allowed(self, soft: int, hard: int) -> tuple[int, int]:
-        """The limits after 26,000 were wanted."""
+        """Return the limits after 26,000 files were wanted."""
         limits = [(soft, hard)]
         self.patch(resource, "getrlimit", lambda _: (soft, hard))
         self.patch(resource, "setrlimit", lambda _, given: limits.append(given))
         allow_files(26_000)
         return limits[-1]
 
-    def test_as_many_as_are_wanted(self) -> None:
+    def test_the_limit_is_raised_to_what_is_wanted(self) -> None:
         self.assertEqual(self.allowed(1_024, 1_000_000), (26_000, 1_000_000))
         self.assertEqual(self.allowed(1_024, resource.RLIM_INFINITY)[0], 26_000)
 
-    def test_or_as_many_as_it_is_allowed_to(self) -> None:
+    def test_the_limit_is_raised_as_far_as_allowed(self) -> None:
         self.assertEqual(self.allowed(1_024, 4_096), (4_096, 4_096))
 
-    def test_never_fewer_than_before(self) -> None:
+    def test_the_limit_is_never_lowered(self) -> None:
         for limits in ((30_000, 40_000), (resource.RLIM_INFINITY, resource.RLIM_INFINITY)):
             self.assertEqual(self.allowed(*limits), limits)

@@ -1,4 +1,4 @@
-"""A server that stops does not wait for those who wait."""
+"""When a server stops, long polls are answered and streams are ended at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DRAIN = 10.0
 
 
 class DrainTests(ServerTestCase):
-    """Stopped while requests are held and streams followed."""
+    """The server is stopped while there are long polls and streams."""
 
     def setUp(self) -> None:
         self.fake = InMemoryServer(STATUS_DELAY="1000000")
@@ -36,14 +36,14 @@ class DrainTests(ServerTestCase):
         return stopping
 
     def assert_stopped(self, stopping: Deferred[Any]) -> None:
-        """Everything is over, and nothing is left."""
+        """Check that the stop is complete and has left nothing."""
         self.successResultOf(stopping)
         self.assertEqual((len(self.site.channels), len(self.fake.server.watchers)), (0, 0))
         self.site.doStop()
         self.addCleanup(self.site.doStart)
         self.assertEqual(self.fake.clock.getDelayedCalls(), [])
 
-    def test_whoever_is_held_is_answered_now(self) -> None:
+    def test_long_polls_are_answered_at_once(self) -> None:
         crowd = [self.hold() for _ in range(100)]
         known = self.hold('If-None-Match: "1"')
         status = self.hold(path="/status")
@@ -55,7 +55,7 @@ class DrainTests(ServerTestCase):
             self.assertFalse(connection.open or connection.aborted)
         self.assert_stopped(stopping)
 
-    def test_streams_are_ended(self) -> None:
+    def test_streams_are_ended_at_once(self) -> None:
         crowd = [
             Following(self.site, path)
             for path in (f"{self.path}/events", "/events", "/events?kind=default")
@@ -67,7 +67,7 @@ class DrainTests(ServerTestCase):
             self.assertFalse(followed.connection.open or followed.connection.aborted)
         self.assert_stopped(stopping)
 
-    def test_one_whose_client_does_not_read_is_aborted_when_time_is_up(self) -> None:
+    def test_a_stream_whose_client_does_not_read_is_aborted_after_the_drain(self) -> None:
         followed = Following(self.site, f"{self.path}/events")
         followed.connection.protocol.pauseProducing()
         followed.connection.transport.stalled = True
@@ -78,7 +78,7 @@ class DrainTests(ServerTestCase):
         self.assertTrue(followed.connection.aborted)
         self.assert_stopped(stopping)
 
-    def test_who_would_wait_while_it_stops_is_answered_at_once(self) -> None:
+    def test_a_long_poll_that_comes_during_the_stop_is_answered_at_once(self) -> None:
         asked = [("", 304), ("/events", 503)]
         late = [Connection(self.site) for _ in asked]
         for connection, (what, _) in zip(late, asked, strict=True):
@@ -96,9 +96,9 @@ class DrainTests(ServerTestCase):
 
 
 class HeldTests(ServerTestCase):
-    """Stopped while a read is held."""
+    """The server is stopped while a read is held."""
 
-    def test_a_stream_that_was_about_to_begin_ends_as_it_begins(self) -> None:
+    def test_a_stream_that_was_about_to_begin_ends_at_once(self) -> None:
         lane = HeldLane()
         fake = InMemoryServer(lane, STATUS_DELAY="1000000")
         fake.clock.advance(0)

@@ -15,20 +15,20 @@ from tests.helpers.streams import FollowTestCase
 
 
 class StreamTests(FollowTestCase):
-    """Followed from beginning to end."""
+    """A stream from its beginning to its end."""
 
     def setUp(self) -> None:
         super().setUp()
         self.job = self.new_job(kind="video-translation")
 
-    def test_it_begins_at_once_with_the_present_state(self) -> None:
+    def test_a_stream_begins_at_once_with_the_present_state(self) -> None:
         followed = self.follow_job(self.job)
         (event,) = followed.events()
         self.assertEqual((event.id, event.type), ("1", "job.progress"))
         self.assertEqual(event.data, self.ask(self.fake, "GET", f"/jobs/{self.job}").json)
         self.assertTrue(1_000 <= followed.retry <= 3_000, followed.retry)
 
-    def test_its_headers_keep_proxies_from_holding_it_back(self) -> None:
+    def test_its_headers_keep_proxies_from_buffering_it(self) -> None:
         followed = self.follow_job(self.job)
         followed.events()
         assert followed.head is not None
@@ -38,7 +38,7 @@ class StreamTests(FollowTestCase):
         self.assertEqual(headers["x-accel-buffering"], "no")
         self.assertNotIn("content-length", headers)
 
-    def test_every_change_is_an_event_with_the_whole_job(self) -> None:
+    def test_every_update_is_an_event_with_the_whole_job(self) -> None:
         followed = self.follow_job(self.job)
         followed.events()
         self.report(self.job, progress=0.5, message="half")
@@ -47,7 +47,7 @@ class StreamTests(FollowTestCase):
         self.assertEqual((event.data["progress"], event.data["message"]), (0.5, "half"))
         self.assertEqual(event.data["links"]["events"], f"/jobs/{self.job}/events")
 
-    def test_a_heartbeat_is_none(self) -> None:
+    def test_a_heartbeat_is_not_an_event(self) -> None:
         followed = self.follow_job(self.job)
         followed.events()
         self.report(self.job)
@@ -64,14 +64,14 @@ class StreamTests(FollowTestCase):
             self.assertTrue(followed.ended)
             self.assert_nobody_follows()
 
-    def test_its_connection_can_be_used_again(self) -> None:
+    def test_the_connection_of_a_stream_can_be_used_again(self) -> None:
         followed = self.follow_job(self.job)
         self.report(self.job, result="completed")
         self.assertEqual(followed.versions(), [1, 2])
         followed.connection.ask(f"GET /jobs/{self.job}/status")
         self.assertEqual(followed.connection.answer().json, {"result": "completed"})
 
-    def test_a_cancelled_job_has_an_end_too(self) -> None:
+    def test_the_stream_of_a_cancelled_job_ends_too(self) -> None:
         followed = self.follow_job(self.job)
         self.ask(self.fake, "DELETE", f"/jobs/{self.job}")
         self.fake.clock.advance(0)
@@ -84,7 +84,7 @@ class StreamTests(FollowTestCase):
         self.report(self.job, message=message)
         self.assertEqual(followed.events()[-1].data["message"], message)
 
-    def test_updates_of_the_same_moment_are_told_by_the_newest(self) -> None:
+    def test_of_several_updates_at_once_only_the_newest_is_sent(self) -> None:
         followed = self.follow_job(self.job)
         followed.events()
         lifecycle = self.fake.server.lifecycle
@@ -103,7 +103,7 @@ class StreamTests(FollowTestCase):
         self.assertEqual(types, [*["job.progress"] * 4, "job.completed"])
         self.assertTrue(followed.ended)
 
-    def test_an_old_client_of_http_gets_it_as_it_is_until_the_connection_ends(self) -> None:
+    def test_a_client_of_http_1_0_gets_the_stream_without_chunks(self) -> None:
         connection = Connection(self.fake.server.site)
         request = f"GET /jobs/{self.job}/events HTTP/1.0\r\nHost: localhost\r\n\r\n"
         connection.send(request.encode())
@@ -113,7 +113,7 @@ class StreamTests(FollowTestCase):
         self.assertEqual(text.count(b"\nevent: job."), 2)
         self.assertFalse(connection.open)
 
-    def test_head_is_answered_with_what_a_stream_begins_with(self) -> None:
+    def test_head_is_answered_with_the_headers_of_a_stream(self) -> None:
         connection = Connection(self.fake.server.site)
         connection.ask(f"HEAD /jobs/{self.job}/events")
         answer = connection.answer()
@@ -130,7 +130,7 @@ class StreamTests(FollowTestCase):
 
 
 class ResumeTests(FollowTestCase):
-    """A client that reconnects says what it saw last."""
+    """A client that reconnects sends the last version that it has seen."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -141,28 +141,28 @@ class ResumeTests(FollowTestCase):
     def resume(self, last: str) -> Following:
         return self.follow_job(self.job, f"Last-Event-ID: {last}")
 
-    def test_the_newest_state_makes_up_for_what_was_missed(self) -> None:
+    def test_the_newest_state_replaces_those_that_were_missed(self) -> None:
         self.assertEqual(self.resume("1").versions(), [3])
 
-    def test_what_it_has_seen_is_not_sent_again(self) -> None:
+    def test_a_version_that_the_client_has_seen_is_not_sent_again(self) -> None:
         followed = self.resume("3")
         self.assertEqual((followed.events(), followed.open), ([], True))
         self.report(self.job, progress=0.3)
         self.assertEqual(followed.versions(), [4])
 
-    def test_an_id_that_cannot_be_counts_as_none(self) -> None:
+    def test_an_invalid_last_event_id_is_ignored(self) -> None:
         for last in ("4", "99", "-1", "x", "1.5", "", "9" * 100, "\u0663", "3 ", "0"):
             expected = [] if last == "3 " else [3]
             self.assertEqual(self.resume(last).versions(), expected, last)
 
-    def test_an_end_that_was_missed_is_told_and_then_nothing_more(self) -> None:
+    def test_a_terminal_event_that_was_missed_is_sent_and_ends_the_stream(self) -> None:
         self.report(self.job, result="completed")
         for headers in ((), ("Last-Event-ID: 3",), ("Last-Event-ID: 99",)):
             followed = self.follow_job(self.job, *headers)
             (event,) = followed.events()
             self.assertEqual((event.id, event.type, followed.ended), ("4", "job.completed", True))
 
-    def test_who_has_seen_the_end_is_told_to_come_no_more(self) -> None:
+    def test_a_client_that_has_seen_the_end_is_answered_204(self) -> None:
         self.report(self.job, result="completed")
         followed = self.resume("4")
         followed.events()
@@ -173,9 +173,9 @@ class ResumeTests(FollowTestCase):
 
 
 class HeartbeatTests(FollowTestCase):
-    """A comment now and then shows that the connection is alive."""
+    """A comment from time to time keeps the connection alive."""
 
-    def test_it_comes_while_nothing_happens(self) -> None:
+    def test_a_comment_is_sent_while_nothing_happens(self) -> None:
         followed = self.follow_job(self.new_job())
         followed.events()
         self.fake.clock.advance(BEAT_SECONDS - 1)
@@ -184,7 +184,7 @@ class HeartbeatTests(FollowTestCase):
             self.fake.clock.advance(BEAT_SECONDS + TIMER_RESOLUTION)
             self.assertEqual((followed.events(), followed.comments), ([], count))
 
-    def test_a_job_that_was_deleted_is_noticed_and_ends_it(self) -> None:
+    def test_the_deletion_of_the_job_is_noticed_and_ends_the_stream(self) -> None:
         gone, there = self.new_job(), self.new_job()
         followed, other = self.follow_job(gone), self.follow_job(there)
         self.fake.server.store.write(
@@ -198,7 +198,7 @@ class HeartbeatTests(FollowTestCase):
         again = self.follow_job(gone)
         self.assertEqual((again.events(), again.refusal and again.refusal.code), ([], 404))
 
-    def test_an_update_of_which_the_feed_did_not_tell_is_noticed(self) -> None:
+    def test_an_update_that_the_feed_did_not_bring_is_noticed(self) -> None:
         job = self.new_job()
         followed = self.follow_job(job)
         followed.events()
@@ -221,7 +221,7 @@ class HeartbeatTests(FollowTestCase):
 
 
 class RefusalTests(FollowTestCase):
-    """Before the first byte, what is wrong is a problem."""
+    """Errors before the first byte are answered as problems."""
 
     settings: ClassVar = {"STATUSJOB_TOKEN": "t", "STATUSJOB_PRIVATE": "on"}
     AUTH = "Authorization: Bearer t"
@@ -231,25 +231,25 @@ class RefusalTests(FollowTestCase):
         self.assertEqual(followed.events(), [])
         return followed
 
-    def test_an_unknown_job(self) -> None:
+    def test_an_unknown_job_is_a_problem(self) -> None:
         for job in (new_job_id(EPOCH, 7), "nonsense"):
             self.assert_refused(self.refused(self.AUTH, job=job), 404, "unknown-job")
 
-    def test_a_token_that_is_missing(self) -> None:
+    def test_a_missing_token_is_a_problem(self) -> None:
         self.assert_refused(self.refused(), 401, "unauthorized")
 
-    def test_a_server_that_is_stopping(self) -> None:
+    def test_a_server_that_is_stopping_answers_with_a_problem(self) -> None:
         self.fake.server.api.draining = True
         followed = self.refused(self.AUTH)
         self.assert_refused(followed, 503, "unavailable")
 
 
 class RoomTests(FollowTestCase):
-    """There is no room for everybody."""
+    """The number of streams is limited."""
 
     settings: ClassVar = {"STATUSJOB_MAX_JOB_WATCHERS": "1"}
 
-    def test_one_too_many_is_refused_until_another_leaves(self) -> None:
+    def test_a_stream_beyond_the_limit_is_refused_until_another_ends(self) -> None:
         job = self.new_job()
         first, second = self.follow_job(job), self.follow_job(job)
         self.assertEqual((first.versions(), second.versions()), ([1], []))
@@ -263,7 +263,7 @@ class RoomTests(FollowTestCase):
 
 
 class HeldTests(ServerTestCase):
-    """While reads and commits are held."""
+    """Streams that begin while reads and commits are held."""
 
     def setUp(self) -> None:
         self.lane = HeldLane()
@@ -292,7 +292,7 @@ class HeldTests(ServerTestCase):
             self.assertEqual((versions[-1], versions), (version, sorted(set(versions))))
             followed.connection.hang_up()
 
-    def test_who_hangs_up_meanwhile_leaves_nothing(self) -> None:
+    def test_a_client_that_hangs_up_during_the_read_leaves_nothing(self) -> None:
         for steps in range(3):
             followed = Following(self.fake.server.site, f"/jobs/{self.job}/events")
             for _ in range(min(steps, self.lane.held)):

@@ -1,4 +1,4 @@
-"""One wait for one job, as a long-poll waits."""
+"""The long poll: how one request waits for one job."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def terminal(job: Job) -> bool:
 
 
 class WaitTests(WatchersTestCase):
-    """One wait for one job."""
+    """One long poll for one job."""
 
     def wait(
         self, done: Callable[[Job], bool], *, seconds: float = 10, before: tuple[Job, ...] = ()
@@ -43,7 +43,7 @@ class WaitTests(WatchersTestCase):
         )
         self.assertEqual(len(self.watchers), 0)
 
-    def test_a_change_afterwards_ends_it(self) -> None:
+    def test_a_change_after_the_read_ends_the_wait(self) -> None:
         waiting = self.wait(terminal)
         self.announce(state(2, ended=True))
         self.assertNoResult(waiting)
@@ -51,7 +51,7 @@ class WaitTests(WatchersTestCase):
         self.assertEqual(self.successResultOf(waiting), state(2, ended=True))
         self.assertEqual(len(self.watchers), 0)
 
-    def test_only_what_is_hoped_for_ends_it(self) -> None:
+    def test_only_a_wanted_state_ends_the_wait(self) -> None:
         waiting = self.wait(terminal, before=(state(2),))
         self.announce(state(3))
         self.clock.advance(1)
@@ -60,7 +60,7 @@ class WaitTests(WatchersTestCase):
         self.clock.advance(0)
         self.assertEqual(self.successResultOf(waiting), state(4, ended=True))
 
-    def test_it_brings_the_newest_state(self) -> None:
+    def test_the_newest_state_is_returned(self) -> None:
         waiting = self.wait(lambda job: job.version > 2, before=(state(2),))
         self.announce(state(3), state(4))
         self.clock.advance(0)
@@ -70,7 +70,7 @@ class WaitTests(WatchersTestCase):
         waiting = self.wait(terminal, before=(state(3, ended=True), state(2)))
         self.assertEqual(self.successResultOf(waiting), state(3, ended=True))
 
-    def test_time_that_is_up_ends_it(self) -> None:
+    def test_the_wait_ends_when_time_is_up(self) -> None:
         waiting = self.wait(terminal, seconds=10, before=(state(2),))
         self.clock.advance(9.99)
         self.assertNoResult(waiting)
@@ -91,24 +91,24 @@ class WaitTests(WatchersTestCase):
         read.callback(None)
         self.assertIsNone(self.successResultOf(result))
 
-    def test_no_seconds_are_no_wait(self) -> None:
+    def test_a_wait_of_no_seconds_ends_at_once(self) -> None:
         self.assertIsNone(self.successResultOf(self.wait(terminal, seconds=0)))
 
-    def test_a_server_that_stops_ends_it(self) -> None:
+    def test_the_stop_of_the_server_ends_the_wait(self) -> None:
         waiting = self.wait(terminal)
         self.watchers.end_waits()
         self.clock.advance(0)
         self.assertIsNone(self.successResultOf(waiting))
         self.assertIsNone(self.successResultOf(self.wait(terminal)))
 
-    def test_given_up_it_leaves_nothing(self) -> None:
+    def test_a_cancelled_wait_leaves_nothing(self) -> None:
         waiting = self.wait(terminal)
         self.announce(state(2, ended=True))
         waiting.cancel()
         self.failureResultOf(waiting, CancelledError)
         self.assertEqual(len(self.watchers), 0)
 
-    def test_it_needs_room(self) -> None:
+    def test_a_long_poll_beyond_the_limit_is_refused(self) -> None:
         self.watchers = self.make(topic_limit=1)
         first = self.wait(terminal)
         self.failureResultOf(self.wait(terminal), TooManyWatchers)

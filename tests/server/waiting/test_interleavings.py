@@ -1,4 +1,4 @@
-"""However changes, reads and those who come to watch fall together: nobody misses a thing."""
+"""In whatever order updates, reads and new watchers come, no watcher misses an update."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LateLane:
 
     @property
     def held(self) -> int:
-        """How many pieces of work are still to be run, or their outcome to be told."""
+        """The number of pieces of work that have not run, or whose outcome is not told yet."""
         return len(self._held)
 
     def run(self, work: Callable[[], T]) -> Deferred[T]:
@@ -41,7 +41,7 @@ class LateLane:
         return told
 
     def step(self, which: int = 0) -> None:
-        """Run one of the pieces of work or, if that was done, tell its outcome."""
+        """Run one piece of work or, if it has run already, tell its outcome."""
         work, outcome, told = self._held.pop(which)
         if work is None:
             outcome.chainDeferred(told)
@@ -49,7 +49,7 @@ class LateLane:
             self._held.insert(which, (None, maybeDeferred(work), told))
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: nothing is left to close."""
 
 
 class Round:
@@ -76,7 +76,7 @@ class Round:
         self.wide: list[Following] = []
 
     def play(self) -> None:
-        """Do things, most of them steps of what has begun."""
+        """Do random things, most of which are steps of what has begun."""
         deeds = [self.report, self.end, self.poll, self.status, self.follow, self.follow_many]
         weights = [4, 1, 3, 1, 2, 2]
         for _ in range(STEPS):
@@ -132,7 +132,7 @@ class InterleavingTests(ServerTestCase):
         self.settle()
 
     def step(self, random: Random) -> None:
-        """A step of a read or of a commit, or a turn of the reactor."""
+        """Take a random step of a read or of a commit, or an iteration of the reactor."""
         which = random.randint(0, self.lane.held)
         if which < self.lane.held:
             self.lane.step(which)
@@ -140,13 +140,13 @@ class InterleavingTests(ServerTestCase):
             self.fake.clock.advance(0)
 
     def settle(self) -> None:
-        """Until nothing is under way any more; no time passes."""
+        """Take steps until nothing is under way any more. No time passes."""
         self.fake.clock.advance(0)
         while self.lane.held:
             self.lane.step()
             self.fake.clock.advance(0)
 
-    def test_everybody_learns_of_every_change(self) -> None:
+    def test_every_watcher_learns_of_every_update(self) -> None:
         for seed in range(ROUNDS):
             played = Round(self, Random(seed))
             played.play()
@@ -181,6 +181,6 @@ class InterleavingTests(ServerTestCase):
 
     @staticmethod
     def answer(connection: Connection) -> Reply | None:
-        """The answer, if there is one."""
+        """Return the answer, if there is one."""
         answers = connection.answers()
         return answers[0] if answers else None

@@ -1,4 +1,4 @@
-"""A whole server in a process of its own, followed by curl."""
+"""A whole server in a process of its own, watched by curl."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ done
 
 
 class CurlTests(ProcessTestCase):
-    """Followed by a program that knows nothing of us."""
+    """curl follows jobs."""
 
     async def run_script(self, script: str, *arguments: str) -> str:
-        """Run a shell script in the test's directory; what it printed."""
+        """Run a shell script in the test's directory; return what it printed."""
         out, err, code = await getProcessOutputAndValue(
             "/bin/bash", ["-euc", script, "bash", *arguments], path=str(self.directory)
         )

@@ -18,7 +18,7 @@ from tests.helpers.streams import FollowTestCase
 
 
 class SlowTestCase(FollowTestCase):
-    """Clients that stop reading, as their transport tells."""
+    """Clients that stop reading and read again."""
 
     def pause(self, followed: Following) -> None:
         followed.connection.protocol.pauseProducing()
@@ -28,7 +28,7 @@ class SlowTestCase(FollowTestCase):
 
 
 class OneJobTests(SlowTestCase):
-    """A stream of one job."""
+    """The stream of one job."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -36,7 +36,7 @@ class OneJobTests(SlowTestCase):
         self.followed = self.follow_job(self.job)
         self.followed.events()
 
-    def test_progress_is_skipped_until_it_reads_again(self) -> None:
+    def test_progress_is_skipped_until_the_client_reads_again(self) -> None:
         self.pause(self.followed)
         for progress in (0.1, 0.2, 0.3):
             self.report(self.job, progress=progress)
@@ -55,7 +55,7 @@ class OneJobTests(SlowTestCase):
         (event,) = self.followed.events()
         self.assertEqual((event.type, self.followed.ended), ("job.completed", True))
 
-    def test_what_came_just_before_is_not_lost(self) -> None:
+    def test_an_update_just_before_the_client_stops_reading_is_not_lost(self) -> None:
         self.fake.server.lifecycle.report(self.job, Report(progress=0.1))
         self.pause(self.followed)
         self.fake.clock.advance(0)
@@ -63,7 +63,7 @@ class OneJobTests(SlowTestCase):
         self.resume(self.followed)
         self.assertEqual(self.followed.versions(), [2])
 
-    def test_while_what_it_is_behind_with_is_written_it_may_stop_reading(self) -> None:
+    def test_a_client_may_stop_reading_while_it_catches_up(self) -> None:
         self.pause(self.followed)
         self.report(self.job, progress=0.1)
         transport = self.followed.connection.transport
@@ -80,7 +80,7 @@ class OneJobTests(SlowTestCase):
         self.resume(self.followed)
         self.assertEqual(self.followed.versions(), [3])
 
-    def test_who_reads_again_in_time_is_kept(self) -> None:
+    def test_a_client_that_reads_again_in_time_is_kept(self) -> None:
         self.pause(self.followed)
         self.fake.clock.advance(BEAT_SECONDS + TIMER_RESOLUTION)
         self.resume(self.followed)
@@ -91,7 +91,7 @@ class OneJobTests(SlowTestCase):
         self.report(self.job, result="completed")
         self.assertEqual((self.followed.versions(), self.followed.comments), ([2], 3))
 
-    def test_who_takes_nothing_for_too_long_is_cut_off(self) -> None:
+    def test_a_client_that_reads_nothing_for_too_long_is_aborted(self) -> None:
         self.pause(self.followed)
         self.fake.clock.advance(BEAT_SECONDS + TIMER_RESOLUTION)
         self.assertTrue(self.followed.connection.open)
@@ -102,13 +102,13 @@ class OneJobTests(SlowTestCase):
 
 
 class ManyJobsTests(SlowTestCase):
-    """A stream of many."""
+    """A stream of many jobs."""
 
     def told(self, followed: Following) -> list[tuple[str, int]]:
         return [(event.data["id"], event.data["version"]) for event in followed.events()]
 
     def announce(self, count: int) -> list[Job]:
-        """One commit that changed so many jobs, which are not in the store."""
+        """Announce a commit that changed so many jobs, which are not in the store."""
         jobs = [
             Job(id=str(number), version=2, created_at=EPOCH, updated_at=EPOCH)
             for number in range(count)
@@ -116,7 +116,7 @@ class ManyJobsTests(SlowTestCase):
         self.fake.server.feed.committed([Update(job=job, changed=True) for job in jobs])
         return jobs
 
-    def test_each_job_is_told_once_as_it_is_then(self) -> None:
+    def test_each_job_is_sent_once_in_its_newest_state(self) -> None:
         first, second, third = (self.new_job() for _ in range(3))
         followed = self.follow("/events?kind=default")
         followed.events()
@@ -131,7 +131,7 @@ class ManyJobsTests(SlowTestCase):
         self.report(third, progress=0.5)
         self.assertEqual(self.told(followed), [(third, 2)])
 
-    def test_who_is_behind_with_too_many_jobs_is_cut_off(self) -> None:
+    def test_a_client_that_is_behind_with_too_many_jobs_is_aborted(self) -> None:
         followed = self.follow("/events")
         self.pause(followed)
         self.announce(TO_READ_LIMIT)
@@ -142,7 +142,7 @@ class ManyJobsTests(SlowTestCase):
         self.assertTrue(followed.connection.aborted)
         self.assert_nobody_follows()
 
-    def test_it_writes_a_few_events_at_a_time(self) -> None:
+    def test_a_stream_writes_a_few_events_per_turn(self) -> None:
         followed = self.follow("/events")
         followed.events()
         counts: list[int] = []
@@ -157,7 +157,7 @@ class ManyJobsTests(SlowTestCase):
         self.fake.clock.advance(0)
         self.assertEqual(counts, [TURN_EVENTS, TURN_EVENTS, 1])
 
-    def test_what_is_too_much_for_its_next_turn_is_read_again_instead_of_kept(self) -> None:
+    def test_states_beyond_the_limit_are_read_again_instead_of_kept(self) -> None:
         followed = self.follow("/events")
         followed.events()
         self.announce(NEW_STATES_LIMIT)
@@ -174,7 +174,7 @@ class ManyJobsTests(SlowTestCase):
         self.report(known, progress=0.6)
         self.assertEqual(self.told(followed), [(known, 3)])
 
-    def test_of_updates_that_come_in_the_wrong_order_the_newest_counts(self) -> None:
+    def test_of_updates_in_the_wrong_order_the_newest_counts(self) -> None:
         followed = self.follow("/events")
         (old,) = self.announce(1)
         new = Job(id=old.id, version=3, created_at=EPOCH, updated_at=EPOCH)
@@ -184,9 +184,9 @@ class ManyJobsTests(SlowTestCase):
 
 
 class HeldTests(HeldServerTestCase):
-    """Slow while a read is held."""
+    """A client is slow while a read is held."""
 
-    def test_what_was_read_for_it_is_read_again_when_it_reads_again(self) -> None:
+    def test_a_state_read_for_a_client_that_stopped_reading_is_read_again(self) -> None:
         creating = self.fake.server.lifecycle.create(NewJob())
         self.settle()
         job = self.successResultOf(creating).job

@@ -1,4 +1,4 @@
-"""Waiting on real sockets: soon told, never in the way, gone without a trace."""
+"""Long polls and streams on real sockets."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from tests.helpers.sockets import reactor
 
 #: Metadata, which every event repeats, of the largest size that is allowed.
 LARGE = {"x": "x" * 16_000}
-#: More of them than the buffers of two sockets take.
+#: So many reports that the buffers of two sockets cannot take all their events.
 REPORTS = 500
-#: Of each kind of request, at the same time; and how often that is done.
+#: The number of requests of each kind at the same time, and how often that is repeated.
 EACH, TIMES = 50, 5
 
 
 class NoticeTests(ServerSocketTestCase):
-    """How soon a change is noticed."""
+    """How soon watchers learn of an update."""
 
-    async def test_within_one_round_trip_of_its_being_acknowledged(self) -> None:
+    async def test_watchers_learn_of_an_update_before_its_worker_can_ask_again(self) -> None:
         job = await self.new_job()
         poll, stream, wide, worker = [await self.connect() for _ in range(4)]
         poll.ask(f"GET /jobs/{job}", "Prefer: wait=50", 'If-None-Match: "1"')
@@ -44,7 +44,7 @@ class NoticeTests(ServerSocketTestCase):
         for watcher in (poll, stream, wide):
             self.assertIn(b'"version":2', watcher.received)
 
-    async def test_one_request_waits_for_a_whole_job(self) -> None:
+    async def test_one_long_poll_waits_for_a_whole_job(self) -> None:
         job = await self.new_job(deadline=0.5)
         poll = await self.connect()
         poll.ask(f"GET /jobs/{job}/status", "Prefer: wait=50")
@@ -53,9 +53,9 @@ class NoticeTests(ServerSocketTestCase):
 
 
 class SlowTests(ServerSocketTestCase):
-    """A client that does not read."""
+    """A client does not read."""
 
-    async def test_it_holds_up_nobody_and_learns_of_the_end_when_it_reads_again(self) -> None:
+    async def test_a_slow_client_holds_up_nobody_and_learns_of_the_end(self) -> None:
         job = await self.new_job(metadata=LARGE)
         slow, fast = await self.connect(), await self.connect()
         for client in (slow, fast):
@@ -88,9 +88,9 @@ class SlowTests(ServerSocketTestCase):
 
 
 class StopTests(ServerSocketTestCase):
-    """The server stops."""
+    """The server stops while there are watchers."""
 
-    async def test_it_waits_for_nobody_who_waits(self) -> None:
+    async def test_the_stop_waits_for_no_watcher(self) -> None:
         clients = await self.watch(self.ways(await self.new_job()) * EACH)
         begun = reactor.seconds()
         await self.server.stopService()
@@ -103,9 +103,9 @@ class StopTests(ServerSocketTestCase):
 
 
 class AbandonedTests(ServerSocketTestCase):
-    """Clients that hang up."""
+    """Clients hang up."""
 
-    async def test_nothing_is_left_of_them(self) -> None:
+    async def test_nothing_is_left_of_abandoned_requests(self) -> None:
         job = await self.new_job()
         asked = self.ways(job)
         await self.abandon(asked)
@@ -115,18 +115,18 @@ class AbandonedTests(ServerSocketTestCase):
             await self.abandon(asked * EACH)
         gc.collect()
         self.assertEqual(self.alive(), before)
-        # Nor does it trip over them.
+        # An update does no harm either.
         await self.server.lifecycle.report(job, Report(result=Status.COMPLETED))
         await deferLater(reactor, 0.01)
 
     async def abandon(self, asked: list[tuple[str, ...]]) -> None:
-        """Ask all that and hang up on it."""
+        """Send all these requests, then hang up."""
         for client in await self.watch(asked):
             client.transport.abortConnection()
         await self.gone()
 
     def alive(self) -> tuple[int, ...]:
-        """How much there is of what watchers need."""
+        """Count the objects that watchers need."""
         kinds: tuple[type, ...] = (LongPoll, EventStream, self.server.site.requestFactory)
         objects = gc.get_objects()
         return (

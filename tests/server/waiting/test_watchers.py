@@ -1,4 +1,4 @@
-"""Watchers: who is told what and when, within which bounds, and what a wait brings."""
+"""Watchers: what they are told, when they take their turns, and within which limits."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from tests.helpers.watchers import Recorder, WatchersTestCase, state
 
 
 class TellingTests(WatchersTestCase):
-    """Who is told what."""
+    """Updates are told to those who watch the job."""
 
-    def test_each_is_told_what_it_watches(self) -> None:
+    def test_each_watcher_is_told_of_what_it_watches(self) -> None:
         one, kind, every = (self.enter(topic) for topic in (job_topic("a"), kind_topic("k"), ALL))
         self.announce(state(2), state(5, "b"), state(1, "c", kind="other"))
         self.assertEqual(one.told, [("a", 2)])
         self.assertEqual(kind.told, [("a", 2), ("b", 5)])
         self.assertEqual(every.told, [("a", 2), ("b", 5), ("c", 1)])
 
-    def test_one_may_watch_several_jobs(self) -> None:
+    def test_one_watcher_may_watch_several_jobs(self) -> None:
         watcher = self.enter(job_topic("a"), job_topic("c"))
         self.announce(state(2), state(2, "b"), state(2, "c"))
         self.assertEqual(watcher.told, [("a", 2), ("c", 2)])
 
-    def test_the_demo_job_is_no_other_job(self) -> None:
+    def test_the_demo_job_has_a_topic_of_its_own(self) -> None:
         demo, kind, every = (self.enter(topic) for topic in (DEMO, kind_topic(DEMO_KIND), ALL))
         by_id = self.enter(job_topic("d"))
         self.announce(state(2, "d", kind=DEMO_KIND))
@@ -44,7 +44,7 @@ class TellingTests(WatchersTestCase):
         self.announce(state(2), changed=False)
         self.assertEqual(watcher.told, [])
 
-    def test_who_has_left_is_told_no_more_and_has_no_turn(self) -> None:
+    def test_a_watcher_that_has_left_is_told_nothing_and_takes_no_turn(self) -> None:
         watcher, stays = self.enter(job_topic("a")), self.enter(job_topic("a"))
         self.announce(state(2))
         self.watchers.leave(watcher)
@@ -55,9 +55,9 @@ class TellingTests(WatchersTestCase):
 
 
 class TurnTests(WatchersTestCase):
-    """When what was noted is dealt with."""
+    """Watchers act in turns."""
 
-    def test_not_while_others_are_told_and_once_for_all_that_came(self) -> None:
+    def test_a_watcher_takes_one_turn_for_all_updates_that_came(self) -> None:
         watcher = self.enter(ALL)
         self.announce(state(2), state(3))
         self.announce(state(2, "b"))
@@ -65,14 +65,14 @@ class TurnTests(WatchersTestCase):
         self.clock.advance(0)
         self.assertEqual(watcher.turns, 1)
 
-    def test_not_for_what_does_not_matter_to_it(self) -> None:
+    def test_an_update_that_does_not_matter_makes_no_turn(self) -> None:
         watcher = self.enter(ALL, wants=False)
         self.announce(state(2))
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.clock.advance(0)
         self.assertEqual(watcher.turns, 0)
 
-    def test_only_a_few_in_each_turn_of_the_reactor(self) -> None:
+    def test_only_a_few_watchers_take_turns_per_iteration_of_the_reactor(self) -> None:
         crowd = [self.enter(ALL) for _ in range(2 * TURNS_PER_ITERATION + 1)]
         counts = []
 
@@ -89,7 +89,7 @@ class TurnTests(WatchersTestCase):
         )
         self.assertEqual({watcher.turns for watcher in crowd}, {1})
 
-    def test_one_that_fails_is_logged_and_harms_no_other(self) -> None:
+    def test_a_watcher_that_fails_is_logged_and_harms_no_other(self) -> None:
         broken, sound = self.enter(ALL), self.enter(ALL)
         broken.then = lambda: 1 / 0
         self.announce(state(2))
@@ -97,7 +97,7 @@ class TurnTests(WatchersTestCase):
         self.assertEqual(sound.turns, 1)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
-    def test_one_may_make_others_leave_and_ask_for_another_turn(self) -> None:
+    def test_a_turn_may_make_others_leave_and_schedule_another_turn(self) -> None:
         first, second = self.enter(ALL), self.enter(ALL)
 
         def once() -> None:
@@ -112,9 +112,9 @@ class TurnTests(WatchersTestCase):
 
 
 class LimitTests(WatchersTestCase):
-    """How many there may be."""
+    """The number of watchers is limited."""
 
-    def test_in_all(self) -> None:
+    def test_there_is_a_limit_of_all_watchers(self) -> None:
         self.watchers = self.make(limit=2)
         first, _ = self.enter(job_topic("a")), self.enter(job_topic("b"))
         self.assertRaises(TooManyWatchers, self.enter, job_topic("c"))
@@ -122,7 +122,7 @@ class LimitTests(WatchersTestCase):
         self.enter(job_topic("c"))
         self.assertRaises(TooManyWatchers, self.enter, job_topic("d"))
 
-    def test_of_one_topic(self) -> None:
+    def test_there_is_a_limit_per_topic(self) -> None:
         self.watchers = self.make(topic_limit=1)
         for topic in (job_topic("a"), DEMO, kind_topic("k"), ALL):
             watcher = self.enter(topic)
@@ -130,7 +130,7 @@ class LimitTests(WatchersTestCase):
             self.watchers.leave(watcher)
             self.enter(topic)
 
-    def test_who_is_refused_for_one_job_watches_none(self) -> None:
+    def test_a_watcher_that_is_refused_for_one_job_watches_none(self) -> None:
         self.watchers = self.make(topic_limit=1)
         self.enter(job_topic("b"))
         refused = Recorder(job_topic("a"), job_topic("b"))
@@ -141,9 +141,9 @@ class LimitTests(WatchersTestCase):
 
 
 class TimeTests(WatchersTestCase):
-    """Reminders."""
+    """Each watcher has one timer."""
 
-    def test_it_rings_when_its_time_has_come_and_has_a_turn(self) -> None:
+    def test_a_watcher_takes_a_turn_when_its_timer_fires(self) -> None:
         watcher = self.enter(ALL)
         self.watchers.set_timer(watcher, 2.0)
         self.clock.advance(1.99)
@@ -153,7 +153,7 @@ class TimeTests(WatchersTestCase):
         self.clock.advance(100)
         self.assertEqual(watcher.rung, 1)
 
-    def test_whatever_the_order_in_which_times_were_set(self) -> None:
+    def test_timers_fire_in_order_of_time_however_they_were_set(self) -> None:
         times = (5.0, 0.0, 3.3, 0.05, 50.0, 3.31)
         watchers = [self.enter(ALL) for _ in times]
         for watcher, seconds in zip(watchers, times, strict=True):
@@ -166,7 +166,7 @@ class TimeTests(WatchersTestCase):
             self.clock.advance(0.1)
         self.assertEqual([watcher.rung for watcher in watchers], [1] * 6)
 
-    def test_many_share_one_delayed_call(self) -> None:
+    def test_all_timers_share_one_delayed_call(self) -> None:
         crowd = [self.enter(ALL) for _ in range(300)]
         for number, watcher in enumerate(crowd):
             self.watchers.set_timer(watcher, 1 + number / 100)
@@ -178,7 +178,7 @@ class TimeTests(WatchersTestCase):
         self.assertEqual({watcher.rung for watcher in crowd}, {1})
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_a_later_reminder_takes_the_place_of_an_earlier_one(self) -> None:
+    def test_a_new_timer_replaces_the_one_before(self) -> None:
         watcher = self.enter(ALL)
         self.watchers.set_timer(watcher, 1)
         self.watchers.set_timer(watcher, 5)
@@ -187,7 +187,7 @@ class TimeTests(WatchersTestCase):
         self.clock.advance(2)
         self.assertEqual(watcher.rung, 1)
 
-    def test_who_leaves_leaves_nothing_on_the_clock(self) -> None:
+    def test_a_watcher_that_leaves_leaves_nothing_on_the_clock(self) -> None:
         watcher, other = self.enter(ALL), self.enter(ALL)
         self.watchers.set_timer(watcher, 1)
         self.watchers.set_timer(other, 2)
@@ -199,7 +199,7 @@ class TimeTests(WatchersTestCase):
 class StopTests(WatchersTestCase):
     """The server stops."""
 
-    def test_everybody_is_told_so_in_a_turn_of_its_own(self) -> None:
+    def test_every_watcher_takes_a_turn_when_the_server_stops(self) -> None:
         crowd = [self.enter(job_topic("a"), job_topic("b")), self.enter(ALL)]
         self.watchers.end_waits()
         self.assertEqual([watcher.turns for watcher in crowd], [0, 0])
@@ -207,7 +207,7 @@ class StopTests(WatchersTestCase):
         self.assertTrue(self.watchers.stopping)
         self.assertEqual([each.turns for each in crowd], [1, 1])
 
-    def test_closing_leaves_nothing_on_the_clock_whoever_is_still_there(self) -> None:
+    def test_a_stop_leaves_nothing_on_the_clock(self) -> None:
         watcher = self.enter(ALL)
         self.watchers.set_timer(watcher, 1)
         self.announce(state(2))
