@@ -1,4 +1,4 @@
-"""Who may do what: tokens, foreign hosts, foreign origins."""
+"""Access: tokens, foreign hosts and foreign origins."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tests.helpers.servers import InMemoryServer, ServerTestCase
 
 TOKEN = "correct-horse"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
-#: What needs no token: every other route does.
+#: The routes that need no token. Every other one does.
 OPEN = {"/status", "/healthz", "/readyz"}
-#: What does not need one either, unless the server is private.
+#: The routes that need one on a private server only.
 WATCHED = {f"/jobs/<job_id>{what}" for what in ("", "/status", "/operation", "/events")}
 
 
@@ -26,12 +26,12 @@ WEBHOOK = "<string(minlength=11):webhook_id>"
 
 
 class AccessTestCase(ServerTestCase):
-    """Walks over every route that there is."""
+    """Asks every route."""
 
     def refusing(
         self, fake: InMemoryServer, code: int, slug: str, headers: Mapping[str, str] | None = None
     ) -> dict[str, Reply]:
-        """The routes, with their method, that answer with this problem."""
+        """Return the routes, with their method, that answer with this problem."""
         job = self.ask(fake, "POST", "/jobs", body={}, headers=BEARER).json["id"]
         # A stream then ends at once.
         self.ask(fake, "DELETE", f"/jobs/{job}", headers=BEARER)
@@ -47,7 +47,7 @@ class AccessTestCase(ServerTestCase):
         return refused
 
     def needing_a_token(self, fake: InMemoryServer) -> set[str]:
-        """The routes, with their method, that answer 401 to whoever shows no token."""
+        """Return the routes, with their method, that answer 401 to a request without a token."""
         refused = self.refusing(fake, 401, "unauthorized")
         for reply in refused.values():
             self.assertEqual(reply.header("WWW-Authenticate"), 'Bearer realm="statusjob"')
@@ -72,13 +72,13 @@ class TokenTests(AccessTestCase):
     def post(self, **headers: str) -> Reply:
         return self.ask(self.fake, "POST", "/jobs", body={}, headers=headers)
 
-    def test_every_route_needs_it_except_the_few_that_are_open(self) -> None:
+    def test_every_route_needs_a_token_except_a_few(self) -> None:
         refused = self.needing_a_token(self.fake)
         self.assertEqual(refused, self.all_but(self.fake, OPEN | WATCHED))
         self.assertIn("PATCH /jobs/<job_id>", refused)
         self.assertEqual(len([each for each in refused if WEBHOOK in each]), 9)
 
-    def test_a_private_server_shows_no_job_without_it(self) -> None:
+    def test_a_private_server_shows_no_job_without_a_token(self) -> None:
         fake = self.serve(STATUSJOB_TOKEN=TOKEN, STATUSJOB_PRIVATE="on")
         self.assertEqual(self.needing_a_token(fake), self.all_but(fake, OPEN))
         job = self.ask(fake, "POST", "/jobs", body={}, headers=BEARER).json["id"]
@@ -86,15 +86,15 @@ class TokenTests(AccessTestCase):
         for path in (each.replace("<job_id>", job) for each in WATCHED):
             self.assertEqual(self.ask(fake, "GET", path, headers=BEARER).code, 200)
 
-    def test_each_token_opens(self) -> None:
+    def test_each_token_is_accepted(self) -> None:
         for token in (TOKEN, "second"):
             for scheme in ("Bearer", "bearer", "BEARER"):
                 self.assertEqual(self.post(Authorization=f"{scheme} {token}").code, 201)
 
-    def test_old_clients_give_it_as_a_password(self) -> None:
+    def test_a_token_is_accepted_as_the_password_of_basic(self) -> None:
         self.assertEqual(self.post(**basic(TOKEN)).code, 201)
 
-    def test_anything_else_does_not(self) -> None:
+    def test_anything_else_is_refused(self) -> None:
         for value in (
             "Bearer",
             "Bearer ",
@@ -114,28 +114,28 @@ class TokenTests(AccessTestCase):
             problem = self.assert_problem(self.post(Authorization=value), 401, "unauthorized")
             self.assertNotIn(TOKEN, problem["detail"])
 
-    def test_it_is_never_taken_from_a_url(self) -> None:
+    def test_a_token_is_never_taken_from_a_url(self) -> None:
         for query in (f"token={TOKEN}", f"access_token={TOKEN}"):
             reply = self.ask(self.fake, "POST", f"/jobs?{query}", body={})
             self.assert_problem(reply, 401, "unauthorized")
 
-    def test_it_is_asked_for_before_anything_is_told(self) -> None:
+    def test_the_token_is_checked_before_anything_else(self) -> None:
         for method, path in (("PATCH", "/jobs/nonsense"), ("GET", "/jobs?limit=nonsense")):
             reply = self.ask(self.fake, method, path, data=b"{")
             self.assert_problem(reply, 401, "unauthorized")
 
-    def test_any_host_may_be_asked_for(self) -> None:
+    def test_with_a_token_any_host_is_accepted(self) -> None:
         for host in ("jobs.example", "jobs.example:8080", "192.0.2.1", "[2001:db8::1]:80", "a."):
             self.assertEqual(self.post(Host=host, **BEARER).code, 201, host)
 
-    def test_a_page_of_any_origin_may_use_it(self) -> None:
+    def test_with_a_token_a_page_of_any_origin_is_accepted(self) -> None:
         self.assertEqual(self.post(Origin="https://pages.example", **BEARER).code, 201)
 
 
 class HostTests(ServerTestCase):
-    """The Host of a request."""
+    """The Host header of a request."""
 
-    def test_without_a_token_only_this_machine_is_answered(self) -> None:
+    def test_without_a_token_a_local_host_is_accepted(self) -> None:
         fake = self.serve()
         for host in (
             "localhost",
@@ -166,7 +166,7 @@ class HostTests(ServerTestCase):
                 reply = self.ask(fake, method, path, headers={"Host": host})
                 self.assert_problem(reply, 421, "misdirected")
 
-    def test_the_host_of_the_public_url_is_ours(self) -> None:
+    def test_the_host_of_the_public_url_is_accepted(self) -> None:
         for url, host in (
             ("https://Jobs.Example/base", "jobs.example"),
             ("https://jobs.example:8443", "JOBS.example:8443"),
@@ -216,7 +216,7 @@ class HostTests(ServerTestCase):
 
 
 class OriginTests(AccessTestCase):
-    """A server without a token, and pages in the browsers of this machine."""
+    """A server without a token, asked by pages in the browsers of this machine."""
 
     FOREIGN = (
         "http://evil.example",
@@ -245,7 +245,7 @@ class OriginTests(AccessTestCase):
             self.assert_problem(reply, 403, "foreign-origin")
         self.assertEqual(self.ask(self.fake, "GET", self.path).json["version"], 1)
 
-    def test_pages_of_this_machine_and_our_own_can(self) -> None:
+    def test_pages_of_this_machine_and_of_the_public_url_can(self) -> None:
         for origin in (
             "http://localhost",
             "http://localhost:3000",
@@ -257,7 +257,7 @@ class OriginTests(AccessTestCase):
             reply = self.ask(self.fake, "POST", "/jobs", body={}, headers={"Origin": origin})
             self.assertEqual(reply.code, 201, origin)
 
-    def test_the_public_url_is_ours_with_its_own_scheme_only(self) -> None:
+    def test_another_scheme_or_port_than_the_public_url_has_is_foreign(self) -> None:
         for origin in ("http://jobs.example", "https://jobs.example:8443"):
             reply = self.ask(self.fake, "POST", "/jobs", body={}, headers={"Origin": origin})
             self.assert_problem(reply, 403, "foreign-origin")

@@ -1,4 +1,4 @@
-"""Addresses of webhooks over HTTP: refused at registration, blocked at delivery."""
+"""Addresses of webhooks, which are refused at registration and blocked at delivery."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class AddressTestCase(ServerTestCase):
 
 
 class RegistrationTests(AddressTestCase):
-    """Who is told that an address is not allowed."""
+    """Addresses that registration refuses."""
 
     def test_an_address_that_is_not_public_is_refused_and_nothing_is_written(self) -> None:
         job = self.post("/jobs", {}).json["links"]["self"]
@@ -50,17 +50,17 @@ class RegistrationTests(AddressTestCase):
         self.assertEqual(self.column("SELECT id FROM webhooks"), [])
         self.assertEqual(len(self.column("SELECT id FROM jobs WHERE kind = 'default'")), 1)
 
-    def test_a_public_one_is_taken(self) -> None:
+    def test_a_public_address_is_accepted(self) -> None:
         self.assertEqual(self.post("/webhooks/register", HOOK).code, 200)
         self.assertEqual(self.post("/jobs", {"webhook": HOOK}).code, 201)
 
-    def test_an_allowed_network_is_taken(self) -> None:
+    def test_an_address_of_an_allowed_network_is_accepted(self) -> None:
         fake = self.serve(STATUSJOB_TOKEN="x", STATUSJOB_ALLOW_NET="10.0.0.0/8")
         for host, code in (("10.1.2.3", 200), ("11.1.2.3", 200), ("127.0.0.1", 400)):
             body = {"url": f"http://{host}/hook"}
             self.assertEqual(self.post("/webhooks/register", body, fake).code, code)
 
-    def test_without_a_token_this_machine_may_be_told_and_its_neighbours_not(self) -> None:
+    def test_without_a_token_loopback_is_accepted_and_private_networks_are_not(self) -> None:
         fake = self.serve()
         for host in ("127.0.0.1:9999", "[::1]:9999", "receiver.example"):
             body = {"url": f"http://{host}/hook"}
@@ -70,7 +70,7 @@ class RegistrationTests(AddressTestCase):
                 self.post("/webhooks/register", {"url": f"http://{host}/"}, fake)
             )
 
-    def test_a_name_that_hangs_is_refused_in_time(self) -> None:
+    def test_a_name_whose_lookup_hangs_is_refused_in_time(self) -> None:
         self.names["hangs.example"] = None
         headers = {"Host": "localhost", "Content-Type": "application/json", **TOKEN}
         asked = self.fake.treq.post(
@@ -87,9 +87,9 @@ class RegistrationTests(AddressTestCase):
 
 
 class ReplayTests(AddressTestCase):
-    """A job that was created is told again, whatever has become of its webhook's name."""
+    """A repeated creation does not depend on the name of the webhook."""
 
-    def test_a_replay_does_not_need_dns(self) -> None:
+    def test_a_repeated_creation_needs_no_lookup(self) -> None:
         first = self.post("/jobs", {"webhook": HOOK}, key="k1")
         for addresses in ([], ["10.0.0.1"]):
             self.names["receiver.example"] = addresses
@@ -98,7 +98,7 @@ class ReplayTests(AddressTestCase):
             self.assertEqual(again.json, first.json)
             self.assert_not_allowed(self.post("/jobs", {"webhook": HOOK}, key="k2"))
 
-    def test_another_body_is_refused_for_that(self) -> None:
+    def test_a_repeated_key_with_another_body_is_refused_as_such(self) -> None:
         self.post("/jobs", {"webhook": HOOK}, key="k1")
         self.names["receiver.example"] = []
         reply = self.post("/jobs", {"kind": "other", "webhook": HOOK}, key="k1")
@@ -112,22 +112,22 @@ class ReplayTests(AddressTestCase):
 
 
 class DeliveryTests(AddressTestCase):
-    """What was public at registration is judged again at delivery."""
+    """An address that was public at registration is checked again at delivery."""
 
     def end_a_job(self, later: Sequence[str]) -> None:
-        """A job ends, whose webhook's name leads to C{later} by then."""
+        """End a job whose webhook's name has the address C{later} by then."""
         job = self.post("/jobs", {"webhook": HOOK}).json["links"]["self"]
         self.names["receiver.example"] = later
         self.ask(self.fake, "PATCH", job, body={"result": "completed"}, headers=TOKEN)
         self.fake.clock.advance(0)
 
-    def test_a_name_that_leads_inside_by_then_is_never_dialled(self) -> None:
+    def test_a_name_whose_address_has_become_private_is_never_dialled(self) -> None:
         self.end_a_job(["127.0.0.1"])
         self.fake.clock.pump([0.01] * 2)
         self.assertEqual(self.fake.clock.tcpClients, [])
         self.assertEqual(self.column("SELECT class FROM attempts"), ["blocked"])
 
-    def test_one_that_is_still_public_is(self) -> None:
+    def test_a_name_whose_address_is_still_public_is_dialled(self) -> None:
         self.end_a_job(["8.8.8.8"])
         ((host, port, *_),) = self.fake.clock.tcpClients
         self.assertEqual((host, port), ("8.8.8.8", 80))

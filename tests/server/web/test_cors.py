@@ -44,7 +44,7 @@ class SharingTestCase(ServerTestCase):
 
 
 class TokenSharingTests(SharingTestCase):
-    """With a token: whoever knows a job may watch it, from any page."""
+    """With a token, pages of any origin may watch jobs."""
 
     def setUp(self) -> None:
         self.fake = self.serve(STATUSJOB_TOKEN=TOKEN)
@@ -57,7 +57,7 @@ class TokenSharingTests(SharingTestCase):
                 reply = self.ask(self.fake, method, path, headers={"Origin": FOREIGN})
                 self.assertEqual((reply.code, self.allowed(reply)), (200, "*"), path)
 
-    def test_also_what_has_not_changed_and_what_is_unknown(self) -> None:
+    def test_any_page_may_read_304_and_404(self) -> None:
         given = {"Origin": FOREIGN, "If-None-Match": "*"}
         reply = self.ask(self.fake, "GET", self.path, headers=given)
         self.assertEqual((reply.code, self.allowed(reply)), (304, "*"))
@@ -76,7 +76,7 @@ class TokenSharingTests(SharingTestCase):
             self.assertLess(reply.code, 300)
             self.assertIsNone(self.allowed(reply), f"{method} {path}")
 
-    def test_a_preflight_needs_no_token_and_names_what_may_be_sent(self) -> None:
+    def test_a_preflight_needs_no_token_and_names_the_headers(self) -> None:
         for fake in (self.fake, self.serve(STATUSJOB_TOKEN=TOKEN, STATUSJOB_PRIVATE="on")):
             paths = ["/status", "/events", self.path]
             paths += [f"{self.path}/{what}" for what in ("status", "operation", "events")]
@@ -96,10 +96,10 @@ class TokenSharingTests(SharingTestCase):
 
 
 class StreamSharingTests(FollowTestCase):
-    """Streams are shared as what they show is."""
+    """Streams have the same CORS headers as jobs."""
 
     def allowed(self, path: str, origin: str, **variables: Any) -> tuple[int, str | None]:
-        """The code, and which origin may read it."""
+        """Return the status code, and the origin that may read the answer."""
         fake = self.serve(**variables)
         job = self.ask(fake, "POST", "/jobs", body={}, headers=BEARER).json["id"]
         path = path.format(job=job)
@@ -110,22 +110,22 @@ class StreamSharingTests(FollowTestCase):
         self.assertNotIn("access-control-allow-credentials", answer.headers)
         return answer.code, answer.headers.get("access-control-allow-origin")
 
-    def test_with_a_token_any_page_may_read_what_it_gets(self) -> None:
+    def test_with_a_token_any_page_may_read_a_stream(self) -> None:
         for path in STREAMS:
             allowed = self.allowed(path, FOREIGN, STATUSJOB_TOKEN=TOKEN)
             self.assertEqual(allowed, (200, "*"), path)
 
-    def test_without_one_pages_of_this_machine_may(self) -> None:
+    def test_without_a_token_pages_of_this_machine_may_read_a_stream(self) -> None:
         for path in STREAMS:
             self.assertEqual(self.allowed(path, NEAR), (200, NEAR), path)
 
-    def test_without_one_foreign_pages_may_not(self) -> None:
+    def test_without_a_token_foreign_pages_may_not_read_a_stream(self) -> None:
         for path, code in zip(STREAMS, (200, 200, 403, 403), strict=True):
             self.assertEqual(self.allowed(path, FOREIGN), (code, None), path)
 
 
 class LocalSharingTests(SharingTestCase):
-    """Without a token: only pages of this machine."""
+    """Without a token, only pages of this machine may watch jobs."""
 
     def setUp(self) -> None:
         self.fake = self.serve()
@@ -143,7 +143,7 @@ class LocalSharingTests(SharingTestCase):
             set((reply.header("Vary") or "").split(", ")), {"Origin", "Prefer"}, reply.headers
         )
 
-    def test_foreign_pages_may_not_read_what_they_get(self) -> None:
+    def test_foreign_pages_may_not_read_the_answer(self) -> None:
         for origin in (FOREIGN, "null"):
             reply = self.ask(self.fake, "GET", self.path, headers={"Origin": origin})
             self.assertEqual((reply.code, self.allowed(reply)), (200, None))
@@ -154,19 +154,19 @@ class LocalSharingTests(SharingTestCase):
         self.assertEqual(reply.header("Access-Control-Allow-Methods"), "GET, HEAD")
         self.assertEqual(reply.header("Vary"), "Origin")
 
-    def test_a_foreign_preflight_is_not(self) -> None:
+    def test_a_preflight_of_a_foreign_page_is_not_allowed(self) -> None:
         reply = self.preflight(self.fake, self.path, FOREIGN)
         for name in ("Origin", "Methods", "Headers"):
             self.assertIsNone(reply.header(f"Access-Control-Allow-{name}"))
 
 
 class OptionsTests(SharingTestCase):
-    """OPTIONS that is no preflight says what a path allows."""
+    """OPTIONS without a preflight names the methods of a path."""
 
     def setUp(self) -> None:
         self.fake = self.serve(STATUSJOB_TOKEN=TOKEN)
 
-    def test_it_names_the_methods(self) -> None:
+    def test_options_names_the_methods(self) -> None:
         for path, allowed in (
             ("/status", "GET, HEAD"),
             ("/jobs", "GET, HEAD, POST"),

@@ -1,4 +1,4 @@
-"""C{POST /jobs}: what one gets, and what a repeated C{Idempotency-Key} does."""
+"""C{POST /jobs}, also with a repeated C{Idempotency-Key}."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOOK = {"url": "http://127.0.0.1:9999/hook", "events": ["job.completed"], "name"
 
 
 class CreationTests(ServerTestCase):
-    """A job comes to be."""
+    """A job is created."""
 
     def setUp(self) -> None:
         self.fake = self.serve()
@@ -23,7 +23,7 @@ class CreationTests(ServerTestCase):
     def post(self, body: Any, **headers: str) -> Reply:
         return self.ask(self.fake, "POST", "/jobs", body=body, headers=headers)
 
-    def test_every_member_is_shown_and_what_is_not_known_is_null(self) -> None:
+    def test_every_member_is_shown_and_null_if_it_is_not_known(self) -> None:
         job = self.create(self.fake)
         path = f"/jobs/{job['id']}"
         self.assertEqual(
@@ -56,7 +56,7 @@ class CreationTests(ServerTestCase):
         )
         self.assertRegex(job["id"], r"\A[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab]")
 
-    def test_headers_say_where_it_is_and_when_to_ask(self) -> None:
+    def test_headers_tell_the_jobs_location_and_when_to_ask(self) -> None:
         reply = self.post({})
         path = reply.json["links"]["self"]
         self.assertEqual((reply.code, reply.header("Content-Type")), (201, "application/json"))
@@ -65,10 +65,10 @@ class CreationTests(ServerTestCase):
         self.assertEqual(reply.header("Operation-Location"), f"http://localhost{path}/operation")
         self.assertEqual(reply.header("Retry-After"), "2")
 
-    def test_no_body_at_all_asks_for_a_job_like_any_other(self) -> None:
+    def test_a_request_without_a_body_creates_a_job(self) -> None:
         self.assertEqual(self.ask(self.fake, "POST", "/jobs").code, 201)
 
-    def test_what_is_asked_for_is_kept(self) -> None:
+    def test_members_of_the_request_are_kept(self) -> None:
         asked = {
             "kind": "video-translation",
             "metadata": {"file": "häuser.mp4", "sizes": [1, 2.5, None, {"deep": True}]},
@@ -79,7 +79,7 @@ class CreationTests(ServerTestCase):
         self.assertEqual({name: job[name] for name in asked}, asked)
         self.assertEqual(self.ask(self.fake, "GET", f"/jobs/{job['id']}").json, job)
 
-    def test_operation_location_uses_the_host_that_was_asked(self) -> None:
+    def test_operation_location_has_the_host_of_the_request(self) -> None:
         for host in ("127.0.0.1:3000", "[::1]:3000"):
             reply = self.post({}, Host=host)
             path = reply.json["links"]["operation"]
@@ -95,17 +95,17 @@ class CreationTests(ServerTestCase):
         )
         self.assertEqual(reply.json["links"]["self"], path)
 
-    def test_a_webhook_is_registered_with_it(self) -> None:
+    def test_a_webhook_can_be_registered_with_the_job(self) -> None:
         job = self.create(self.fake, webhook=HOOK)
         self.assertEqual(set(job["webhook"]), {"id", "secret"})
         self.assertTrue(job["webhook"]["secret"].startswith("whsec_"))
         self.assertNotIn("webhook", self.ask(self.fake, "GET", f"/jobs/{job['id']}").json)
 
-    def test_a_secret_of_ones_own_is_taken(self) -> None:
+    def test_the_clients_own_secret_is_accepted(self) -> None:
         job = self.create(self.fake, webhook={**HOOK, "secret": SECRET})
         self.assertEqual(job["webhook"]["secret"], SECRET)
 
-    def test_an_unacceptable_webhook_makes_no_job(self) -> None:
+    def test_an_invalid_webhook_creates_no_job(self) -> None:
         for hook in ({"url": "ftp://x/"}, {**HOOK, "secret": "short"}, {**HOOK, "events": []}):
             self.assert_problem(self.post({"webhook": hook}), 400, "invalid-request")
         self.assertEqual(self.ask(self.fake, "GET", "/jobs").json["jobs"], [])
@@ -127,7 +127,7 @@ class CreationTests(ServerTestCase):
         shown = self.ask(self.fake, "GET", f"/jobs/{job['id']}").json
         self.assertEqual((shown["result"], shown["error"]["code"]), ("error", "simulated"))
 
-    def test_what_cannot_be_is_refused(self) -> None:
+    def test_invalid_members_are_refused(self) -> None:
         refused: list[dict[str, Any]] = [
             {"kind": "demo"},
             {"kind": ""},
@@ -174,7 +174,7 @@ class IdempotencyTests(ServerTestCase):
     def jobs(self) -> int:
         return len(self.ask(self.fake, "GET", "/jobs").json["jobs"])
 
-    def test_the_same_again_is_answered_with_the_job_as_it_is_now(self) -> None:
+    def test_a_repeated_request_is_answered_with_the_job_as_it_is_now(self) -> None:
         first = self.post("k1", {"kind": "a"})
         self.ask(self.fake, "PATCH", first.header("Location") or "", body={"progress": 0.5})
         again = self.post("k1", {"kind": "a"})
@@ -196,7 +196,7 @@ class IdempotencyTests(ServerTestCase):
         self.assertEqual(self.post("k1", data=b'{"kind":"a","deadline":60}').code, 201)
         self.assertEqual(self.post("k1", data=b'{ "deadline": 60, "kind": "a" }').code, 200)
 
-    def test_another_body_is_refused_and_makes_no_job(self) -> None:
+    def test_the_same_key_with_another_body_is_refused(self) -> None:
         self.post("k1", {"kind": "a"})
         reply = self.post("k1", {"kind": "b"})
         self.assert_problem(reply, 422, "idempotency-key-reused")
@@ -210,7 +210,7 @@ class IdempotencyTests(ServerTestCase):
         first = self.post("k1", {"webhook": HOOK})
         self.assertEqual(self.post("k1", {"webhook": HOOK}).json["webhook"], first.json["webhook"])
 
-    def test_a_key_that_is_none_is_refused(self) -> None:
+    def test_an_invalid_key_is_refused(self) -> None:
         for key in ("", "x" * 256, "ключ", ["k1", "k2"], ["k1", "k1"]):
             self.assert_problem(self.post(key, {}), 400, "invalid-request")
         self.assertEqual(self.jobs(), 0)

@@ -1,4 +1,4 @@
-"""Deliveries over HTTP: what became of them, and tests of webhooks."""
+"""The list of deliveries, and test messages to webhooks."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class ListTests(WebhookApiTestCase):
         self.hook_id = self.hook()["id"]
 
     def one(self) -> Any:
-        """The only delivery there is."""
+        """Return the only delivery."""
         (delivery,) = self.deliveries(self.hook_id)
         return delivery
 
     def walk(self, query: str) -> list[list[str]]:
-        """The ids of every page."""
+        """Return the ids on each page."""
         pages, cursor = [], ""
         while True:
             page = self.get(f"/webhooks/{self.hook_id}/deliveries?{query}&cursor={cursor}")
@@ -33,7 +33,7 @@ class ListTests(WebhookApiTestCase):
                 return pages
             cursor = page["next"]
 
-    def test_it_has_these_members_and_no_others(self) -> None:
+    def test_a_delivery_has_exactly_these_members(self) -> None:
         job = self.finish()
         delivery = self.one()
         self.assertRegex(delivery["id"], r"\Amsg_[0-9a-f]{32}\Z")
@@ -53,7 +53,7 @@ class ListTests(WebhookApiTestCase):
             },
         )
 
-    def test_one_that_is_made_shows_its_attempt(self) -> None:
+    def test_a_delivery_that_was_made_shows_its_attempt(self) -> None:
         self.finish()
         sent = self.told()
         delivery = self.one()
@@ -74,13 +74,13 @@ class ListTests(WebhookApiTestCase):
         self.assertLess(attempt["started_at"], attempt["ended_at"])
         self.assertEqual((delivery["state"], delivery["next_attempt_at"]), ("delivered", None))
 
-    def test_one_that_is_being_sent_says_so(self) -> None:
+    def test_a_delivery_that_is_being_sent_is_shown_as_sending(self) -> None:
         self.finish()
         self.under_way()
         delivery = self.one()
         self.assertEqual((delivery["state"], delivery["next_attempt_at"]), ("sending", None))
 
-    def test_one_that_failed_shows_why_and_when_it_is_attempted_again(self) -> None:
+    def test_a_failed_delivery_shows_why_and_when_it_is_attempted_again(self) -> None:
         self.finish()
         self.receive(status(404))
         delivery = self.one()
@@ -94,7 +94,7 @@ class ListTests(WebhookApiTestCase):
         self.assertLess("2024-11-23T19:00:00", delivery["next_attempt_at"])
         self.assertLess(delivery["next_attempt_at"], "2024-11-23T19:15:01")
 
-    def test_one_that_got_no_answer_has_no_status(self) -> None:
+    def test_an_attempt_without_an_answer_has_no_status(self) -> None:
         self.finish()
         self.under_way()
         self.fake.clock.advance(DEADLINE)
@@ -115,7 +115,7 @@ class ListTests(WebhookApiTestCase):
         self.fake.clock.advance(600)
         self.assertEqual(len(self.receive()), 1)
 
-    def test_one_that_is_dead_says_why(self) -> None:
+    def test_a_dead_delivery_shows_why(self) -> None:
         self.finish()
         self.receive(status(500))
         self.fake.clock.advance(7200)
@@ -127,7 +127,7 @@ class ListTests(WebhookApiTestCase):
         )
         self.assertEqual([each["attempt"] for each in delivery["attempts"]], [1, 2])
 
-    def test_of_many_attempts_the_latest_are_shown(self) -> None:
+    def test_only_the_latest_of_many_attempts_are_shown(self) -> None:
         schedule = ",".join(["0", *["1"] * (ATTEMPTS_SHOWN + 4)])
         self.begin(STATUSJOB_RETRY_SCHEDULE=schedule)
         self.hook_id = self.hook()["id"]
@@ -138,7 +138,7 @@ class ListTests(WebhookApiTestCase):
         attempts = [each["attempt"] for each in self.one()["attempts"]]
         self.assertEqual(attempts, list(range(6, ATTEMPTS_SHOWN + 6)))
 
-    def test_a_state_selects(self) -> None:
+    def test_the_list_can_be_limited_to_a_state(self) -> None:
         ids = {}
         for state, answer in (("delivered", status(200)), ("dead", status(410))):
             self.finish()
@@ -169,7 +169,7 @@ class ListTests(WebhookApiTestCase):
         self.assertEqual(self.walk("limit=7&state=dead"), [ids])
         self.assertEqual(self.walk("limit=3&state=dead"), pages)
 
-    def test_what_is_added_meanwhile_disturbs_no_page(self) -> None:
+    def test_new_deliveries_do_not_disturb_the_pages(self) -> None:
         for _ in range(4):
             self.finish()
         path = f"/webhooks/{self.hook_id}/deliveries"
@@ -181,14 +181,14 @@ class ListTests(WebhookApiTestCase):
         self.assertEqual(len(listed), 4)
         self.assertIsNone(rest["next"])
 
-    def test_those_of_other_webhooks_are_not_shown(self) -> None:
+    def test_deliveries_of_other_webhooks_are_not_shown(self) -> None:
         other = self.hook(f"{OTHER_URL}/other")["id"]
         self.finish()
         mine, others = self.one(), self.deliveries(other)
         self.assertNotEqual(mine["id"], others[0]["id"])
         self.assertEqual(len(others), 1)
 
-    def test_a_query_that_cannot_be_is_refused(self) -> None:
+    def test_an_invalid_query_is_refused(self) -> None:
         for query in (
             "?state=done",
             "?state=DEAD",
@@ -212,16 +212,16 @@ class TestEventTests(WebhookApiTestCase):
         self.hook_id = self.hook(secret=SECRET, name="for the team")["id"]
 
     def send_test(self) -> str:
-        """The id of its delivery."""
+        """Send a test message; return the id of its delivery."""
         reply = self.post(f"/webhooks/{self.hook_id}/test")
         self.assertEqual((reply.code, set(reply.json)), (202, {"delivery"}))
         return str(reply.json["delivery"])
 
     def listed(self) -> list[tuple[Any, ...]]:
-        """What is shown of its deliveries."""
+        """Return the deliveries of the webhook."""
         return [(each["id"], each["state"]) for each in self.deliveries(self.hook_id)]
 
-    def test_it_is_delivered_and_signed_as_all_else(self) -> None:
+    def test_a_test_message_is_signed_and_delivered_like_any_other(self) -> None:
         delivery = self.send_test()
         sent = self.told()
         self.assertEqual(sent.headers["webhook-id"], delivery)
@@ -235,7 +235,7 @@ class TestEventTests(WebhookApiTestCase):
             },
         )
 
-    def test_it_is_shown_among_the_deliveries(self) -> None:
+    def test_a_test_message_is_shown_among_the_deliveries(self) -> None:
         delivery = self.send_test()
         (shown,) = self.deliveries(self.hook_id)
         self.assertEqual(
@@ -246,18 +246,18 @@ class TestEventTests(WebhookApiTestCase):
         (shown,) = self.deliveries(self.hook_id)
         self.assertEqual((shown["state"], shown["attempts"][0]["status"]), ("delivered", 204))
 
-    def test_a_disabled_one_is_tested_too_and_stays_disabled(self) -> None:
+    def test_a_disabled_webhook_can_be_tested_and_stays_disabled(self) -> None:
         self.patch_hook(self.hook_id, enabled=False)
         delivery = self.send_test()
         self.assertEqual(self.told().headers["webhook-id"], delivery)
         self.assertIs(self.show(self.hook_id)["enabled"], False)
 
-    def test_to_disable_it_meanwhile_does_not_stop_the_test(self) -> None:
+    def test_disabling_the_webhook_does_not_stop_its_test(self) -> None:
         self.send_test()
         self.patch_hook(self.hook_id, enabled=False)
         self.assertEqual(len(self.receive()), 1)
 
-    def test_there_is_one_at_a_time(self) -> None:
+    def test_a_webhook_has_one_test_at_a_time(self) -> None:
         first = self.send_test()
         self.assertEqual(self.send_test(), first)
         ((wire, _),) = self.under_way()
@@ -267,7 +267,7 @@ class TestEventTests(WebhookApiTestCase):
         self.assertNotEqual(self.send_test(), first)
         self.assertEqual(len(self.receive()), 1)
 
-    def test_it_is_attempted_once(self) -> None:
+    def test_a_test_message_is_attempted_once(self) -> None:
         delivery = self.send_test()
         self.receive(status(500))
         (shown,) = self.deliveries(self.hook_id)
@@ -276,23 +276,23 @@ class TestEventTests(WebhookApiTestCase):
         self.fake.clock.advance(86_400)
         self.assertEqual(self.receive(), [])
 
-    def test_that_it_fails_is_not_held_against_the_webhook(self) -> None:
+    def test_a_failed_test_does_not_count_as_a_failure_of_the_webhook(self) -> None:
         self.send_test()
         self.receive(status(500))
         self.assertIsNone(self.show(self.hook_id)["failing_since"])
 
-    def test_only_the_newest_is_kept(self) -> None:
+    def test_only_the_newest_test_is_kept(self) -> None:
         for answer in (status(500), status(200), status(500)):
             delivery = self.send_test()
             self.receive(answer)
         self.assertEqual(self.listed(), [(delivery, "dead")])
 
-    def test_it_takes_no_updates_place(self) -> None:
+    def test_a_test_message_replaces_no_update(self) -> None:
         self.finish()
         self.send_test()
         self.assertEqual(len(self.receive()), 2)
 
-    def test_nothing_is_said_with_it(self) -> None:
+    def test_a_test_takes_no_members(self) -> None:
         path = f"/webhooks/{self.hook_id}/test"
         self.assertEqual(self.ask(self.fake, "POST", path).code, 202)
         self.assert_problem(self.post(path, {"type": "job.error"}), 400, "invalid-request")

@@ -16,12 +16,12 @@ UNKNOWN = new_job_id(EPOCH, 7)
 
 
 def seen(followed: Following) -> list[tuple[str, int]]:
-    """The jobs and versions that came since this was last asked."""
+    """Return the jobs and versions that have come since the last call."""
     return [(event.data["id"], event.data["version"]) for event in followed.events()]
 
 
 class NamedTests(FollowTestCase):
-    """Jobs by their ids."""
+    """The stream of jobs that the query names."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -30,7 +30,7 @@ class NamedTests(FollowTestCase):
     def follow_jobs(self, *jobs: str) -> Following:
         return self.follow("/events?" + "&".join(f"job={job}" for job in jobs))
 
-    def test_each_state_comes_first_then_what_changes(self) -> None:
+    def test_the_stream_begins_with_every_state_and_goes_on_with_updates(self) -> None:
         first, second, third = self.jobs
         self.report(second, progress=0.5)
         followed = self.follow_jobs(second, first)
@@ -52,7 +52,7 @@ class NamedTests(FollowTestCase):
         self.report(self.jobs[0])
         self.assertEqual(followed.events(), [])
 
-    def test_ends_are_told_and_the_stream_goes_on(self) -> None:
+    def test_the_stream_goes_on_after_a_job_has_ended(self) -> None:
         followed = self.follow_jobs(*self.jobs)
         followed.events()
         for job in self.jobs:
@@ -60,17 +60,17 @@ class NamedTests(FollowTestCase):
         types = [event.type for event in followed.events()]
         self.assertEqual((types, followed.open), (["job.completed"] * 3, True))
 
-    def test_a_job_that_ended_before_is_told_as_it_is(self) -> None:
+    def test_a_job_that_had_ended_is_sent_once(self) -> None:
         self.report(self.jobs[0], result="error")
         self.assertEqual(self.follow_jobs(self.jobs[0]).events()[0].type, "job.error")
 
-    def test_one_that_is_named_twice_is_told_once(self) -> None:
+    def test_a_job_that_is_named_twice_is_sent_once(self) -> None:
         followed = self.follow_jobs(self.jobs[0], self.jobs[0])
         self.assertEqual(seen(followed), [(self.jobs[0], 1)])
         self.report(self.jobs[0], progress=0.5)
         self.assertEqual(seen(followed), [(self.jobs[0], 2)])
 
-    def test_a_hundred_may_be_named(self) -> None:
+    def test_a_hundred_jobs_may_be_named(self) -> None:
         jobs = [self.new_job() for _ in range(JOBS_LIMIT)]
         self.assertEqual(len(self.follow_jobs(*jobs).events()), JOBS_LIMIT)
         followed = self.follow_jobs(*jobs, self.jobs[0])
@@ -78,7 +78,7 @@ class NamedTests(FollowTestCase):
         assert followed.refusal is not None
         self.assertEqual(followed.refusal.code, 400)
 
-    def test_one_that_is_unknown_is_named(self) -> None:
+    def test_an_error_names_an_unknown_job(self) -> None:
         followed = self.follow_jobs(self.jobs[0], UNKNOWN)
         followed.events()
         problem = self.assert_refused(followed, 404, "unknown-job")
@@ -88,7 +88,7 @@ class NamedTests(FollowTestCase):
             followed.events()
             self.assert_refused(followed, 404, "unknown-job")
 
-    def test_who_knows_the_ids_needs_no_token_unless_the_server_is_private(self) -> None:
+    def test_named_jobs_need_no_token_unless_the_server_is_private(self) -> None:
         for private, code in (("off", None), ("on", 401)):
             fake = self.serve(STATUSJOB_TOKEN="t", STATUSJOB_PRIVATE=private)
             made = self.ask(fake, "POST", "/jobs", body={}, headers={"Authorization": "Bearer t"})
@@ -97,7 +97,7 @@ class NamedTests(FollowTestCase):
             refusal = followed.refusal
             self.assertEqual(None if refusal is None else refusal.code, code)
 
-    def test_there_must_be_room_at_each(self) -> None:
+    def test_the_limit_per_job_holds_for_every_named_job(self) -> None:
         fake = self.serve(STATUSJOB_MAX_JOB_WATCHERS="1")
         full, free = (self.create(fake)["id"] for _ in range(2))
         self.follow(f"/jobs/{full}/events", fake=fake)
@@ -109,13 +109,13 @@ class NamedTests(FollowTestCase):
 
 
 class WideTests(FollowTestCase):
-    """Jobs of a kind, and all jobs."""
+    """The streams of a kind, and of all jobs."""
 
     def setUp(self) -> None:
         super().setUp()
         self.old, self.other = self.new_job(kind="a"), self.new_job(kind="b")
 
-    def test_those_of_a_kind(self) -> None:
+    def test_the_jobs_of_a_kind_can_be_streamed(self) -> None:
         followed = self.follow("/events?kind=a")
         self.assertEqual(seen(followed), [(self.old, 1)])
         new, _ = self.new_job(kind="a"), self.new_job(kind="b")
@@ -124,18 +124,18 @@ class WideTests(FollowTestCase):
         self.report(self.old, progress=0.5)
         self.assertEqual(seen(followed), [(new, 1), (self.old, 2)])
 
-    def test_all_the_newest_first_and_the_demo_job_left_out(self) -> None:
+    def test_all_jobs_are_streamed_the_newest_first_without_the_demo_job(self) -> None:
         followed = self.follow("/events")
         self.assertEqual([job for job, _ in seen(followed)], sorted((self.old, self.other))[::-1])
         self.fake.clock.advance(60)
         self.assertNotEqual(self.ask(self.fake, "GET", "/status").json["result"], "pending")
         self.assertEqual((followed.events(), followed.comments > 0), ([], True))
 
-    def test_the_demo_job_is_of_no_kind(self) -> None:
+    def test_the_demo_job_is_not_streamed_by_its_kind(self) -> None:
         followed = self.follow("/events?kind=demo")
         self.assertEqual((followed.events(), followed.open), ([], True))
 
-    def test_no_more_than_the_newest_of_many(self) -> None:
+    def test_the_stream_of_many_jobs_begins_with_the_newest_of_them(self) -> None:
         create = self.fake.server.lifecycle.create
         self.fake.clock.advance(0.01)
         newest = [
@@ -145,7 +145,7 @@ class WideTests(FollowTestCase):
         self.assertEqual((len(shown), set(shown)), (SNAPSHOT_LIMIT, set(newest)))
         self.assertEqual(shown, sorted(shown, reverse=True))
 
-    def test_it_is_a_list_and_needs_the_token(self) -> None:
+    def test_a_stream_that_names_no_jobs_needs_the_token(self) -> None:
         fake = self.serve(STATUSJOB_TOKEN="t")
         for path in ("/events", "/events?kind=a"):
             followed = self.follow(path, fake=fake)
@@ -155,12 +155,12 @@ class WideTests(FollowTestCase):
             followed = self.follow(path, "Authorization: Bearer t", fake=fake)
             self.assertEqual((followed.events(), followed.open), ([], True))
 
-    def test_without_a_token_pages_of_other_origins_may_not(self) -> None:
+    def test_without_a_token_foreign_pages_are_refused(self) -> None:
         followed = self.follow("/events", "Origin: https://pages.example")
         followed.events()
         self.assert_refused(followed, 403, "foreign-origin")
 
-    def test_what_cannot_be_understood_is_refused(self) -> None:
+    def test_an_invalid_query_is_refused(self) -> None:
         for query in (
             "kind=a&kind=b",
             f"kind=a&job={self.old}",
@@ -176,7 +176,7 @@ class WideTests(FollowTestCase):
             followed.events()
             self.assert_refused(followed, 400, "invalid-request")
 
-    def test_head_is_answered_with_what_a_stream_begins_with(self) -> None:
+    def test_head_is_answered_with_the_headers_of_a_stream(self) -> None:
         connection = Connection(self.fake.server.site)
         connection.ask("HEAD /events")
         self.assertEqual(connection.answer().headers["content-type"], "text/event-stream")
@@ -189,7 +189,7 @@ class WideTests(FollowTestCase):
             followed.events()
             self.assert_refused(followed, 503, "unavailable")
 
-    def test_a_store_that_fails_later_ends_it_and_is_logged(self) -> None:
+    def test_a_store_that_fails_later_ends_the_stream_and_is_logged(self) -> None:
         lifecycle = self.fake.server.lifecycle
         self.patch(lifecycle, "get", lambda _: fail(StoreBusy("too much")))
         followed = self.follow("/events")
@@ -200,7 +200,7 @@ class WideTests(FollowTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assert_nobody_follows()
 
-    def test_a_job_that_is_new_while_the_others_are_looked_up_is_told(self) -> None:
+    def test_a_job_that_is_created_during_the_lookup_is_sent(self) -> None:
         ids: Deferred[list[str]] = Deferred()
         self.patch(self.fake.server.lifecycle, "ids", lambda **_: ids)
         followed = self.follow("/events")
@@ -208,7 +208,7 @@ class WideTests(FollowTestCase):
         ids.callback([self.other, self.old])
         self.assertEqual(seen(followed), [(self.other, 1), (self.old, 1), (new, 1)])
 
-    def test_a_job_that_is_deleted_meanwhile_is_left_out(self) -> None:
+    def test_a_job_that_is_deleted_during_the_lookup_is_left_out(self) -> None:
         lifecycle = self.fake.server.lifecycle
         self.patch(lifecycle, "ids", lambda **_: succeed([UNKNOWN, self.old]))
         followed = self.follow("/events")
@@ -216,14 +216,14 @@ class WideTests(FollowTestCase):
 
 
 class HeldTests(HeldServerTestCase):
-    """While reads and commits are held."""
+    """A stream that begins while reads and commits are held."""
 
     def create(self, *_: object, **__: object) -> str:
         creating = self.fake.server.lifecycle.create(NewJob())
         self.settle()
         return self.successResultOf(creating).job.id
 
-    def test_what_happens_while_the_states_are_read_is_told_once_and_in_order(self) -> None:
+    def test_updates_during_the_reads_are_sent_once_and_in_order(self) -> None:
         lifecycle = self.fake.server.lifecycle
         for steps in range(6):
             jobs = [self.create() for _ in range(3)]

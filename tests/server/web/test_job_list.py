@@ -1,4 +1,4 @@
-"""C{GET /jobs}: the newest first, a page at a time."""
+"""C{GET /jobs}: jobs by pages, the newest first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.helpers.servers import EPOCH, ServerTestCase
 
 
 class ListTests(ServerTestCase):
-    """Seven jobs, of two kinds and with each result."""
+    """A list of seven jobs, of two kinds and with every result."""
 
     def setUp(self) -> None:
         self.fake = self.serve()
@@ -27,7 +27,7 @@ class ListTests(ServerTestCase):
     def listed(self, query: str = "") -> list[Any]:
         return [job["id"] for job in self.page(query).json["jobs"]]
 
-    def test_the_newest_come_first_as_they_are_shown_alone(self) -> None:
+    def test_the_newest_job_comes_first_and_is_shown_whole(self) -> None:
         reply = self.page()
         self.assertEqual((reply.code, reply.header("Content-Type")), (200, "application/json"))
         self.assertEqual(set(reply.json), {"jobs", "next"})
@@ -51,22 +51,22 @@ class ListTests(ServerTestCase):
             query = f"?limit=3&cursor={page['next']}"
         self.assertEqual(pages, [self.ids[:3], self.ids[3:6], self.ids[6:]])
 
-    def test_a_last_page_that_is_full_leads_nowhere(self) -> None:
+    def test_a_full_last_page_has_no_cursor(self) -> None:
         self.assertIsNone(self.page("?limit=7").json["next"])
         self.assertIsNotNone(self.page("?limit=6").json["next"])
 
-    def test_jobs_created_meanwhile_disturb_no_page(self) -> None:
+    def test_new_jobs_do_not_disturb_the_pages(self) -> None:
         cursor = self.page("?limit=3").json["next"]
         self.fake.clock.advance(1)
         self.create(self.fake)
         self.assertEqual(self.listed(f"?limit=3&cursor={cursor}"), self.ids[3:6])
 
-    def test_a_cursor_whose_job_is_gone_still_works(self) -> None:
+    def test_a_cursor_whose_job_was_deleted_still_works(self) -> None:
         cursor = new_job_id(EPOCH, 0)
         self.assertEqual(self.listed(f"?cursor={cursor}"), [])
         self.assertEqual(self.listed(f"?cursor={new_job_id(EPOCH + 60, 0)}"), self.ids)
 
-    def test_a_result_and_a_kind_select(self) -> None:
+    def test_the_list_can_be_limited_to_a_result_and_a_kind(self) -> None:
         self.assertEqual(self.listed("?result=completed"), self.ids[:1])
         self.assertEqual(self.listed("?result=error"), self.ids[1:2])
         self.assertEqual(self.listed("?result=pending"), self.ids[2:])
@@ -74,16 +74,16 @@ class ListTests(ServerTestCase):
         self.assertEqual(self.listed("?kind=kind-1&result=pending"), self.ids[3::2])
         self.assertEqual(self.listed("?kind=unheard-of"), [])
 
-    def test_a_member_without_a_value_selects_nothing(self) -> None:
+    def test_a_parameter_without_a_value_is_ignored(self) -> None:
         self.assertEqual(self.listed("?kind=&result=&cursor=&limit="), self.ids)
 
-    def test_twenty_are_shown_unless_asked_otherwise(self) -> None:
+    def test_a_page_has_twenty_jobs_by_default(self) -> None:
         for _ in range(20):
             self.create(self.fake)
         self.assertEqual(len(self.listed()), 20)
         self.assertEqual(len(self.listed("?limit=100")), 27)
 
-    def test_a_query_that_cannot_be_is_refused(self) -> None:
+    def test_an_invalid_query_is_refused(self) -> None:
         for query in (
             "?limit=0",
             "?limit=101",

@@ -1,4 +1,4 @@
-"""Jobs over HTTP: look, report, cancel."""
+"""The routes of one job: show, report and cancel."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class JobTestCase(ServerTestCase):
         return [job[name] for name in members]
 
 
-class LookTests(JobTestCase):
+class ShowTests(JobTestCase):
     """C{GET /jobs/{id}}."""
 
-    def test_headers_name_the_version_and_when_it_came_to_be(self) -> None:
+    def test_headers_tell_the_version_and_when_it_was_made(self) -> None:
         self.fake.clock.advance(5)
         self.report({"progress": 0.25})
         reply = self.look()
@@ -43,12 +43,12 @@ class LookTests(JobTestCase):
         self.assertEqual(reply.header("Cache-Control"), "private, no-cache")
         self.assertEqual(reply.header("Vary"), "Prefer")
 
-    def test_only_a_pending_job_says_when_to_ask_again(self) -> None:
+    def test_only_the_answer_about_a_pending_job_has_retry_after(self) -> None:
         self.assertEqual(self.look().header("Retry-After"), "2")
         self.report({"result": "completed"})
         self.assertIsNone(self.look().header("Retry-After"))
 
-    def test_the_version_that_one_has_is_not_sent_again(self) -> None:
+    def test_a_version_that_the_client_has_is_not_sent_again(self) -> None:
         for value in ('"1"', 'W/"1"', '"7", "1"', "*"):
             reply = self.look(**{"If-None-Match": value})
             self.assertEqual((reply.code, reply.body), (304, b""), value)
@@ -91,11 +91,11 @@ class ReportTests(JobTestCase):
         self.report({"progress": None, "eta": None})
         self.assertEqual(self.shown("progress", "eta_at", "version"), [None, None, 4])
 
-    def test_the_bounds_of_progress_belong_to_it(self) -> None:
+    def test_progress_may_be_0_or_1(self) -> None:
         for progress in (0, 0.0, 1, 1.0, -0.0):
             self.assertEqual(self.report({"progress": progress}).code, 200, progress)
 
-    def test_what_changes_nothing_makes_no_version(self) -> None:
+    def test_a_report_that_changes_nothing_makes_no_version(self) -> None:
         self.report({"progress": 0.5})
         for body in ({}, {"progress": 0.5}, {"result": "pending"}):
             reply = self.report(body)
@@ -112,12 +112,12 @@ class ReportTests(JobTestCase):
         self.assertEqual(self.shown("result"), ["error"])
         self.assertEqual(self.shown("error")[0]["code"], "worker-lost")
 
-    def test_a_deadline_ends_it(self) -> None:
+    def test_a_deadline_ends_the_job(self) -> None:
         self.path = self.create(self.fake, deadline=10)["links"]["self"]
         self.fake.clock.pump([1.0] * 11)
         self.assertEqual(self.shown("error")[0]["code"], "deadline-exceeded")
 
-    def test_it_completes_with_its_output(self) -> None:
+    def test_a_job_completes_with_its_output(self) -> None:
         self.fake.clock.advance(2.5)
         reply = self.report({"result": "completed", "output": {"files": ["a"]}, "progress": 1})
         self.assertEqual(reply.code, 200)
@@ -125,15 +125,15 @@ class ReportTests(JobTestCase):
         self.assertEqual(self.shown("result", "output"), ["completed", {"files": ["a"]}])
         self.assertEqual(self.shown("finished_at", "duration"), ["2024-11-23T18:00:02.500Z", 2.5])
 
-    def test_it_fails_with_the_workers_own_code(self) -> None:
+    def test_a_job_fails_with_the_workers_own_code(self) -> None:
         self.report({"result": "error", "error": {"code": "codec-missing", "message": "no h264"}})
         self.assertEqual(self.shown("error"), [{"code": "codec-missing", "message": "no h264"}])
 
-    def test_it_fails_with_the_common_code_if_the_worker_gives_none(self) -> None:
+    def test_a_job_fails_with_the_default_code_if_the_worker_gives_none(self) -> None:
         self.report({"result": "error"})
         self.assertEqual(self.shown("error"), [{"code": "failed", "message": None}])
 
-    def test_the_same_terminal_report_again_is_no_error(self) -> None:
+    def test_a_repeated_terminal_report_is_accepted(self) -> None:
         report = {"result": "completed", "output": [1, 2], "message": "done"}
         first = self.report(report)
         self.fake.clock.advance(60)
@@ -160,7 +160,7 @@ class ReportTests(JobTestCase):
         problem = self.assert_problem(self.report({"progress": 0.5}), 409, "job-finished")
         self.assertEqual(problem["job"]["error"]["code"], "cancelled")
 
-    def test_if_match_asks_for_a_version(self) -> None:
+    def test_if_match_requires_a_version(self) -> None:
         for value, code in (('"1"', 200), ('"1"', 412), ('"7", "2"', 200), ("*", 200)):
             reply = self.report({"message": f"{value} {code}"}, **{"If-Match": value})
             self.assertEqual(reply.code, code, value)
@@ -173,23 +173,23 @@ class ReportTests(JobTestCase):
             reply = self.report({"progress": 0.1}, **{"If-Match": value})
             self.assert_problem(reply, 412, "version-mismatch")
 
-    def test_if_match_lists_only_so_many_versions(self) -> None:
+    def test_the_number_of_tags_in_if_match_is_limited(self) -> None:
         many = ", ".join(f'"{number}"' for number in range(17))
         reply = self.report({"progress": 0.1}, **{"If-Match": many})
         self.assert_problem(reply, 400, "invalid-request")
 
-    def test_a_merge_patch_is_json_too(self) -> None:
+    def test_a_merge_patch_is_accepted_as_json(self) -> None:
         given = {"Content-Type": "application/merge-patch+json; charset=UTF-8"}
         self.assertEqual(self.report({"progress": 0.5}, **given).code, 200)
 
-    def test_texts_have_bounds_in_bytes(self) -> None:
+    def test_texts_have_limits_in_bytes(self) -> None:
         fits, too_long = "ä" * (MESSAGE_LIMIT // 2), "ä" * (MESSAGE_LIMIT // 2) + "x"
         self.assertEqual(self.report({"message": fits}).code, 200)
         self.assert_problem(self.report({"message": too_long}), 400, "invalid-request")
         failure = {"result": "error", "error": {"message": too_long}}
         self.assert_problem(self.report(failure), 400, "invalid-request")
 
-    def test_output_has_a_bound(self) -> None:
+    def test_output_has_a_limit(self) -> None:
         too_long = {"result": "completed", "output": "x" * OUTPUT_LIMIT}
         self.assert_problem(self.report(too_long), 400, "invalid-request")
         fits = {"result": "completed", "output": "x" * (OUTPUT_LIMIT - 2)}
@@ -199,27 +199,27 @@ class ReportTests(JobTestCase):
 class CancelTests(JobTestCase):
     """C{DELETE /jobs/{id}}."""
 
-    def test_it_ends_the_job_as_cancelled(self) -> None:
+    def test_a_cancellation_ends_the_job(self) -> None:
         reply = self.cancel()
         self.assertEqual((reply.code, reply.header("ETag")), (200, '"2"'))
         self.assertEqual(reply.json["result"], "error")
         self.assertEqual(reply.json["error"]["code"], "cancelled")
         self.assertEqual(self.look().json, reply.json)
 
-    def test_again_is_the_same_answer(self) -> None:
+    def test_a_repeated_cancellation_has_the_same_answer(self) -> None:
         first = self.cancel()
         self.fake.clock.advance(60)
         again = self.cancel()
         self.assertEqual((again.code, again.json), (200, first.json))
 
-    def test_a_finished_job_is_shown_instead(self) -> None:
+    def test_cancelling_a_finished_job_is_answered_with_the_job(self) -> None:
         for report in ({"result": "completed"}, {"result": "error"}):
             self.path = self.create(self.fake)["links"]["self"]
             self.report(report)
             problem = self.assert_problem(self.cancel(), 409, "job-finished")
             self.assertEqual(problem["job"], self.look().json)
 
-    def test_it_can_ask_for_a_version(self) -> None:
+    def test_a_cancellation_can_require_a_version(self) -> None:
         reply = self.cancel(**{"If-Match": '"2"'})
         self.assert_problem(reply, 412, "version-mismatch")
         self.assertEqual(self.cancel(**{"If-Match": '"1"'}).code, 200)
@@ -233,7 +233,7 @@ class OperationTests(JobTestCase):
         self.assertEqual((reply.code, reply.header("Content-Type")), (200, "application/json"))
         return reply.json
 
-    def test_it_runs_then_ends_in_each_way(self) -> None:
+    def test_an_operation_runs_and_then_ends_in_each_way(self) -> None:
         job = self.path.removeprefix("/jobs/")
         location = f"http://localhost{self.path}"
         running = {"id": job, "status": "Running", "resourceLocation": location}
@@ -243,7 +243,7 @@ class OperationTests(JobTestCase):
         self.report({"result": "completed"})
         self.assertEqual(self.operation()["status"], "Succeeded")
 
-    def test_failed_and_cancelled_say_why(self) -> None:
+    def test_a_failed_or_cancelled_operation_tells_why(self) -> None:
         self.report({"result": "error", "error": {"code": "x", "message": "y"}})
         operation = self.operation()
         self.assertEqual(operation["status"], "Failed")
@@ -252,7 +252,7 @@ class OperationTests(JobTestCase):
         self.cancel()
         self.assertEqual(self.operation()["status"], "Canceled")
 
-    def test_only_a_running_one_says_when_to_ask_again(self) -> None:
+    def test_only_a_running_operation_has_retry_after(self) -> None:
         path = f"{self.path}/operation"
         self.assertEqual(self.ask(self.fake, "GET", path).header("Retry-After"), "2")
         self.cancel()

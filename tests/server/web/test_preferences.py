@@ -1,4 +1,4 @@
-"""C{Prefer: wait} (RFC 7240): what of it is understood."""
+"""How C{Prefer: wait} (RFC 7240) is read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from statusjob.server.web.preferences import WAIT_LIMIT, preferred_wait
 
 
 def wait(*values: bytes) -> int | None:
-    """What these headers ask for."""
+    """Read these headers."""
     request = DummyRequest([b""])
     for value in values:
         request.requestHeaders.addRawHeader(b"prefer", value)
@@ -23,21 +23,21 @@ def wait(*values: bytes) -> int | None:
 
 
 class PreferTests(SynchronousTestCase):
-    """The seconds that a client would wait."""
+    """The seconds that a client prefers to wait."""
 
-    def test_seconds_as_they_are(self) -> None:
+    def test_whole_seconds_are_read(self) -> None:
         for value, seconds in ((b"wait=10", 10), (b"wait=0", 0), (b"wait=1", 1), (b"wait=50", 50)):
             self.assertEqual(wait(value), seconds)
 
-    def test_no_more_than_proxies_bear(self) -> None:
+    def test_a_longer_wait_is_capped(self) -> None:
         for digits in (b"51", b"60", b"1000", b"9" * 10_000):
             self.assertEqual(wait(b"wait=" + digits), WAIT_LIMIT)
 
-    def test_zeros_in_front_change_nothing(self) -> None:
+    def test_leading_zeros_are_ignored(self) -> None:
         self.assertEqual(wait(b"wait=" + b"0" * 100 + b"7"), 7)
         self.assertEqual(wait(b"wait=000"), 0)
 
-    def test_in_any_case_with_space_or_quotes(self) -> None:
+    def test_case_space_and_quotes_do_not_matter(self) -> None:
         for value in (
             b"Wait=10",
             b"WAIT=10",
@@ -50,7 +50,7 @@ class PreferTests(SynchronousTestCase):
         ):
             self.assertEqual(wait(value), 10, value)
 
-    def test_among_others(self) -> None:
+    def test_the_preference_may_stand_among_others(self) -> None:
         for value in (
             b"respond-async, wait=10",
             b"respond-async,wait=10",
@@ -66,7 +66,7 @@ class PreferTests(SynchronousTestCase):
         ):
             self.assertEqual(wait(value), 10, value)
 
-    def test_in_several_headers(self) -> None:
+    def test_the_preference_may_be_in_any_of_several_headers(self) -> None:
         self.assertEqual(wait(b"respond-async", b"wait=10"), 10)
         self.assertEqual(wait(b"wait=10", b"return=minimal"), 10)
 
@@ -75,12 +75,12 @@ class PreferTests(SynchronousTestCase):
         self.assertEqual(wait(b"wait=10", b"wait=20"), 10)
         self.assertIsNone(wait(b"wait=x, wait=20"))
 
-    def test_something_else_is_no_wish_to_wait(self) -> None:
+    def test_other_preferences_are_not_a_wait(self) -> None:
         for value in (b"", b" ", b"respond-async", b"waiting=10", b"await=10", b"foo=wait", b","):
             self.assertIsNone(wait(value), value)
         self.assertIsNone(wait())
 
-    def test_what_is_malformed_is_ignored(self) -> None:
+    def test_a_malformed_header_is_ignored(self) -> None:
         for value in (
             b"wait",
             b"wait=",
@@ -107,7 +107,7 @@ class PreferTests(SynchronousTestCase):
             self.assertIsNone(wait(value), value)
 
     @given(st.lists(st.binary(max_size=30), max_size=4))
-    def test_whatever_comes_is_a_wait_or_none(self, values: list[bytes]) -> None:
+    def test_any_bytes_are_read_as_a_wait_or_none(self, values: list[bytes]) -> None:
         seconds = wait(*(value.replace(b"\r", b"").replace(b"\n", b"") for value in values))
         self.assertTrue(seconds is None or 0 <= seconds <= WAIT_LIMIT)
 

@@ -1,4 +1,4 @@
-"""Whatever goes wrong is a problem: bad input, bad paths, bad methods, and our own mistakes."""
+"""Errors are answered as problems: bad input, paths and methods, and mistakes of the server."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ NESTED = b"[" * 100_000 + b"]" * 100_000
 
 
 def nest(depth: int) -> bytes:
-    """A completed report whose output nests that deep."""
+    """Make a report whose output is nested that deep."""
     return b'{"result":"completed","output":' + b"[" * depth + b"]" * depth + b"}"
 
 
 class BodyTests(ServerTestCase):
-    """What a worker sends that cannot be."""
+    """Reports that are not valid."""
 
     def setUp(self) -> None:
         self.fake = self.serve()
@@ -36,21 +36,21 @@ class BodyTests(ServerTestCase):
             self.assert_problem(self.report(data), 400, "invalid-request")
         self.assertEqual(self.ask(self.fake, "GET", self.path).json["version"], 1)
 
-    def test_what_is_not_json(self) -> None:
+    def test_a_body_that_is_not_json_is_refused(self) -> None:
         self.assert_refused(b"{", b"{'progress':1}", b"progress=1", b"{}{}", b"\xef\xbb\xbf{}")
 
-    def test_what_is_json_but_no_object(self) -> None:
+    def test_a_body_that_is_not_an_object_is_refused(self) -> None:
         self.assert_refused(b"[]", b"null", b'"x"', b"0.5", b"true")
 
-    def test_what_is_not_utf_8(self) -> None:
+    def test_a_body_that_is_not_utf_8_is_refused(self) -> None:
         self.assert_refused(
             b'{"message":"\xff"}', b'{"message":"\xed\xa0\x80"}', b'{"\xff":1}', b"\xff\xfe{}"
         )
 
-    def test_surrogates_that_stand_alone(self) -> None:
+    def test_lone_surrogates_are_refused(self) -> None:
         self.assert_refused(b'{"message":"\\ud800"}', b'{"message":"\\udc00\\ud800"}')
 
-    def test_nul_anywhere(self) -> None:
+    def test_nul_is_refused_everywhere(self) -> None:
         self.assert_refused(
             b'{"message":"a\\u0000b"}',
             b'{"message":"a\x00b"}',
@@ -58,13 +58,13 @@ class BodyTests(ServerTestCase):
             b'{"result":"completed","output":["\\\\\\u0000"]}',
         )
 
-    def test_what_only_looks_like_nul_is_text(self) -> None:
+    def test_text_that_only_looks_like_nul_is_accepted(self) -> None:
         self.assertEqual(self.report(b'{"message":"\\\\u0000"}').json["message"], "\\u0000")
 
-    def test_progress_out_of_range(self) -> None:
+    def test_progress_out_of_range_is_refused(self) -> None:
         self.assert_refused(b'{"progress":1.01}', b'{"progress":-0.01}', b'{"progress":50}')
 
-    def test_numbers_that_are_none(self) -> None:
+    def test_nan_and_infinity_are_refused(self) -> None:
         for value in (
             b"NaN",
             b"Infinity",
@@ -81,11 +81,11 @@ class BodyTests(ServerTestCase):
                 b'{"result":"completed","output":%b}' % value,
             )
 
-    def test_huge_integers(self) -> None:
+    def test_huge_integers_are_refused(self) -> None:
         for value in (b"9" * 30, b"9" * 400, b"9" * 100_000):
             self.assert_refused(b'{"progress":%b}' % value, b'{"eta":%b}' % value)
 
-    def test_wrong_types(self) -> None:
+    def test_wrong_types_are_refused(self) -> None:
         self.assert_refused(
             b'{"progress":"0.5"}',
             b'{"progress":true}',
@@ -103,14 +103,14 @@ class BodyTests(ServerTestCase):
             b'{"result":"error","error":{"code":null}}',
         )
 
-    def test_unknown_members(self) -> None:
+    def test_unknown_members_are_refused(self) -> None:
         self.assert_refused(
             b'{"percent":50}',
             b'{"version":7}',
             b'{"result":"error","error":{"code":"x","trace":"..."}}',
         )
 
-    def test_what_is_absurdly_long_is_not_repeated(self) -> None:
+    def test_a_very_long_name_is_not_repeated_in_the_answer(self) -> None:
         for body in (b'{"%b":1}', b'{"result":"%b"}'):
             problem = self.assert_problem(
                 self.report(body % (b"x" * 100_000)), 400, "invalid-request"
@@ -118,7 +118,7 @@ class BodyTests(ServerTestCase):
             self.assertIn("x" * 100, problem["detail"])
             self.assertLess(len(problem["detail"]), 2 * DETAIL_LIMIT)
 
-    def test_members_that_do_not_go_together(self) -> None:
+    def test_members_that_exclude_each_other_are_refused(self) -> None:
         self.assert_refused(
             b'{"output":1}',
             b'{"result":"pending","output":1}',
@@ -127,7 +127,7 @@ class BodyTests(ServerTestCase):
             b'{"result":"completed","error":{"code":"x"}}',
         )
 
-    def test_deep_nesting(self) -> None:
+    def test_deep_nesting_is_refused(self) -> None:
         self.assert_refused(
             nest(DEPTH_LIMIT + 1),
             nest(10_000),
@@ -137,7 +137,7 @@ class BodyTests(ServerTestCase):
         )
         self.assertEqual(self.report(nest(DEPTH_LIMIT)).code, 200)
 
-    def test_another_content_type(self) -> None:
+    def test_another_content_type_is_refused(self) -> None:
         for content_type in (
             "text/plain",
             "application/x-www-form-urlencoded",
@@ -152,19 +152,19 @@ class BodyTests(ServerTestCase):
         reply = self.ask(self.fake, "PATCH", self.path, data=b'{"progress":0.5}')
         self.assert_problem(reply, 415, "unsupported-media-type")
 
-    def test_json_may_be_declared_in_other_spellings(self) -> None:
+    def test_other_spellings_of_the_json_content_type_are_accepted(self) -> None:
         for content_type in ("Application/JSON", 'application/json;charset="utf-8"; x=y'):
             self.assertEqual(self.report(b"{}", content_type).code, 200)
 
 
 class PathTests(ServerTestCase):
-    """What is asked for that is not there."""
+    """Paths that do not exist."""
 
     def setUp(self) -> None:
         self.fake = self.serve()
         self.path = self.create(self.fake)["links"]["self"]
 
-    def test_nothing_is_at_unknown_paths(self) -> None:
+    def test_unknown_paths_are_not_found(self) -> None:
         for path in (
             "/nothing",
             "/Status",
@@ -182,11 +182,11 @@ class PathTests(ServerTestCase):
             for method in ("GET", "POST", "DELETE"):
                 self.assert_problem(self.ask(self.fake, method, path), 404, "not-found")
 
-    def test_a_slash_too_many_is_another_path(self) -> None:
+    def test_an_additional_slash_makes_an_unknown_path(self) -> None:
         for path in ("//", "//status", "/jobs//status", f"/{self.path}", "/status//"):
             self.assert_problem(self.ask(self.fake, "GET", path), 404, "not-found")
 
-    def test_an_encoded_slash_is_no_slash(self) -> None:
+    def test_an_encoded_slash_is_not_a_slash(self) -> None:
         for path in (
             "/%2Fstatus",
             self.path.replace("/jobs/", "/jobs%2F"),
@@ -195,7 +195,7 @@ class PathTests(ServerTestCase):
         ):
             self.assert_problem(self.ask(self.fake, "GET", path), 404, "not-found")
 
-    def test_other_characters_may_be_encoded(self) -> None:
+    def test_other_characters_of_a_path_may_be_encoded(self) -> None:
         self.assertEqual(self.ask(self.fake, "GET", "/%73tatus").code, 200)
 
     def test_a_path_that_is_not_utf_8_is_refused(self) -> None:
@@ -204,12 +204,12 @@ class PathTests(ServerTestCase):
                 reply = self.ask(self.fake, method, path)
                 self.assert_problem(reply, 400, "invalid-request")
 
-    def test_what_is_no_id_is_an_unknown_job(self) -> None:
+    def test_a_malformed_id_is_an_unknown_job(self) -> None:
         for text in ("%00", "..", "%F0%9F%92%A9", "'--", "0" * 5000):
             reply = self.ask(self.fake, "GET", f"/jobs/{text}")
             self.assert_problem(reply, 404, "unknown-job")
 
-    def test_a_query_that_nobody_reads_does_no_harm(self) -> None:
+    def test_a_query_that_no_route_reads_is_ignored(self) -> None:
         self.assertEqual(self.ask(self.fake, "GET", "/status?x=%ff&&=&y").code, 200)
 
     def test_head_of_an_error_has_its_headers(self) -> None:
@@ -219,9 +219,9 @@ class PathTests(ServerTestCase):
 
 
 class MethodTests(ServerTestCase):
-    """A path answers to its methods and names them to all others."""
+    """A path names its methods if it is asked with another."""
 
-    def test_another_method_is_told_which_are_allowed(self) -> None:
+    def test_another_method_is_answered_with_those_allowed(self) -> None:
         fake = self.serve()
         path = self.create(fake)["links"]["self"]
         for target, allowed in (
@@ -239,7 +239,7 @@ class MethodTests(ServerTestCase):
                 self.assert_problem(reply, 405, "method-not-allowed")
                 self.assertEqual(reply.header("Allow"), allowed)
 
-    def test_registering_is_no_job(self) -> None:
+    def test_fixed_paths_win_over_ids(self) -> None:
         # A fixed path wins over {id}: this is not the job `register`.
         reply = self.ask(self.serve(), "GET", "/webhooks/register")
         self.assert_problem(reply, 405, "method-not-allowed")
@@ -247,7 +247,7 @@ class MethodTests(ServerTestCase):
 
 
 class MistakeTests(ServerTestCase):
-    """What nobody foresaw is logged, and told without its details."""
+    """An unexpected error is logged, and answered without its details."""
 
     def setUp(self) -> None:
         self.fake = self.serve()
@@ -263,26 +263,26 @@ class MistakeTests(ServerTestCase):
     def mistake(*_: object, **__: object) -> Any:
         raise ZeroDivisionError("swordfish")
 
-    def test_in_a_route(self) -> None:
+    def test_a_mistake_in_a_route_is_hidden(self) -> None:
         self.patch(self.fake.server.lifecycle, "get", self.mistake)
         self.assert_hidden(self.ask(self.fake, "GET", self.path))
 
-    def test_in_the_store(self) -> None:
+    def test_a_mistake_in_the_store_is_hidden(self) -> None:
         self.patch(
             self.fake.server.lifecycle, "get", lambda _: self.fake.server.store.read(self.mistake)
         )
         self.assert_hidden(self.ask(self.fake, "GET", self.path))
 
-    def test_before_any_route(self) -> None:
+    def test_a_mistake_before_any_route_is_hidden(self) -> None:
         self.patch(self.fake.server.api.access, "check_host", self.mistake)
         self.assert_hidden(self.ask(self.fake, "GET", self.path))
 
-    def test_the_server_goes_on(self) -> None:
+    def test_the_server_goes_on_after_a_mistake(self) -> None:
         with_mistake = self.fake.server.store.write(self.mistake)
         self.failureResultOf(with_mistake, ZeroDivisionError)
         self.assertEqual(self.ask(self.fake, "POST", "/jobs", body={}).code, 201)
 
-    def test_a_store_that_cannot_answer_now_says_to_come_back(self) -> None:
+    def test_a_store_that_is_unavailable_is_answered_503_with_retry_after(self) -> None:
         for error in (StoreFull("the database is full"), StoreBusy("too much is waiting")):
             self.patch(self.fake.server.lifecycle, "report", lambda *_, e=error, **__: fail(e))
             reply = self.ask(self.fake, "PATCH", self.path, body={"progress": 0.5})
@@ -291,20 +291,20 @@ class MistakeTests(ServerTestCase):
 
 
 class HealthTests(ServerTestCase):
-    """For whoever operates the server."""
+    """Health checks."""
 
-    def test_it_is_alive_and_ready(self) -> None:
+    def test_a_running_server_is_alive_and_ready(self) -> None:
         fake = self.serve()
         self.assertEqual(self.ask(fake, "GET", "/healthz").json, {"status": "ok"})
         self.assertEqual(self.ask(fake, "GET", "/readyz").json, {"status": "ready"})
 
-    def test_while_it_stops_it_is_alive_but_not_ready(self) -> None:
+    def test_a_stopping_server_is_alive_but_not_ready(self) -> None:
         fake = self.serve()
         fake.server.api.draining = True
         self.assertEqual(self.ask(fake, "GET", "/healthz").code, 200)
         self.assert_problem(self.ask(fake, "GET", "/readyz"), 503, "unavailable")
 
-    def test_without_its_database_it_is_not_ready(self) -> None:
+    def test_a_server_without_its_database_is_not_ready(self) -> None:
         fake = self.serve()
         self.patch(fake.server.store, "read", lambda _: fail(StoreBusy("too much is waiting")))
         self.assert_problem(self.ask(fake, "GET", "/readyz"), 503, "unavailable")

@@ -1,4 +1,4 @@
-"""C{POST /webhooks/{id}/redeliver}: one delivery, or all that failed since a time."""
+"""C{POST /webhooks/{id}/redeliver}: repeat one delivery, or all that failed since a time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RedeliveryTestCase(WebhookApiTestCase):
         return self.post(f"/webhooks/{self.hook_id}/redeliver", members)
 
     def redelivered(self, count: int, **members: Any) -> None:
-        """So many are made due."""
+        """Redeliver, and check how many deliveries are due because of it."""
         reply = self.redeliver(**members)
         self.assertEqual((reply.code, reply.json), (202, {"redelivered": count}))
 
@@ -31,7 +31,7 @@ class RedeliveryTestCase(WebhookApiTestCase):
         self.assertIn(word, problem["detail"])
 
     def die(self, count: int = 1) -> list[str]:
-        """The ids of so many deliveries that are attempted in vain until they are dead."""
+        """Let so many deliveries fail until they are dead; return their ids."""
         for _ in range(count):
             self.finish()
         ids = self.ids(self.receive(status(404)))
@@ -49,7 +49,7 @@ class RedeliveryTestCase(WebhookApiTestCase):
 class OneTests(RedeliveryTestCase):
     """C{{"delivery": id}}."""
 
-    def test_one_that_was_made_is_made_again_the_same_but_for_its_time(self) -> None:
+    def test_a_delivery_is_repeated_unchanged_but_for_its_time(self) -> None:
         self.finish()
         first = self.told()
         self.fake.clock.advance(60)
@@ -60,7 +60,7 @@ class OneTests(RedeliveryTestCase):
         for name in ("webhook-timestamp", "webhook-signature"):
             self.assertNotEqual(again.headers[name], first.headers[name])
 
-    def test_one_that_is_dead_begins_its_schedule_anew(self) -> None:
+    def test_a_dead_delivery_begins_its_schedule_anew(self) -> None:
         (dead,) = self.die()
         self.redelivered(1, delivery=dead)
         self.assertEqual(self.ids(self.receive(status(404))), [dead])
@@ -71,7 +71,7 @@ class OneTests(RedeliveryTestCase):
         self.assertEqual(self.ids(self.receive()), [dead])
         self.assertEqual(self.states(), ["delivered"])
 
-    def test_one_that_waits_for_its_next_attempt_waits_no_longer(self) -> None:
+    def test_a_pending_delivery_is_attempted_at_once(self) -> None:
         self.finish()
         waiting = self.told(status(404)).headers["webhook-id"]
         for _ in range(2):
@@ -80,7 +80,7 @@ class OneTests(RedeliveryTestCase):
         self.fake.clock.advance(4600)
         self.assertEqual(self.receive(), [])
 
-    def test_a_pause_of_its_origin_is_heeded(self) -> None:
+    def test_a_redelivery_waits_for_the_end_of_a_pause(self) -> None:
         self.finish()
         waiting = self.told(status(429, "Retry-After: 60")).headers["webhook-id"]
         self.redelivered(1, delivery=waiting)
@@ -88,13 +88,13 @@ class OneTests(RedeliveryTestCase):
         self.fake.clock.advance(60)
         self.assertEqual(self.ids(self.receive()), [waiting])
 
-    def test_not_while_it_is_being_sent(self) -> None:
+    def test_a_delivery_that_is_being_sent_is_not_repeated(self) -> None:
         self.finish()
         ((wire, sent),) = self.under_way()
         self.conflict("is being sent", delivery=sent.headers["webhook-id"])
         wire.answer()
 
-    def test_not_while_a_newer_update_of_its_job_is_on_its_way(self) -> None:
+    def test_a_delivery_is_not_repeated_while_a_newer_update_is_pending(self) -> None:
         self.patch_hook(self.hook_id, events=["job.progress", "job.completed"])
         job = self.create(self.fake)
         first = self.told().headers["webhook-id"]
@@ -104,7 +104,7 @@ class OneTests(RedeliveryTestCase):
         self.conflict("another update", delivery=first)
         self.receive()
 
-    def test_not_while_the_webhook_is_disabled(self) -> None:
+    def test_nothing_is_repeated_to_a_disabled_webhook(self) -> None:
         self.finish()
         delivery = self.told().headers["webhook-id"]
         self.patch_hook(self.hook_id, enabled=False)
@@ -112,14 +112,14 @@ class OneTests(RedeliveryTestCase):
         self.patch_hook(self.hook_id, enabled=True)
         self.redelivered(1, delivery=delivery)
 
-    def test_a_test_may_be_repeated_and_is_attempted_once_again(self) -> None:
+    def test_a_test_may_be_repeated_and_is_attempted_once(self) -> None:
         delivery = self.post(f"/webhooks/{self.hook_id}/test").json["delivery"]
         self.receive(status(500))
         self.redelivered(1, delivery=delivery)
         self.assertEqual(self.ids(self.receive(status(500))), [delivery])
         self.assertEqual(self.states(), ["dead"])
 
-    def test_one_that_is_not_there_is_a_problem(self) -> None:
+    def test_an_unknown_delivery_is_a_problem(self) -> None:
         other = self.hook(f"{OTHER_URL}/other")["id"]
         self.finish()
         self.receive()
@@ -131,7 +131,7 @@ class OneTests(RedeliveryTestCase):
 class AllTests(RedeliveryTestCase):
     """C{{"failed_since": time}}."""
 
-    def test_all_that_are_dead_are_made_again_and_no_others(self) -> None:
+    def test_all_dead_deliveries_are_repeated_and_no_others(self) -> None:
         dead = self.die(3)
         self.finish()
         self.receive()
@@ -140,7 +140,7 @@ class AllTests(RedeliveryTestCase):
         self.assertEqual(self.states(), ["delivered"] * 4)
         self.redelivered(0, failed_since=BEGINNING)
 
-    def test_only_since_that_time(self) -> None:
+    def test_deliveries_that_failed_before_the_time_are_not_repeated(self) -> None:
         # They die 4600 s apart, at 19:16:40 and 20:33:20 and a moment.
         self.die()
         (newer,) = self.die()
@@ -157,23 +157,23 @@ class AllTests(RedeliveryTestCase):
             self.redelivered(0, failed_since=since)
         self.redelivered(2, failed_since="0001-01-01T00:00:00+23:59")
 
-    def test_those_of_other_webhooks_are_left(self) -> None:
+    def test_deliveries_of_other_webhooks_are_not_repeated(self) -> None:
         other = self.hook(f"{OTHER_URL}/other")["id"]
         self.die()
         self.redelivered(1, failed_since=BEGINNING)
         self.assertEqual(self.deliveries(other)[0]["state"], "dead")
 
-    def test_tests_are_left(self) -> None:
+    def test_tests_are_not_repeated(self) -> None:
         self.post(f"/webhooks/{self.hook_id}/test")
         self.receive(status(500))
         self.redelivered(0, failed_since=BEGINNING)
 
-    def test_what_waits_for_its_next_attempt_is_left(self) -> None:
+    def test_pending_deliveries_are_not_changed(self) -> None:
         self.finish()
         self.receive(status(404))
         self.redelivered(0, failed_since=BEGINNING)
 
-    def test_of_each_job_the_newest_is(self) -> None:
+    def test_only_the_newest_delivery_of_each_job_is_repeated(self) -> None:
         self.patch_hook(self.hook_id, events=["job.progress", "job.completed"])
         job = self.create(self.fake)
         self.receive(status(410))
@@ -190,7 +190,7 @@ class AllTests(RedeliveryTestCase):
         self.redelivered(1, failed_since=BEGINNING)
         self.assertIn(b'"result":"completed"', self.told().body)
 
-    def test_more_than_one_transaction_holds_are_made_again_as_well(self) -> None:
+    def test_more_deliveries_than_fit_one_transaction_are_repeated(self) -> None:
         self.patch(server_deliveries, "REDELIVERY_BATCH", 3)
         for count in (7, 6):
             self.setUp()
@@ -198,7 +198,7 @@ class AllTests(RedeliveryTestCase):
             self.redelivered(count, failed_since=BEGINNING)
             self.assertEqual(self.ids(self.receive()), dead)
 
-    def test_what_dies_again_meanwhile_is_left(self) -> None:
+    def test_a_delivery_that_dies_again_meanwhile_is_not_repeated(self) -> None:
         self.patch(server_deliveries, "REDELIVERY_BATCH", 2)
         self.die(6)
         make_due = delivery_log.redeliver_dead
@@ -219,16 +219,16 @@ class AllTests(RedeliveryTestCase):
         self.patch(delivery_log, "redeliver_dead", hopeless)
         self.redelivered(6, failed_since=BEGINNING)
 
-    def test_not_while_the_webhook_is_disabled(self) -> None:
+    def test_nothing_is_repeated_to_a_disabled_webhook(self) -> None:
         self.die()
         self.patch_hook(self.hook_id, enabled=False)
         self.conflict("enable it", failed_since=BEGINNING)
 
 
 class BodyTests(RedeliveryTestCase):
-    """What cannot be."""
+    """Bodies that are not valid."""
 
-    def test_it_is_refused(self) -> None:
+    def test_an_invalid_body_is_refused(self) -> None:
         dead = self.die()
         impossible: tuple[dict[str, Any], ...] = (
             {},

@@ -1,4 +1,4 @@
-"""C{Retry-After} over HTTP: on every pending answer, learned from what the server has seen."""
+"""C{Retry-After}: on every answer about a pending job, learned from jobs that have ended."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ LONG = 60
 
 
 class HintTests(ServerTestCase):
-    """A server that has seen jobs of one kind."""
+    """A server on which jobs of one kind have ended."""
 
     def setUp(self) -> None:
         self.fake = self.serve(STATUS_DELAY="1000000")
         self.pass_jobs(self.fake)
 
     def pass_jobs(self, fake: InMemoryServer) -> None:
-        """Jobs that take L{LONG} begin together and end."""
+        """Begin jobs together and end them after L{LONG}."""
         jobs = [self.create(fake, kind="export")["links"]["self"] for _ in range(50)]
         fake.clock.pump([1] * LONG)
         for path in jobs:
             self.ask(fake, "PATCH", path, body={"result": "completed"})
 
     def begin(self, fake: InMemoryServer, **headers: str) -> Reply:
-        """Begin another one."""
+        """Create one more job of that kind."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.ask(fake, "POST", "/jobs", body={"kind": "export"}, headers=given)
 
     def learned(self, fake: InMemoryServer) -> Any:
-        """A new job, when what was seen has been taken into account."""
+        """Create a job, once the server has learned."""
         self.begin(fake)
         fake.clock.pump([1] * 3)
         return self.begin(fake).json["links"]
@@ -39,7 +39,7 @@ class HintTests(ServerTestCase):
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         return int(self.ask(self.fake, "GET", path, headers=given).header("Retry-After") or 0)
 
-    def test_every_pending_answer_says_when_to_ask(self) -> None:
+    def test_every_answer_about_a_pending_job_has_retry_after(self) -> None:
         links = self.learned(self.fake)
         waits = {self.hint(links[name]) for name in ("self", "status", "operation")}
         created = self.begin(self.fake, Idempotency_Key="k")
@@ -50,12 +50,12 @@ class HintTests(ServerTestCase):
         (wait,) = waits
         self.assertTrue(LONG <= wait <= LONG + 5, wait)
 
-    def test_the_older_a_job_the_sooner(self) -> None:
+    def test_the_older_a_job_the_shorter_the_wait(self) -> None:
         path = self.learned(self.fake)["self"]
         self.fake.clock.pump([1] * (LONG - 10))
         self.assertTrue(1 <= self.hint(path) <= 15, self.hint(path))
 
-    def test_answers_about_jobs_that_have_ended_say_nothing(self) -> None:
+    def test_answers_about_jobs_that_have_ended_have_none(self) -> None:
         links = self.learned(self.fake)
         ended = self.ask(self.fake, "PATCH", links["self"], body={"result": "error"})
         for reply in (
@@ -64,7 +64,7 @@ class HintTests(ServerTestCase):
         ):
             self.assertEqual((reply.code, reply.header("Retry-After")), (200, None))
 
-    def test_neither_do_answers_to_those_who_prefer_to_wait(self) -> None:
+    def test_answers_to_long_polls_have_none(self) -> None:
         links = self.learned(self.fake)
         for name in ("self", "status", "operation"):
             given = {"Prefer": "wait=10", "If-None-Match": '"0"'}
@@ -72,7 +72,7 @@ class HintTests(ServerTestCase):
             self.assertEqual(reply.header("Preference-Applied"), "wait=10")
             self.assertIsNone(reply.header("Retry-After"))
 
-    def test_kinds_are_told_apart_and_the_demo_is_none(self) -> None:
+    def test_kinds_are_learned_apart_and_the_demo_job_teaches_nothing(self) -> None:
         self.learned(self.fake)
         other = self.ask(self.fake, "POST", "/jobs", body={"kind": "other"})
         self.assertEqual(other.header("Retry-After"), "2")
@@ -90,7 +90,7 @@ class HintTests(ServerTestCase):
 
 
 class RestartTests(HintTests):
-    """The same after a restart."""
+    """The same tests after a restart."""
 
     def setUp(self) -> None:
         path = str(directory(self) / "jobs.sqlite")

@@ -1,4 +1,4 @@
-"""The original contract's poll, under every base: C{GET .../status}, to the byte."""
+"""The original contract's poll, C{GET {base}/status}, under every base."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ UNKNOWN = new_job_id(EPOCH, 7)
 
 
 class DemoStatusTests(ServerTestCase):
-    """C{GET /status}: the demo job."""
+    """C{GET /status}: the status of the demo job."""
 
     def setUp(self) -> None:
         self.fake = self.serve(STATUS_DELAY="15000", STATUSJOB_ERROR_RATE="0")
 
-    def test_its_body_is_the_result_and_nothing_more(self) -> None:
+    def test_the_body_is_the_result_and_nothing_more(self) -> None:
         reply = self.ask(self.fake, "GET", "/status")
         self.assertEqual((reply.code, reply.body), (200, b'{"result":"pending"}'))
         self.assertEqual(reply.header("Content-Type"), "application/json")
 
-    def test_it_completes_after_the_set_delay(self) -> None:
+    def test_the_demo_job_completes_after_the_set_delay(self) -> None:
         self.fake.clock.pump([0.5] * 29)
         self.assertEqual(self.ask(self.fake, "GET", "/status").json, {"result": "pending"})
         self.fake.clock.pump([0.5] * 2)
         reply = self.ask(self.fake, "GET", "/status")
         self.assertEqual((reply.code, reply.body), (200, b'{"result":"completed"}'))
 
-    def test_it_fails_at_the_set_rate(self) -> None:
+    def test_the_demo_job_fails_at_the_set_rate(self) -> None:
         fake = self.serve(STATUS_DELAY="1000", STATUSJOB_ERROR_RATE="1")
         fake.clock.pump([0.5] * 4)
         self.assertEqual(self.ask(fake, "GET", "/status").body, b'{"result":"error"}')
@@ -73,14 +73,14 @@ class DemoStatusTests(ServerTestCase):
         for name in ("ETag", "Last-Modified", "Cache-Control", "Vary", "Link", "Retry-After"):
             self.assertEqual(reply.header(name), shown.header(name), name)
 
-    def test_every_start_begins_another_entity(self) -> None:
+    def test_every_start_makes_another_entity(self) -> None:
         other = self.serve()
         tags = {self.ask(each, "GET", "/status").header("ETag") for each in (self.fake, other)}
         self.assertEqual(len(tags), 2)
 
 
 class JobStatusTests(ServerTestCase):
-    """C{GET /jobs/{id}/status}: an old client watches any job."""
+    """C{GET /jobs/{id}/status}: the status of any job."""
 
     def setUp(self) -> None:
         self.fake = self.serve()
@@ -91,7 +91,7 @@ class JobStatusTests(ServerTestCase):
         reply = self.ask(self.fake, "PATCH", f"/jobs/{self.job}", body=members)
         self.assertEqual(reply.code, 200, reply.body)
 
-    def test_it_shows_each_result(self) -> None:
+    def test_every_result_is_shown(self) -> None:
         self.assertEqual(self.ask(self.fake, "GET", self.path).body, b'{"result":"pending"}')
         self.report(result="completed", output={"x": 1})
         self.assertEqual(self.ask(self.fake, "GET", self.path).body, b'{"result":"completed"}')
@@ -100,7 +100,7 @@ class JobStatusTests(ServerTestCase):
         reply = self.ask(self.fake, "GET", f"/jobs/{failed}/status")
         self.assertEqual((reply.code, reply.body), (200, b'{"result":"error"}'))
 
-    def test_progress_makes_no_other_entity_but_a_result_does(self) -> None:
+    def test_a_result_makes_another_entity_and_progress_does_not(self) -> None:
         tag = self.ask(self.fake, "GET", self.path).header("ETag")
         self.assertEqual(tag, f'"{self.job}.pending"')
         self.report(progress=0.5)
@@ -110,7 +110,7 @@ class JobStatusTests(ServerTestCase):
         self.assertEqual(reply.header("ETag"), f'"{self.job}.completed"')
         self.assertIsNone(reply.header("Retry-After"))
 
-    def test_the_entity_that_one_has_is_not_sent_again(self) -> None:
+    def test_an_entity_that_the_client_has_is_not_sent_again(self) -> None:
         tag = f'"{self.job}.pending"'
         for value in (tag, f"W/{tag}", f'"other", W/{tag} ,"more"', "*"):
             reply = self.ask(self.fake, "GET", self.path, headers={"If-None-Match": value})
@@ -126,7 +126,7 @@ class JobStatusTests(ServerTestCase):
         reply = self.ask(self.fake, "GET", self.path, headers={"If-None-Match": values})
         self.assertEqual(reply.code, 304)
 
-    def test_another_entity_is_sent(self) -> None:
+    def test_an_entity_that_the_client_does_not_have_is_sent(self) -> None:
         for value in (f'"{self.job}.completed"', f"{self.job}.pending", '"', ""):
             reply = self.ask(self.fake, "GET", self.path, headers={"If-None-Match": value})
             self.assertEqual((reply.code, reply.json), (200, {"result": "pending"}), value)

@@ -1,4 +1,4 @@
-"""Long-polls: C{Prefer: wait} on a job and its operation."""
+"""Long polls (C{Prefer: wait}) for a job and its operation."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from tests.helpers.servers import EPOCH
 
 
 class JobWaitTests(WaitTestCase):
-    """On a job: until its version is greater."""
+    """A long poll for a job ends with a greater version."""
 
-    def test_the_next_version_ends_it(self) -> None:
+    def test_the_next_version_ends_the_wait(self) -> None:
         held = self.hold(If_None_Match='"1"')
         self.report(progress=0.5)
         reply = held.reply()
@@ -20,14 +20,14 @@ class JobWaitTests(WaitTestCase):
         self.assertEqual(reply.json, self.ask(self.fake, "GET", self.path).json)
         self.assert_nobody_waits()
 
-    def test_a_heartbeat_does_not(self) -> None:
+    def test_a_heartbeat_does_not_end_the_wait(self) -> None:
         held = self.hold(If_None_Match='"1"')
         self.report()
         held.assert_held()
         self.report(message="so far")
         self.assertEqual(held.reply().header("ETag"), '"2"')
 
-    def test_a_version_that_is_there_already_is_sent_at_once(self) -> None:
+    def test_a_version_that_the_client_does_not_know_is_sent_at_once(self) -> None:
         self.report(progress=0.5)
         for tag in ('"1"', 'W/"1"', '"0"', '"1", "0"'):
             reply = self.at_once(If_None_Match=tag)
@@ -43,7 +43,7 @@ class JobWaitTests(WaitTestCase):
         self.report(progress=0.6)
         self.assertEqual(held.reply().header("ETag"), '"3"')
 
-    def test_without_a_version_only_the_end_ends_it(self) -> None:
+    def test_without_a_version_only_the_jobs_end_ends_the_wait(self) -> None:
         held = self.hold()
         self.report(progress=0.5)
         held.assert_held()
@@ -52,7 +52,7 @@ class JobWaitTests(WaitTestCase):
         self.assert_applied(reply, 200)
         self.assertEqual((reply.json["result"], reply.json["output"]), ("completed", 7))
 
-    def test_whatever_ends_the_job(self) -> None:
+    def test_cancellation_and_deadline_end_the_wait_too(self) -> None:
         for end, code in (("cancel", "cancelled"), ("deadline", "deadline-exceeded")):
             self.job = self.create(self.fake, deadline=5)["id"]
             self.path = f"/jobs/{self.job}"
@@ -63,7 +63,7 @@ class JobWaitTests(WaitTestCase):
                 self.fake.clock.pump([0.5] * 11)
             self.assertEqual(held.reply().json["error"]["code"], code)
 
-    def test_when_time_is_up_there_is_nothing_new(self) -> None:
+    def test_when_time_is_up_the_answer_is_304(self) -> None:
         held = self.hold(If_None_Match='"1"')
         self.fake.clock.advance(9.9)
         held.assert_held()
@@ -73,7 +73,7 @@ class JobWaitTests(WaitTestCase):
         self.assertEqual((reply.body, reply.header("ETag")), (b"", '"1"'))
         self.assert_nobody_waits()
 
-    def test_when_time_is_up_who_named_no_version_is_sent_the_present_one(self) -> None:
+    def test_without_a_version_the_present_one_is_sent_when_time_is_up(self) -> None:
         held = self.hold()
         self.report(progress=0.5)
         self.fake.clock.advance(10 + TIMER_RESOLUTION)
@@ -89,7 +89,7 @@ class JobWaitTests(WaitTestCase):
         # Whatever the client has, it is not this.
         self.assert_applied(self.at_once(If_None_Match='"99"'), 200)
 
-    def test_a_star_stands_for_what_there_is_now(self) -> None:
+    def test_a_star_stands_for_the_present_version(self) -> None:
         self.report(progress=0.1)
         held, in_vain = self.hold(If_None_Match="*"), self.hold(If_None_Match="*")
         self.fake.clock.advance(0)
@@ -100,11 +100,11 @@ class JobWaitTests(WaitTestCase):
         self.fake.clock.advance(10 + TIMER_RESOLUTION)
         self.assert_applied(held.reply(), 304)
 
-    def test_a_tag_that_names_no_version_is_known_to_be_another(self) -> None:
+    def test_a_tag_that_names_no_version_is_another_entity(self) -> None:
         for tag in ('"other"', "nonsense", '"1x"', '"' + "9" * 5000 + '"', ""):
             self.assert_applied(self.at_once(If_None_Match=tag), 200)
 
-    def test_a_version_that_is_yet_to_come_is_waited_for(self) -> None:
+    def test_a_version_of_the_future_is_waited_for(self) -> None:
         held = self.hold(If_None_Match='"2"')
         self.report(progress=0.1)
         held.assert_held()
@@ -116,19 +116,19 @@ class JobWaitTests(WaitTestCase):
         self.assert_applied(reply, 200)
         self.assertEqual(reply.header("ETag"), '"3"')
 
-    def test_the_wait_is_bounded(self) -> None:
+    def test_the_wait_is_capped(self) -> None:
         held = self.hold(Prefer="wait=3600")
         self.fake.clock.advance(49.9)
         held.assert_held()
         self.fake.clock.advance(0.1 + TIMER_RESOLUTION)
         self.assert_applied(held.reply(), 200, 50)
 
-    def test_no_seconds_are_answered_at_once(self) -> None:
+    def test_a_wait_of_no_seconds_is_answered_at_once(self) -> None:
         reply = self.at_once(Prefer="wait=0", If_None_Match='"1"')
         self.assert_applied(reply, 304, 0)
         self.assert_applied(self.at_once(Prefer="wait=0"), 200, 0)
 
-    def test_nothing_is_held_that_does_not_prefer_to_wait(self) -> None:
+    def test_a_request_without_the_preference_is_never_held(self) -> None:
         for prefer in ("wait=", "wait=-1", "respond-async", "wait"):
             reply = self.at_once(If_None_Match='"1"', Prefer=prefer)
             self.assertEqual((reply.code, reply.header("Retry-After")), (304, "2"))
@@ -147,7 +147,7 @@ class JobWaitTests(WaitTestCase):
         self.assert_problem(reply, 404, "unknown-job")
         self.assert_nobody_waits()
 
-    def test_who_hangs_up_leaves_nothing(self) -> None:
+    def test_a_client_that_hangs_up_leaves_nothing(self) -> None:
         before = len(self.fake.clock.getDelayedCalls())
         for held in [self.hold() for _ in range(20)]:
             held.give_up()
@@ -155,7 +155,7 @@ class JobWaitTests(WaitTestCase):
         self.report(result="completed")
         self.assertEqual(len(self.fake.clock.getDelayedCalls()), before)
 
-    def test_many_are_answered_and_the_clock_has_one_call_for_them(self) -> None:
+    def test_many_long_polls_share_one_delayed_call(self) -> None:
         before = len(self.fake.clock.getDelayedCalls())
         crowd = [self.hold(If_None_Match='"1"') for _ in range(100)]
         self.assertEqual(len(self.fake.clock.getDelayedCalls()), before + 1)
@@ -165,11 +165,11 @@ class JobWaitTests(WaitTestCase):
 
 
 class OperationWaitTests(WaitTestCase):
-    """On a job's operation: as on the job."""
+    """A long poll for an operation ends as one for its job does."""
 
     what = "/operation"
 
-    def test_the_next_version_ends_it(self) -> None:
+    def test_the_next_version_ends_the_wait(self) -> None:
         held = self.hold(If_None_Match='"1"')
         self.report(progress=0.5)
         reply = held.reply()
@@ -179,14 +179,14 @@ class OperationWaitTests(WaitTestCase):
         self.fake.clock.advance(10 + TIMER_RESOLUTION)
         self.assert_applied(held.reply(), 304)
 
-    def test_without_a_version_the_end_ends_it(self) -> None:
+    def test_without_a_version_the_jobs_end_ends_the_wait(self) -> None:
         held = self.hold()
         self.report(progress=0.5)
         held.assert_held()
         self.report(result="completed")
         self.assertEqual(held.reply().json["status"], "Succeeded")
 
-    def test_it_is_polled_as_the_job_is(self) -> None:
+    def test_a_poll_of_the_operation_is_a_poll_of_the_job(self) -> None:
         reply = self.ask(self.fake, "GET", self.path)
         self.assertEqual((reply.code, reply.header("ETag")), (200, '"1"'))
         self.assertEqual(reply.header("Retry-After"), "2")

@@ -1,4 +1,4 @@
-"""Long-polls when something is in the way: no room, no job, no token, no store."""
+"""Long polls that are beyond a limit, or lack their job, a token or the store."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.helpers.servers import HeldServerTestCase, ServerTestCase
 
 
 class LimitTests(WaitTestCase):
-    """There is no room for everybody."""
+    """The number of long polls is limited."""
 
     settings: ClassVar = {"STATUSJOB_MAX_JOB_WATCHERS": "1"}
 
-    def test_who_has_none_is_answered_at_once_as_if_it_had_not_asked_to_wait(self) -> None:
+    def test_a_long_poll_beyond_the_limit_is_answered_like_a_poll(self) -> None:
         first = self.hold()
         for tag, code in (('"0"', 200), ('"1"', 304), ("*", 304)):
             reply = self.at_once(If_None_Match=tag)
@@ -28,24 +28,24 @@ class LimitTests(WaitTestCase):
         self.report(result="completed")
         self.assert_applied(first.reply(), 200)
 
-    def test_a_server_may_hold_nobody(self) -> None:
+    def test_the_limit_may_be_zero(self) -> None:
         fake = self.serve(STATUSJOB_MAX_WATCHERS="0")
         reply = self.ask(fake, "GET", "/status", headers={"Prefer": "wait=10"})
         self.assertEqual((reply.code, reply.header("Preference-Applied")), (200, None))
 
 
 class DeletionTests(WaitTestCase):
-    """The job that one waits for is deleted."""
+    """The job is deleted during a long poll."""
 
     settings: ClassVar = {"STATUSJOB_RETENTION": "0"}
 
-    def test_its_end_is_told_first(self) -> None:
+    def test_the_end_of_the_job_is_told_before_its_deletion(self) -> None:
         held = self.hold(If_None_Match='"1"')
         self.report(result="completed")
         self.fake.clock.pump([1.0] * 5)
         self.assertEqual(held.reply().json["result"], "completed")
 
-    def test_when_time_is_up_it_is_unknown(self) -> None:
+    def test_when_time_is_up_a_deleted_job_is_unknown(self) -> None:
         held = self.hold()
         self.fake.server.store.write(
             lambda tx: tx.execute("DELETE FROM jobs WHERE id = :id", id=self.job)
@@ -57,9 +57,9 @@ class DeletionTests(WaitTestCase):
 
 
 class PrivateTests(ServerTestCase):
-    """A private server."""
+    """Long polls of a private server."""
 
-    def test_a_wait_needs_the_token(self) -> None:
+    def test_a_long_poll_needs_the_token(self) -> None:
         fake = self.serve(STATUSJOB_TOKEN="t", STATUSJOB_PRIVATE="on")
         path = self.ask(fake, "POST", "/jobs", body={}, headers={"Authorization": "Bearer t"})
         for what in ("", "/status", "/operation"):
@@ -70,7 +70,7 @@ class PrivateTests(ServerTestCase):
 
 
 class StoreTests(HeldServerTestCase):
-    """While a read or a commit is held."""
+    """Long polls that begin while a read or a commit is held."""
 
     def test_a_commit_between_reading_and_waiting_is_not_lost(self) -> None:
         making = self.fake.server.lifecycle.create(NewJob())
@@ -86,7 +86,7 @@ class StoreTests(HeldServerTestCase):
         self.assertEqual(held.reply().header("ETag"), '"2"')
         self.settle()
 
-    def test_who_hangs_up_while_its_job_is_read_leaves_nothing(self) -> None:
+    def test_a_client_that_hangs_up_during_the_read_leaves_nothing(self) -> None:
         held = Held(self, self.fake, "/status", {})
         self.assertEqual(self.lane.held, 1)
         held.give_up()
@@ -95,7 +95,7 @@ class StoreTests(HeldServerTestCase):
 
 
 class BusyTests(WaitTestCase):
-    """The store has too much to do."""
+    """The store is busy during a long poll."""
 
     def test_a_store_that_cannot_answer_is_a_problem(self) -> None:
         held = self.hold()

@@ -1,4 +1,4 @@
-"""Long-polls: C{Prefer: wait} on the status of a job, and on that of the demo job."""
+"""Long polls (C{Prefer: wait}) for the status of a job, and of the demo job."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tests.helpers.servers import EPOCH, ServerTestCase
 
 
 class StatusWaitTests(WaitTestCase):
-    """On a job's status: until the result is another."""
+    """A long poll for a status ends with another result."""
 
     what = "/status"
 
-    def test_a_result_ends_it_but_progress_does_not(self) -> None:
+    def test_a_result_ends_the_wait_and_progress_does_not(self) -> None:
         held = self.hold(If_None_Match=f'"{self.job}.pending"')
         self.report(progress=0.5)
         held.assert_held()
@@ -26,7 +26,7 @@ class StatusWaitTests(WaitTestCase):
         self.assertEqual(reply.header("ETag"), f'"{self.job}.error"')
         self.assertEqual(reply.header("Link"), f'</jobs/{self.job}>; rel="monitor"')
 
-    def test_without_a_tag_the_end_ends_it(self) -> None:
+    def test_without_a_tag_the_jobs_end_ends_the_wait(self) -> None:
         self.fake.clock.advance(5)
         held = self.hold()
         self.report(progress=0.5)
@@ -36,7 +36,7 @@ class StatusWaitTests(WaitTestCase):
         self.assertEqual(reply.body, b'{"result":"completed"}')
         self.assertEqual(reply.header("Last-Modified"), "Sat, 23 Nov 2024 18:00:05 GMT")
 
-    def test_when_time_is_up_there_is_nothing_new(self) -> None:
+    def test_when_time_is_up_the_answer_is_304(self) -> None:
         held = self.hold(If_None_Match=f'W/"{self.job}.pending"')
         other = self.hold(If_None_Match="*")
         self.fake.clock.advance(10 + TIMER_RESOLUTION)
@@ -49,16 +49,16 @@ class StatusWaitTests(WaitTestCase):
             self.assert_applied(reply, 200)
             self.assertEqual(reply.body, b'{"result":"pending"}')
 
-    def test_a_terminal_one_is_never_waited_for(self) -> None:
+    def test_a_terminal_job_is_never_waited_for(self) -> None:
         self.report(result="completed")
         self.assert_applied(self.at_once(), 200)
         self.assert_applied(self.at_once(If_None_Match=f'"{self.job}.completed"'), 304)
 
 
 class DemoWaitTests(ServerTestCase):
-    """On the bare status: the demo job's."""
+    """Long polls for the status of the demo job."""
 
-    def test_it_is_waited_for_like_any_job(self) -> None:
+    def test_the_demo_job_can_be_waited_for(self) -> None:
         fake = self.serve(STATUS_DELAY="5000", STATUSJOB_ERROR_RATE="0")
         fake.clock.advance(0)
         tag = self.ask(fake, "GET", "/status").header("ETag") or ""

@@ -1,4 +1,4 @@
-"""Webhooks by their id: listed, shown, changed."""
+"""Webhooks by their id: show, list and change."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNKNOWN = (NOBODY, "wh_" + "0" * 31, "wh_" + "0" * 5000, "msg_" + "0" * 32, "%00
 class ShowTests(WebhookApiTestCase):
     """C{GET /webhooks/{id}}."""
 
-    def test_it_has_these_members_and_no_others(self) -> None:
+    def test_a_webhook_has_exactly_these_members(self) -> None:
         job = self.create(self.fake)["id"]
         for scope, shown_job, shown_kind in (
             ({}, None, None),
@@ -47,7 +47,7 @@ class ShowTests(WebhookApiTestCase):
                 },
             )
 
-    def test_neither_path_nor_query_nor_user_nor_secret_are_shown(self) -> None:
+    def test_path_query_user_and_secret_are_never_shown(self) -> None:
         hook = self.hook(URL, secret=SECRET)["id"]
         for path in ("/webhooks", f"/webhooks/{hook}", f"/webhooks/{hook}/deliveries"):
             reply = self.ask(self.fake, "GET", path)
@@ -55,7 +55,7 @@ class ShowTests(WebhookApiTestCase):
             for word in (b"whsec", b"deep", b"hunter", b"user", b"token"):
                 self.assertNotIn(word, reply.body)
 
-    def test_one_that_fails_shows_since_when_until_it_does_not(self) -> None:
+    def test_a_failing_webhook_shows_since_when(self) -> None:
         hook = self.hook()["id"]
         self.finish()
         self.receive(status(404))
@@ -69,14 +69,14 @@ class ShowTests(WebhookApiTestCase):
         self.receive()
         self.assertIsNone(self.show(hook)["failing_since"])
 
-    def test_one_whose_receiver_is_gone_says_so(self) -> None:
+    def test_a_webhook_that_was_answered_410_shows_the_reason(self) -> None:
         hook = self.hook()["id"]
         self.finish()
         self.receive(status(410))
         shown = self.show(hook)
         self.assertEqual((shown["enabled"], shown["reason"]), (False, "it answered 410 Gone"))
 
-    def test_what_is_not_there_is_a_problem_whatever_is_asked_of_it(self) -> None:
+    def test_an_unknown_webhook_is_a_problem_on_every_route(self) -> None:
         for unknown in UNKNOWN:
             for method, path, body in (
                 ("GET", "", None),
@@ -104,7 +104,7 @@ class ListTests(WebhookApiTestCase):
         return [each["id"] for each in page["webhooks"]], page["next"]
 
     def hooks(self, count: int, seconds: float = 0.001, base: str = OTHER_URL) -> list[str]:
-        """So many webhooks, the newest first."""
+        """Register so many webhooks; return them, the newest first."""
         ids: list[str] = []
         for n in range(count):
             self.fake.clock.advance(seconds)
@@ -112,7 +112,7 @@ class ListTests(WebhookApiTestCase):
         return ids
 
     def walk(self, limit: int) -> list[list[str]]:
-        """The ids of every page."""
+        """Return the ids on each page."""
         pages, cursor = [], ""
         while True:
             ids, following = self.page(f"?limit={limit}&cursor={cursor}")
@@ -121,7 +121,7 @@ class ListTests(WebhookApiTestCase):
                 return pages
             cursor = following
 
-    def test_the_newest_come_first_as_they_are_shown_alone(self) -> None:
+    def test_the_newest_webhook_comes_first_and_is_shown_whole(self) -> None:
         ids = self.hooks(3)
         self.assertEqual(self.page(), (ids, None))
         for shown in self.get("/webhooks")["webhooks"]:
@@ -132,13 +132,13 @@ class ListTests(WebhookApiTestCase):
         self.assertEqual(self.walk(3), [ids[:3], ids[3:6], ids[6:]])
         self.assertEqual(self.walk(7), [ids])
 
-    def test_those_of_the_same_millisecond_are_each_listed_once(self) -> None:
+    def test_webhooks_of_the_same_millisecond_are_each_listed_once(self) -> None:
         ids = self.hooks(7, seconds=0)
         self.assertEqual(
             [each for page in self.walk(2) for each in page], sorted(ids, reverse=True)
         )
 
-    def test_what_is_added_or_deleted_meanwhile_disturbs_no_page(self) -> None:
+    def test_new_and_deleted_webhooks_do_not_disturb_the_pages(self) -> None:
         ids = self.hooks(7)
         first, cursor = self.page("?limit=3")
         self.hooks(2, base="http://127.0.0.1:9999/newer")
@@ -148,7 +148,7 @@ class ListTests(WebhookApiTestCase):
         rest, _ = self.page(f"?limit=3&cursor={cursor}")
         self.assertEqual((first, rest), (ids[:3], [ids[3], *ids[5:]]))
 
-    def test_those_of_the_original_contract_are_listed_too(self) -> None:
+    def test_webhooks_of_the_original_contract_are_listed_too(self) -> None:
         job = self.create(self.fake)
         for base in ("", job["links"]["self"]):
             reply = self.post(f"{base}/webhooks/register", {"url": URL})
@@ -156,7 +156,7 @@ class ListTests(WebhookApiTestCase):
             (ids, _) = self.page("?limit=1")
             self.assertEqual(ids, [reply.json["id"]])
 
-    def test_a_query_that_cannot_be_is_refused(self) -> None:
+    def test_an_invalid_query_is_refused(self) -> None:
         cursor = "1732384800000.wh_" + "0" * 32
         self.page(f"?cursor={cursor}")
         for query in (
@@ -196,13 +196,13 @@ class ChangeTests(WebhookApiTestCase):
         del self.before["secret"]
 
     def change(self, **members: Any) -> Any:
-        """What is told of a webhook once it is changed."""
+        """Change the webhook; return how it is shown then."""
         reply = self.patch_hook(self.hook_id, **members)
         self.assertEqual(reply.code, 200, reply.body)
         self.assertEqual(reply.json, self.show(self.hook_id))
         return reply.json
 
-    def test_members_change_one_by_one_and_all_others_stay(self) -> None:
+    def test_a_change_leaves_the_other_members_alone(self) -> None:
         shown = self.before
         for name, value in (
             ("name", "after"),
@@ -215,17 +215,17 @@ class ChangeTests(WebhookApiTestCase):
                 shown["reason"] = "by request"
             self.assertEqual(self.change(**{name: value}), shown)
 
-    def test_nothing_changes_nothing(self) -> None:
+    def test_an_empty_change_changes_nothing(self) -> None:
         self.assertEqual(self.change(), self.before)
         reply = self.ask(self.fake, "PATCH", f"/webhooks/{self.hook_id}")
         self.assertEqual((reply.code, reply.json), (200, self.before))
 
-    def test_all_may_change_at_once(self) -> None:
+    def test_all_members_may_change_at_once(self) -> None:
         shown = self.change(name="x", events=["job.error", "job.progress"], enabled=False)
         self.assertEqual((shown["name"], shown["enabled"]), ("x", False))
         self.assertEqual(shown["events"], ["job.progress", "job.error"])
 
-    def test_what_cannot_be_is_refused_and_nothing_changes(self) -> None:
+    def test_an_invalid_change_is_refused_and_changes_nothing(self) -> None:
         impossible: tuple[dict[str, Any], ...] = (
             {"name": ""},
             {"name": 7},
@@ -250,13 +250,13 @@ class ChangeTests(WebhookApiTestCase):
             self.assert_problem(self.patch_hook(self.hook_id, **members), 400, "invalid-request")
         self.assertEqual(self.show(self.hook_id), self.before)
 
-    def test_from_then_on_it_is_told_other_events(self) -> None:
+    def test_after_a_change_of_events_it_is_told_others(self) -> None:
         self.change(events=["job.error"])
         self.finish()
         self.report(self.create(self.fake), result="error")
         self.assertEqual([each["type"] for each in self.deliveries(self.hook_id)], ["job.error"])
 
-    def test_disabled_it_is_told_nothing_and_what_waits_is_dead(self) -> None:
+    def test_a_disabled_webhook_is_told_nothing_and_its_deliveries_die(self) -> None:
         self.finish()
         self.change(enabled=False)
         self.finish()
@@ -267,7 +267,7 @@ class ChangeTests(WebhookApiTestCase):
             ("dead", "the webhook was disabled: by request", None),
         )
 
-    def test_what_is_being_sent_meanwhile_is_not_sent_again_if_it_fails(self) -> None:
+    def test_an_attempt_that_fails_after_disabling_is_not_repeated(self) -> None:
         for answer, state in ((status(500), "dead"), (status(204), "delivered")):
             self.change(enabled=True)
             self.finish()
@@ -279,7 +279,7 @@ class ChangeTests(WebhookApiTestCase):
         self.fake.clock.advance(7200)
         self.assertEqual(self.receive(), [])
 
-    def test_enabled_again_it_is_judged_anew_and_told_what_comes(self) -> None:
+    def test_an_enabled_webhook_starts_anew_and_is_told_what_comes(self) -> None:
         self.finish()
         self.receive(status(404))
         self.assertIsNotNone(self.change(enabled=False)["failing_since"])
@@ -287,12 +287,12 @@ class ChangeTests(WebhookApiTestCase):
         job = self.finish()
         self.assertIn(job["id"].encode(), self.told().body)
 
-    def test_one_that_failed_stays_failing_if_it_was_enabled_all_along(self) -> None:
+    def test_enabling_an_enabled_webhook_does_not_clear_its_failure(self) -> None:
         self.finish()
         self.receive(status(404))
         self.assertIsNotNone(self.change(enabled=True)["failing_since"])
 
-    def test_the_reason_for_which_the_server_disabled_it_stays(self) -> None:
+    def test_the_reason_why_the_server_disabled_it_stays(self) -> None:
         self.finish()
         self.receive(status(410))
         self.assertEqual(self.change(enabled=False)["reason"], "it answered 410 Gone")

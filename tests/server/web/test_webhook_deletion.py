@@ -1,4 +1,4 @@
-"""C{DELETE /webhooks/{id}}: what becomes of a webhook, and of what waits for it."""
+"""C{DELETE /webhooks/{id}}: the end of a webhook and of its deliveries."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class DeletionTests(WebhookApiTestCase):
         found: Any = self.successResultOf(self.fake.server.store.read(lambda tx: tx.all(sql)))
         return [tuple(row) for row in found]
 
-    def test_it_is_gone_with_its_deliveries_and_the_url_is_free(self) -> None:
+    def test_the_webhook_and_its_deliveries_are_gone_and_the_url_is_free(self) -> None:
         hook = self.hook(secret=SECRET)["id"]
         self.finish()
         self.delete(hook)
@@ -38,7 +38,7 @@ class DeletionTests(WebhookApiTestCase):
         self.assertEqual(self.get("/webhooks")["webhooks"], [])
         self.assertNotEqual(self.hook(secret=SECRET)["id"], hook)
 
-    def test_nothing_that_waited_is_delivered_not_even_a_test(self) -> None:
+    def test_pending_deliveries_are_not_made_not_even_a_test(self) -> None:
         hook = self.hook()["id"]
         self.finish()
         self.receive(status(500))
@@ -48,7 +48,7 @@ class DeletionTests(WebhookApiTestCase):
         self.fake.clock.advance(7200)
         self.assertEqual(self.receive(), [])
 
-    def test_what_is_being_sent_is_not_sent_again_if_it_fails(self) -> None:
+    def test_a_delivery_that_fails_after_the_deletion_is_not_repeated(self) -> None:
         hook = self.hook()["id"]
         self.finish()
         ((wire, _),) = self.under_way()
@@ -57,14 +57,14 @@ class DeletionTests(WebhookApiTestCase):
         self.fake.clock.advance(7200)
         self.assertEqual(self.receive(), [])
 
-    def test_other_webhooks_are_told_what_they_wait_for(self) -> None:
+    def test_deliveries_of_other_webhooks_are_made(self) -> None:
         gone, kept = self.hook()["id"], self.hook(f"{OTHER_URL}/kept")["id"]
         self.finish()
         self.delete(gone)
         self.assertEqual(self.told().line, "POST /hook/kept")
         self.assertEqual(self.deliveries(kept)[0]["state"], "delivered")
 
-    def test_url_and_secrets_are_gone_at_once_and_the_rest_soon(self) -> None:
+    def test_url_and_secrets_are_deleted_at_once_and_the_rest_soon(self) -> None:
         hook = self.hook(secret=SECRET)["id"]
         self.post(f"/webhooks/{hook}/rotate")
         self.post(f"/webhooks/{hook}/test")
@@ -78,7 +78,7 @@ class DeletionTests(WebhookApiTestCase):
         for table in ("webhooks", "deliveries", "attempts", "bodies", "origins"):
             self.assertEqual(self.rows(f"SELECT * FROM {table}"), [], table)
 
-    def test_the_body_of_an_update_stays_for_whoever_is_still_to_be_told(self) -> None:
+    def test_the_body_of_an_update_stays_for_other_deliveries(self) -> None:
         gone, kept = self.hook()["id"], self.hook(f"{OTHER_URL}/kept")["id"]
         self.finish()
         ((first, _), (second, _)) = self.under_way()
@@ -95,7 +95,7 @@ class DeletionTests(WebhookApiTestCase):
 
 
 class BorderTests(WebhookApiTestCase):
-    """Deleted when a delivery is about to begin: the answer is the border that none crosses."""
+    """A webhook is deleted when a delivery is about to begin. None begins after the answer."""
 
     def setUp(self) -> None:
         self.lane = HeldLane()
@@ -107,13 +107,13 @@ class BorderTests(WebhookApiTestCase):
         self.dialled_at_answer: int | None = None
 
     def commit(self) -> None:
-        """Commit all that is held, and what is asked for because of that."""
+        """Run all commits that are held, and those that follow from them."""
         while self.lane.held:
             self.lane.step()
         self.fake.treq.flush()
 
     def begin_asking(self, method: str, path: str, body: Any = None) -> Deferred[Any]:
-        """Ask for what is answered once it is committed."""
+        """Send a request that is answered after its commit."""
         asked: Deferred[Any] = self.fake.treq.request(
             method, f"http://localhost{path}", json=body, headers={"Host": "localhost"}
         )
@@ -132,20 +132,20 @@ class BorderTests(WebhookApiTestCase):
 
     @property
     def dialled(self) -> int:
-        """How many attempts have begun."""
+        """Return how many attempts have begun."""
         return len(self.fake.clock.tcpClients)
 
     def hold_writes(self) -> None:
-        """Let a commit be under way, so that what follows is committed together."""
+        """Begin a commit, so that all writes that follow share the next one."""
         self.begin_asking("POST", "/jobs", {})
         self.assertEqual(self.lane.held, 1)
 
     def begin_round(self) -> None:
-        """Let delivery claim what is due, as soon as that can be committed."""
+        """Let delivery claim what is due in the next commit."""
         self.fake.clock.advance(0)
 
     def begin_deleting(self) -> None:
-        """Ask for the deletion, and note what has begun by its answer."""
+        """Ask for the deletion, and note how many attempts have begun when it is answered."""
 
         def answered(row: object) -> object:
             self.dialled_at_answer = self.dialled
@@ -160,7 +160,7 @@ class BorderTests(WebhookApiTestCase):
         self.deleting = self.begin_asking("DELETE", self.path)
 
     def assert_border(self, begun: int) -> None:
-        """So many attempts began before the answer, and none after it, even if they failed."""
+        """Check how many attempts began before the answer, and that none began after it."""
         self.commit()
         self.assertEqual(self.successResultOf(self.deleting).code, 200)
         self.assertEqual((self.dialled_at_answer, self.dialled), (begun, begun))
@@ -171,7 +171,7 @@ class BorderTests(WebhookApiTestCase):
             self.commit()
         self.assertEqual(self.dialled, begun)
 
-    def test_claimed_in_a_commit_before_it(self) -> None:
+    def test_a_delivery_claimed_in_an_earlier_commit_begins_before(self) -> None:
         self.finish()
         self.begin_round()
         self.begin_deleting()
@@ -179,7 +179,7 @@ class BorderTests(WebhookApiTestCase):
         self.assertEqual(self.dialled, 1)
         self.assert_border(1)
 
-    def test_claimed_earlier_in_the_same_commit(self) -> None:
+    def test_a_delivery_claimed_earlier_in_the_same_commit_begins_before(self) -> None:
         self.finish()
         self.hold_writes()
         self.begin_round()
@@ -188,7 +188,7 @@ class BorderTests(WebhookApiTestCase):
         self.assertEqual((self.lane.held, self.dialled), (1, 0))
         self.assert_border(1)
 
-    def test_claimed_later_in_the_same_commit(self) -> None:
+    def test_a_delivery_claimed_later_in_the_same_commit_never_begins(self) -> None:
         self.finish()
         self.hold_writes()
         self.begin_deleting()
@@ -197,7 +197,7 @@ class BorderTests(WebhookApiTestCase):
         self.assertEqual((self.lane.held, self.dialled), (1, 0))
         self.assert_border(0)
 
-    def test_written_and_claimed_in_the_same_commit_that_deletes(self) -> None:
+    def test_a_delivery_written_in_the_commit_of_the_deletion_never_begins(self) -> None:
         job = self.create(self.fake)["links"]["self"]
         self.hold_writes()
         self.begin_asking("PATCH", job, {"result": "completed"})

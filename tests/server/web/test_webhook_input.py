@@ -1,4 +1,4 @@
-"""Whatever is asked of webhooks by their id, the answer is in order and nobody is harmed."""
+"""Whatever is sent to the routes of webhooks, the answer is in order."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ProtocolTests(WebhookApiTestCase):
         headers = {"Content-Type": content_type}
         return self.ask(self.fake, method, path.format(self.hook_id), data=data, headers=headers)
 
-    def test_another_method_is_told_which_are_allowed(self) -> None:
+    def test_another_method_is_answered_with_those_allowed(self) -> None:
         for path, allowed in ALLOWED.items():
             methods = {"GET", "POST", "PUT", "PATCH", "DELETE", "BREW"}
             for method in methods - set(allowed.split(", ")):
@@ -58,7 +58,7 @@ class ProtocolTests(WebhookApiTestCase):
                 self.assert_problem(reply, 405, "method-not-allowed")
                 self.assertEqual(reply.header("Allow"), allowed)
 
-    def test_options_names_them_too(self) -> None:
+    def test_options_names_the_methods_too(self) -> None:
         for path, allowed in ALLOWED.items():
             reply = self.ask(self.fake, "OPTIONS", path.format(self.hook_id))
             self.assertEqual((reply.code, reply.body, reply.header("Allow")), (204, b"", allowed))
@@ -71,20 +71,20 @@ class ProtocolTests(WebhookApiTestCase):
                 self.assertEqual((reply.code, reply.body), (200, b""))
                 self.assertEqual(reply.header("Content-Type"), shown.header("Content-Type"))
 
-    def test_register_and_unregister_are_no_ids(self) -> None:
+    def test_register_and_unregister_are_not_ids(self) -> None:
         for word, allowed in (("register", "POST"), ("unregister", "DELETE")):
             for method in ("GET", "PATCH"):
                 reply = self.ask(self.fake, method, f"/webhooks/{word}")
                 self.assert_problem(reply, 405, "method-not-allowed")
                 self.assertEqual(reply.header("Allow"), allowed)
 
-    def test_only_json_is_taken(self) -> None:
+    def test_only_json_is_accepted(self) -> None:
         for method, path in TAKING:
             for content_type in ("", "text/plain", "application/x-www-form-urlencoded"):
                 reply = self.raw(method, path, b"{}", content_type)
                 self.assert_problem(reply, 415, "unsupported-media-type")
 
-    def test_what_is_no_json_object_is_refused(self) -> None:
+    def test_a_body_that_is_not_a_json_object_is_refused(self) -> None:
         for method, path in TAKING:
             for data in (
                 b"{",
@@ -151,7 +151,7 @@ VALUES = st.recursive(
 
 
 def plausible(path: str) -> st.SearchStrategy[Any]:
-    """What somebody may mean who asks for this."""
+    """Generate bodies of which many are valid."""
     names = st.lists(st.sampled_from(SAYING.get(path) or [*MEMBERS]), unique=True, max_size=3)
     return names.flatmap(
         lambda chosen: st.fixed_dictionaries(
@@ -161,7 +161,7 @@ def plausible(path: str) -> st.SearchStrategy[Any]:
 
 
 def bodies(path: str) -> st.SearchStrategy[bytes]:
-    """From what makes sense to what is none."""
+    """Generate bodies, from valid ones to random bytes."""
     wrong = st.dictionaries(st.sampled_from([*MEMBERS]) | st.text(max_size=5), VALUES, max_size=3)
     said = plausible(path) | wrong | VALUES
     return said.map(json.dumps).map(str.encode) | st.binary(max_size=50)
@@ -181,7 +181,7 @@ QUERIES = st.lists(
 
 
 class AnythingTests(WebhookApiTestCase):
-    """Random requests to a server that has what they may mean."""
+    """Random requests to a server that has a job, webhooks and deliveries."""
 
     def setUp(self) -> None:
         super().setUp()

@@ -1,4 +1,4 @@
-"""C{POST /webhooks/{id}/rotate}: another secret signs, and for a day the old one as well."""
+"""C{POST /webhooks/{id}/rotate}: a new secret signs and, for a day, the old one as well."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.helpers.webhook_api import OTHER_URL, WebhookApiTestCase, status
 
 
 def secret(number: int) -> str:
-    """One of many."""
+    """Make one of many secrets."""
     return "whsec_" + b64encode(b"%032d" % number).decode()
 
 
@@ -29,7 +29,7 @@ class RotationTests(WebhookApiTestCase):
         return self.post(f"/webhooks/{self.hook_id}/rotate", members)
 
     def rotated(self, **members: Any) -> str:
-        """The secret that signs from now on."""
+        """Rotate; return the secret that signs from now on."""
         reply = self.rotate(**members)
         self.assertEqual((reply.code, reply.header("Cache-Control")), (200, "no-store"))
         self.assertEqual(set(reply.json), {"id", "secret"})
@@ -37,38 +37,38 @@ class RotationTests(WebhookApiTestCase):
         return str(reply.json["secret"])
 
     def assert_signed_by(self, *secrets: str) -> None:
-        """Of all secrets that there were, these sign what is delivered now: each once."""
+        """Check which of all secrets sign a delivery now, each of them once."""
         self.finish()
         sent = self.told()
         ever = (SECRET, OTHER_SECRET, *map(secret, range(SECRETS_LIMIT)))
         self.assertEqual(set(self.signers(sent, *ever, *secrets)), set(secrets))
         self.assertEqual(len(sent.headers["webhook-signature"].split()), len(secrets))
 
-    def test_a_new_one_is_made_and_shown(self) -> None:
+    def test_a_new_secret_is_made_and_shown(self) -> None:
         new = self.rotated()
         check_secret(new)
         self.assertNotEqual(new, SECRET)
         self.assert_signed_by(new, SECRET)
 
-    def test_one_may_bring_it_along(self) -> None:
+    def test_the_client_may_send_a_secret_of_its_own(self) -> None:
         self.assertEqual(self.rotated(secret=OTHER_SECRET), OTHER_SECRET)
         self.assert_signed_by(OTHER_SECRET, SECRET)
 
-    def test_the_new_one_signs_first(self) -> None:
+    def test_the_new_secret_signs_first(self) -> None:
         self.rotated(secret=OTHER_SECRET)
         self.finish()
         sent = self.told()
         sent.headers["webhook-signature"] = sent.headers["webhook-signature"].split()[0]
         self.assertEqual(self.signers(sent, SECRET, OTHER_SECRET), [OTHER_SECRET])
 
-    def test_after_a_day_only_the_new_one_signs(self) -> None:
+    def test_after_a_day_only_the_new_secret_signs(self) -> None:
         self.rotated(secret=OTHER_SECRET)
         self.fake.clock.advance(OVERLAP - 1)
         self.assert_signed_by(OTHER_SECRET, SECRET)
         self.fake.clock.advance(1)
         self.assert_signed_by(OTHER_SECRET)
 
-    def test_one_that_signs_no_more_is_forgotten(self) -> None:
+    def test_a_secret_that_signs_no_more_is_deleted(self) -> None:
         self.rotated(secret=OTHER_SECRET)
 
         def kept() -> list[Any]:
@@ -80,14 +80,14 @@ class RotationTests(WebhookApiTestCase):
         self.fake.clock.pump([30, 30])
         self.assertEqual(kept(), [])
 
-    def test_what_was_written_before_is_signed_by_both_when_it_is_attempted(self) -> None:
+    def test_a_delivery_written_before_is_signed_by_both_secrets(self) -> None:
         self.finish()
         self.receive(status(500))
         self.rotated(secret=OTHER_SECRET)
         self.fake.clock.advance(4600)
         self.assertEqual(len(self.signers(self.told(), SECRET, OTHER_SECRET)), 2)
 
-    def test_several_rotations_each_have_their_day(self) -> None:
+    def test_each_rotated_secret_signs_for_a_day(self) -> None:
         for n in range(2):
             self.rotated(secret=secret(n))
             self.fake.clock.advance(3600)
@@ -98,7 +98,7 @@ class RotationTests(WebhookApiTestCase):
         self.fake.clock.advance(3600)
         self.assert_signed_by(secret(1))
 
-    def test_the_same_one_again_changes_nothing_nor_lengthens_the_overlap(self) -> None:
+    def test_the_same_secret_again_changes_nothing(self) -> None:
         self.rotated(secret=OTHER_SECRET)
         self.fake.clock.advance(3600)
         self.assertEqual(self.rotated(secret=OTHER_SECRET), OTHER_SECRET)
@@ -106,14 +106,14 @@ class RotationTests(WebhookApiTestCase):
         self.fake.clock.advance(OVERLAP - 3600)
         self.assert_signed_by(OTHER_SECRET)
 
-    def test_one_may_go_back(self) -> None:
+    def test_an_old_secret_may_become_the_new_one(self) -> None:
         self.rotated(secret=OTHER_SECRET)
         self.assertEqual(self.rotated(secret=SECRET), SECRET)
         self.assert_signed_by(SECRET, OTHER_SECRET)
         self.fake.clock.advance(OVERLAP)
         self.assert_signed_by(SECRET)
 
-    def test_only_so_many_sign_at_a_time(self) -> None:
+    def test_the_number_of_secrets_that_sign_is_limited(self) -> None:
         for n in range(SECRETS_LIMIT - 1):
             self.rotated(secret=secret(n))
         for members in ({}, {"secret": OTHER_SECRET}):
@@ -126,7 +126,7 @@ class RotationTests(WebhookApiTestCase):
         self.fake.clock.advance(OVERLAP)
         self.rotated(secret=OTHER_SECRET)
 
-    def test_what_is_no_secret_is_refused_and_not_repeated(self) -> None:
+    def test_an_invalid_secret_is_refused_and_not_repeated(self) -> None:
         for members in (
             {"secret": ""},
             {"secret": "hunter2"},
@@ -142,10 +142,10 @@ class RotationTests(WebhookApiTestCase):
                 self.assertNotIn(word, problem["detail"])
         self.assert_signed_by(SECRET)
 
-    def test_null_asks_for_a_new_one_as_nothing_does(self) -> None:
+    def test_null_and_nothing_both_ask_for_a_new_secret(self) -> None:
         self.assertNotEqual(self.rotated(secret=None), SECRET)
 
-    def test_it_is_registered_again_with_whichever_signs(self) -> None:
+    def test_the_webhook_is_found_again_by_any_secret_that_signs(self) -> None:
         self.rotated(secret=OTHER_SECRET)
         for brought in (SECRET, OTHER_SECRET):
             again = self.post("/webhooks", {"url": OTHER_URL, "secret": brought})
@@ -154,7 +154,7 @@ class RotationTests(WebhookApiTestCase):
         again = self.post("/webhooks", {"url": OTHER_URL, "secret": SECRET})
         self.assert_problem(again, 409, "webhook-conflict")
 
-    def test_a_disabled_one_can_be_rotated(self) -> None:
+    def test_a_disabled_webhook_can_be_rotated(self) -> None:
         self.patch_hook(self.hook_id, enabled=False)
         self.rotated(secret=OTHER_SECRET)
         self.patch_hook(self.hook_id, enabled=True)

@@ -1,4 +1,4 @@
-"""The original contract's registration of webhooks, under every base."""
+"""Registration of webhooks as in the original contract, under every base."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DELETED = {"message": "webhook deleted successfully"}
 
 
 class WebhookTestCase(ServerTestCase):
-    """Asks under a base, and looks into the outbox."""
+    """Registers under a base, and reads the outbox."""
 
     fake: InMemoryServer
     base = ""
@@ -34,7 +34,7 @@ class WebhookTestCase(ServerTestCase):
         return self.ask(self.fake, "DELETE", f"{self.base}/webhooks/unregister", body=body)
 
     def deliveries(self) -> list[Any]:
-        """The payloads of what is written to be delivered."""
+        """Return the payloads of all pending deliveries."""
 
         def work(tx: Any) -> list[Row]:
             rows: list[Row] = tx.all(
@@ -47,7 +47,7 @@ class WebhookTestCase(ServerTestCase):
 
 
 class RegistrationContract:
-    """What holds under each base; C{end} makes the job of the base terminal."""
+    """Tests that hold under each base; C{end} ends the job of the base."""
 
     def end(self: Any) -> None:
         raise NotImplementedError
@@ -59,7 +59,7 @@ class RegistrationContract:
         self.assertEqual(reply.json["message"], REGISTERED)
         self.assertTrue(reply.json["secret"].startswith("whsec_"))
 
-    def test_again_is_the_same_registration_and_shows_no_secret(self: Any) -> None:
+    def test_a_repeated_registration_has_the_same_id_and_shows_no_secret(self: Any) -> None:
         first = self.register({"url": URL, "secret": SECRET}).json
         self.assertEqual(first["secret"], SECRET)
         for body in ({"url": URL}, {"url": URL, "secret": SECRET}):
@@ -81,7 +81,7 @@ class RegistrationContract:
             reply = self.ask(self.fake, method, f"{self.base}/webhooks/{verb}")
             self.assert_problem(reply, 400, "invalid-request", "webhook URL is required")
 
-    def test_what_is_no_http_url_is_refused(self: Any) -> None:
+    def test_a_url_that_is_not_http_is_refused(self: Any) -> None:
         for url in (
             "127.0.0.1:9999/hook",
             "/hook",
@@ -100,11 +100,11 @@ class RegistrationContract:
             reply = self.register({"url": url})
             self.assert_problem(reply, 400, "invalid-request", "invalid webhook URL")
 
-    def test_what_is_no_text_is_refused(self: Any) -> None:
+    def test_a_url_that_is_not_text_is_refused(self: Any) -> None:
         for url in (7, True, ["http://127.0.0.1/"], {"href": "http://127.0.0.1/"}):
             self.assert_problem(self.register({"url": url}), 400, "invalid-request")
 
-    def test_a_secret_that_is_none_is_refused_and_not_repeated(self: Any) -> None:
+    def test_an_invalid_secret_is_refused_and_not_repeated(self: Any) -> None:
         for secret in ("swordfish", "whsec_c3dvcmRmaXNo", "whsec_swordfish!"):
             problem = self.assert_problem(
                 self.register({"url": URL, "secret": secret}), 400, "invalid-request"
@@ -116,14 +116,14 @@ class RegistrationContract:
         self.assertEqual(self.register(body).code, 200)
         self.assertEqual(self.unregister(body).json, DELETED)
 
-    def test_the_end_of_the_job_is_written_for_each(self: Any) -> None:
+    def test_the_end_of_the_job_makes_a_delivery_for_each_webhook(self: Any) -> None:
         self.register({"url": URL})
         self.register({"url": URL + "/2"})
         self.assertEqual(self.deliveries(), [])
         self.end()
         self.assertEqual([each["result"] for each in self.deliveries()], ["completed"] * 2)
 
-    def test_a_job_that_has_ended_is_written_at_once_and_once(self: Any) -> None:
+    def test_the_end_of_a_job_that_has_ended_is_delivered_at_once_and_once(self: Any) -> None:
         self.end()
         for _ in range(2):
             self.assertEqual(self.register({"url": URL}).code, 200)
@@ -139,13 +139,13 @@ class RegistrationContract:
         self.end()
         self.assertEqual(self.deliveries(), [])
 
-    def test_what_is_written_already_still_goes(self: Any) -> None:
+    def test_deliveries_that_are_written_are_still_made(self: Any) -> None:
         self.register({"url": URL})
         self.end()
         self.unregister({"url": URL})
         self.assertEqual(len(self.deliveries()), 1)
 
-    def test_unregistering_what_is_not_registered_is_no_error(self: Any) -> None:
+    def test_unregistering_an_unknown_url_succeeds(self: Any) -> None:
         for url in (URL, "nonsense"):
             reply = self.unregister({"url": url})
             self.assertEqual((reply.code, reply.json), (200, DELETED))
@@ -157,11 +157,11 @@ class RegistrationContract:
         self.assertEqual((second.code, second.json["secret"]), (200, SECRET))
         self.assertNotEqual(second.json["id"], first["id"])
 
-    def test_a_job_has_only_so_many(self: Any) -> None:
+    def test_the_number_of_webhooks_per_job_is_limited(self: Any) -> None:
         codes = [self.register({"url": f"{URL}/{n}"}).code for n in range(JOB_LIMIT + 1)]
         self.assertEqual(codes, [200] * JOB_LIMIT + [409])
 
-    def test_only_json_is_taken(self: Any) -> None:
+    def test_only_json_is_accepted(self: Any) -> None:
         reply = self.ask(
             self.fake,
             "POST",
@@ -171,7 +171,7 @@ class RegistrationContract:
         )
         self.assert_problem(reply, 415, "unsupported-media-type")
 
-    def test_only_its_own_method_is_allowed(self: Any) -> None:
+    def test_only_one_method_is_allowed(self: Any) -> None:
         for verb, allowed in (("register", "POST"), ("unregister", "DELETE")):
             reply = self.ask(self.fake, "GET", f"{self.base}/webhooks/{verb}")
             self.assert_problem(reply, 405, "method-not-allowed")
@@ -179,7 +179,7 @@ class RegistrationContract:
 
 
 class DemoRegistrationTests(RegistrationContract, WebhookTestCase):
-    """Under C{/}: the demo job."""
+    """The base C{/}, which stands for the demo job."""
 
     def setUp(self) -> None:
         self.fake = self.serve(
@@ -190,7 +190,7 @@ class DemoRegistrationTests(RegistrationContract, WebhookTestCase):
         # Long enough for the one attempt of a delivery to fail.
         self.fake.clock.pump([0.5] * 4 + [DEADLINE])
 
-    def test_it_is_not_told_of_other_jobs(self) -> None:
+    def test_a_webhook_of_the_demo_job_is_not_told_of_other_jobs(self) -> None:
         self.register({"url": URL})
         other = self.create(self.fake)
         self.ask(self.fake, "PATCH", other["links"]["self"], body={"result": "completed"})
@@ -198,7 +198,7 @@ class DemoRegistrationTests(RegistrationContract, WebhookTestCase):
 
 
 class JobRegistrationTests(RegistrationContract, WebhookTestCase):
-    """Under C{/jobs/{id}}: that job."""
+    """The base C{/jobs/{id}}, which stands for that job."""
 
     def setUp(self) -> None:
         self.fake = self.serve(STATUSJOB_RETRY_SCHEDULE="0")
@@ -207,7 +207,7 @@ class JobRegistrationTests(RegistrationContract, WebhookTestCase):
     def end(self) -> None:
         self.ask(self.fake, "PATCH", self.base, body={"result": "completed"})
 
-    def test_the_payload_is_the_contracts_with_the_whole_job(self) -> None:
+    def test_the_payload_is_as_in_the_contract_with_the_whole_job(self) -> None:
         self.register({"url": URL})
         self.fake.clock.advance(0.25)
         self.end()
@@ -237,7 +237,7 @@ class JobRegistrationTests(RegistrationContract, WebhookTestCase):
 
 
 class OneUrlForManyJobsTests(WebhookTestCase):
-    """A scope is a job: the same URL may be registered for each."""
+    """The same URL may be registered for several jobs."""
 
     def test_each_job_has_its_own_registration(self) -> None:
         self.fake = self.serve()

@@ -1,4 +1,4 @@
-"""Webhooks by their id: registered for a scope, shown, listed and changed."""
+"""Webhooks by their id: registration for one job, one kind or all jobs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ALL = ["job.progress", *PAIR]
 class RegistrationTests(WebhookApiTestCase):
     """C{POST /webhooks}."""
 
-    def test_it_is_shown_whole_with_a_secret_and_where_it_is(self) -> None:
+    def test_a_new_webhook_is_shown_with_its_secret_and_location(self) -> None:
         reply = self.post("/webhooks", {"url": URL})
         self.assertEqual((reply.code, reply.header("Content-Type")), (201, "application/json"))
         self.assertEqual(reply.header("Cache-Control"), "no-store")
@@ -29,21 +29,21 @@ class RegistrationTests(WebhookApiTestCase):
         self.assertEqual(reply.header("Location"), f"/webhooks/{shown['id']}")
         self.assertEqual(shown, self.show(shown["id"]))
 
-    def test_the_location_is_where_clients_reach_it(self) -> None:
+    def test_the_location_has_the_path_of_the_public_url(self) -> None:
         self.begin(STATUSJOB_PUBLIC_URL="https://jobs.example/base")
         reply = self.post("/webhooks", {"url": URL})
         self.assertEqual(reply.header("Location"), f"/base/webhooks/{reply.json['id']}")
 
-    def test_one_may_bring_ones_own_secret(self) -> None:
+    def test_the_client_may_send_a_secret_of_its_own(self) -> None:
         self.assertEqual(self.hook(secret=SECRET)["secret"], SECRET)
 
-    def test_with_neither_job_nor_kind_it_is_told_of_all_jobs(self) -> None:
+    def test_a_webhook_without_a_job_and_a_kind_is_told_of_all_jobs(self) -> None:
         self.hook()
         for kind in ("export", "import"):
             job = self.finish(kind=kind)
             self.assertIn(job["id"].encode(), self.told().body)
 
-    def test_of_the_demo_job_only_its_own_webhooks_are_told(self) -> None:
+    def test_only_webhooks_of_the_demo_job_are_told_of_it(self) -> None:
         self.begin(STATUS_DELAY="1000", STATUSJOB_ERROR_RATE="0")
         demo = self.ask(self.fake, "GET", "/status").header("Link") or ""
         demo_id = demo.split("/jobs/")[1].split(">")[0]
@@ -53,14 +53,14 @@ class RegistrationTests(WebhookApiTestCase):
         self.assertEqual(self.deliveries(wide["id"]), [])
         self.assertEqual([each["job"] for each in self.deliveries(own["id"])], [demo_id])
 
-    def test_of_a_kind_it_is_told_of_the_jobs_of_that_kind(self) -> None:
+    def test_a_webhook_of_a_kind_is_told_of_jobs_of_that_kind(self) -> None:
         hook = self.hook(kind="export")
         jobs = [self.finish(kind=kind) for kind in ("export", "import", "export2", "export")]
         told = [each["job"] for each in self.deliveries(hook["id"])]
         self.assertEqual(set(told), {jobs[0]["id"], jobs[3]["id"]})
         self.assertEqual(len(self.receive()), 2)
 
-    def test_of_one_job_it_is_told_of_that_one(self) -> None:
+    def test_a_webhook_of_a_job_is_told_of_that_job(self) -> None:
         job, other = self.create(self.fake), self.create(self.fake)
         hook = self.hook(job=job["id"])
         self.report(other, result="completed")
@@ -68,18 +68,18 @@ class RegistrationTests(WebhookApiTestCase):
         self.report(job, result="completed")
         self.assertIn(job["id"].encode(), self.told().body)
 
-    def test_of_a_job_that_has_ended_it_is_told_at_once_and_once(self) -> None:
+    def test_a_webhook_is_told_at_once_of_a_job_that_has_ended(self) -> None:
         job = self.finish()
         self.hook(job=job["id"])
         self.assertIn(b'"result":"completed"', self.told().body)
         self.assertEqual(self.post("/webhooks", {"url": OTHER_URL, "job": job["id"]}).code, 200)
         self.assertEqual(self.receive(), [])
 
-    def test_of_an_end_that_it_does_not_want_it_is_not_told(self) -> None:
+    def test_an_end_that_is_not_among_its_events_is_not_told(self) -> None:
         hook = self.hook(job=self.finish()["id"], events=["job.error"])
         self.assertEqual(self.deliveries(hook["id"]), [])
 
-    def test_it_is_told_the_events_that_it_wants(self) -> None:
+    def test_only_the_events_asked_for_are_told(self) -> None:
         for events, told in ((None, PAIR[:1]), (PAIR[1:], []), (ALL, ALL[:2])):
             self.begin()
             self.hook(events=events)
@@ -90,13 +90,13 @@ class RegistrationTests(WebhookApiTestCase):
             received += self.receive()
             self.assertEqual([json.loads(sent.body)["type"] for sent in received], told)
 
-    def test_a_job_that_is_not_there_is_a_problem(self) -> None:
+    def test_an_unknown_job_is_a_problem(self) -> None:
         for unknown in (new_job_id(EPOCH, 7), "nonsense", "", "x" * 1000):
             reply = self.post("/webhooks", {"url": OTHER_URL, "job": unknown})
             self.assert_problem(reply, 404, "unknown-job")
         self.assertEqual(self.get("/webhooks")["webhooks"], [])
 
-    def test_what_cannot_be_is_refused(self) -> None:
+    def test_an_invalid_registration_is_refused(self) -> None:
         job = self.create(self.fake)["id"]
         impossible: tuple[dict[str, Any], ...] = (
             {"job": job, "kind": "export"},
@@ -132,17 +132,17 @@ class RegistrationTests(WebhookApiTestCase):
         self.assert_problem(self.post("/webhooks", {}), 400, "invalid-request")
         self.assertEqual(self.get("/webhooks")["webhooks"], [])
 
-    def test_null_is_as_good_as_nothing(self) -> None:
+    def test_null_counts_as_missing(self) -> None:
         nothing: dict[str, Any] = dict.fromkeys(("job", "kind", "events", "secret", "name"))
         shown = self.hook(**nothing)
         self.assertEqual((shown["events"], shown["job"], shown["name"]), (PAIR, None, None))
 
 
 class AgainTests(WebhookApiTestCase):
-    """The same URL for the same scope is the same webhook."""
+    """The same URL with the same scope is the same webhook."""
 
     def again(self, **members: Any) -> Any:
-        """Register once more what is there: what is told of it."""
+        """Register a webhook that exists; return how it is shown."""
         reply = self.post("/webhooks", {"url": OTHER_URL, **members})
         self.assertEqual(reply.code, 200, reply.body)
         self.assertEqual(reply.header("Location"), f"/webhooks/{reply.json['id']}")
@@ -152,7 +152,7 @@ class AgainTests(WebhookApiTestCase):
         reply = self.post("/webhooks", {"url": OTHER_URL, **members})
         self.assertIn(word, self.assert_problem(reply, 409, "webhook-conflict")["detail"])
 
-    def test_it_is_found_again_and_its_secret_not_shown(self) -> None:
+    def test_a_repeated_registration_finds_it_and_shows_no_secret(self) -> None:
         job = self.create(self.fake)["id"]
         for scope in ({}, {"kind": "export"}, {"job": job}):
             first = self.hook(secret=SECRET, **scope)
@@ -161,12 +161,12 @@ class AgainTests(WebhookApiTestCase):
                 self.assertEqual(self.again(**scope, **members), first)
         self.assertEqual(len(self.get("/webhooks")["webhooks"]), 3)
 
-    def test_with_another_secret_or_other_events_it_is_a_conflict(self) -> None:
+    def test_another_secret_or_other_events_are_a_conflict(self) -> None:
         self.hook(events=PAIR)
         self.conflict("secret", secret=SECRET)
         self.conflict("events", events=ALL)
 
-    def test_a_scope_of_its_own_may_have_a_secret_of_its_own(self) -> None:
+    def test_each_scope_may_have_a_secret_of_its_own(self) -> None:
         ids = {
             self.hook(secret=secret, **scope)["id"]
             for secret, scope in (
@@ -177,11 +177,11 @@ class AgainTests(WebhookApiTestCase):
         }
         self.assertEqual(len(ids), 3)
 
-    def test_whether_it_is_enabled_is_told(self) -> None:
+    def test_a_repeated_registration_tells_whether_it_is_enabled(self) -> None:
         self.patch_hook(self.hook()["id"], enabled=False)
         self.assertIs(self.again()["enabled"], False)
 
-    def test_under_the_base_of_a_job_it_is_the_same_as_by_its_scope(self) -> None:
+    def test_registration_under_a_base_is_the_same_as_by_scope(self) -> None:
         job = self.create(self.fake)
         first = self.hook(job=job["id"], secret=SECRET)
         base = job["links"]["self"]
@@ -203,39 +203,39 @@ class AgainTests(WebhookApiTestCase):
 
 
 class LimitTests(WebhookApiTestCase):
-    """So many and no more; what is there already is found all the same."""
+    """The number of webhooks is limited. Those that exist are still found."""
 
     def fill(self, count: int, where: str, *bodies: Any) -> None:
-        """Of these only the last one is too many."""
+        """Check that only the last of these registrations is refused."""
         replies = [self.post("/webhooks", body) for body in bodies]
         self.assertEqual([each.code for each in replies[:-1]], [201] * count)
         problem = self.assert_problem(replies[-1], 409, "webhook-conflict")
         self.assertIn(f"{count} webhooks {where}", problem["detail"])
         self.assertEqual(self.post("/webhooks", bodies[0]).code, 200)
 
-    def test_for_a_job(self) -> None:
+    def test_the_number_per_job_is_limited(self) -> None:
         self.patch(registry, "JOB_LIMIT", 3)
         job = self.create(self.fake)["id"]
         self.fill(3, "for this job", *({"url": f"{OTHER_URL}/{n}", "job": job} for n in range(4)))
         self.hook()
 
-    def test_at_an_origin_whatever_the_scope(self) -> None:
+    def test_the_number_per_origin_is_limited_whatever_the_scope(self) -> None:
         self.patch(registry, "ORIGIN_LIMIT", 3)
         job = self.create(self.fake)["id"]
         scopes: list[dict[str, str]] = [{}, {"kind": "export"}, {"job": job}, {"kind": "import"}]
         self.fill(3, "at this origin", *({"url": OTHER_URL, **scope} for scope in scopes))
         self.hook(URL)
 
-    def test_in_all(self) -> None:
+    def test_the_total_number_is_limited(self) -> None:
         self.patch(registry, "TOTAL_LIMIT", 3)
         self.fill(3, "in all", *({"url": f"http://r{n}.example/"} for n in range(4)))
 
-    def test_one_that_is_deleted_makes_room(self) -> None:
+    def test_a_deletion_makes_room(self) -> None:
         self.patch(registry, "TOTAL_LIMIT", 1)
         self.ask(self.fake, "DELETE", f"/webhooks/{self.hook()['id']}")
         self.hook(URL)
 
-    def test_those_of_jobs_that_have_ended_take_no_room(self) -> None:
+    def test_webhooks_of_jobs_that_have_ended_take_no_room(self) -> None:
         self.patch(registry, "TOTAL_LIMIT", 1)
         self.hook(job=self.finish()["id"])
         self.hook(URL)
