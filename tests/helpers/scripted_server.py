@@ -9,6 +9,8 @@ from email.utils import formatdate
 from typing import Any
 
 from treq.testing import StubTreq
+from twisted.internet.defer import Deferred
+from twisted.internet.error import DNSLookupError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
@@ -200,6 +202,24 @@ class PatientServer(ScriptedServer):
                 request.write(body)
                 request.finish()
         self.settle()
+
+
+class Unresolved:
+    """
+    Stands in for treq where the server's name is never resolved.
+
+    As with C{HostnameEndpoint}, cancelling a request fails it with C{DNSLookupError}.
+
+    @ivar requests: the number of requests.
+    """
+
+    def __init__(self) -> None:
+        self.requests = 0
+
+    def request(self, method: str, url: Any, **options: Any) -> Deferred[Any]:
+        """Begin a request."""
+        self.requests += 1
+        return Deferred(lambda each: each.errback(DNSLookupError()))
 
 
 def a_job(result: str = "pending", *, code: str = "failed", **members: Any) -> Job:

@@ -24,6 +24,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer, IResponse
 from zope.interface import implementer
 
+from statusjob.client.http.cancelling import Cancellation, cancellable
 from statusjob.failures import ExchangeFailed, classify
 
 T = TypeVar("T")
@@ -110,8 +111,12 @@ def run_in_time(
 
     timer = reactor.callLater(seconds, expire)
     running = Deferred.fromCoroutine(run(restart_timer))
-    running.addBoth(finished)
-    return running.addErrback(failed)
+    running.addBoth(finished).addErrback(failed)
+
+    async def wait_for_it(_: Cancellation) -> T:
+        return await running
+
+    return cancellable(wait_for_it)
 
 
 async def read_answer(response: IResponse, limit: int) -> Answer:

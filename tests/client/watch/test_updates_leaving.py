@@ -8,8 +8,8 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from statusjob import Status
-from tests.helpers.scripted_server import a_job, hold, problem
+from statusjob import Status, StatusClient
+from tests.helpers.scripted_server import BASE, Unresolved, a_job, hold, problem
 from tests.helpers.scripted_streams import UpdatesTestCase
 
 
@@ -77,6 +77,26 @@ class LeavingTests(UpdatesTestCase):
             followed.cancel()
             self.failureResultOf(followed, CancelledError)
             self.assert_nothing_left()
+
+    def test_closing_while_the_name_is_resolved(self) -> None:
+        unresolved = Unresolved()
+        updates = StatusClient(BASE, reactor=self.clock, treq=unresolved).updates()
+        waiting = self.begin(updates.__anext__())
+        closed = updates.aclose()
+        self.clock.pump([1] * 100)
+        self.successResultOf(closed)
+        self.failureResultOf(waiting, StopAsyncIteration)
+        self.assertEqual(unresolved.requests, 1)
+
+    def test_cancelling_while_the_name_is_resolved(self) -> None:
+        unresolved = Unresolved()
+        updates = StatusClient(BASE, reactor=self.clock, treq=unresolved).updates()
+        followed = self.consume(updates)
+        followed.cancel()
+        self.clock.pump([1] * 100)
+        self.failureResultOf(followed, CancelledError)
+        self.successResultOf(updates.aclose())
+        self.assertEqual(unresolved.requests, 1)
 
     def test_cancelling_when_an_update_has_just_come(self) -> None:
         followed = self.follow()

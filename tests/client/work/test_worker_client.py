@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -33,6 +33,7 @@ from tests.helpers.scripted_server import (
     JOB_ID,
     Answering,
     ScriptedServer,
+    Unresolved,
     a_job,
     answer,
     hang_up,
@@ -257,6 +258,22 @@ class WorkerTests(SynchronousTestCase):
         reported = self.worker(hang_up).heartbeat(JOB_ID)
         reported.cancel()
         self.failureResultOf(reported, CancelledError)
+
+    def test_cancelling_while_the_name_is_resolved_ends_everything(
+        self,
+    ) -> None:
+        calls: tuple[Callable[[WorkerClient], Deferred[Any]], ...] = (
+            *REPORTS,
+            lambda worker: worker.create(),
+            lambda worker: worker.run(JOB_ID, self.fail),
+        )
+        for call in calls:
+            unresolved = Unresolved()
+            worker = WorkerClient("http://localhost", reactor=self.clock, treq=unresolved)
+            called = call(worker).addTimeout(1, self.clock)
+            self.clock.pump([1] * 100)
+            self.failureResultOf(called, TimeoutError)
+            self.assertEqual(unresolved.requests, 1)
 
     def test_an_id_is_one_segment_of_the_path(self) -> None:
         worker = self.worker(problem(404, "no such job"))
