@@ -1,7 +1,8 @@
 """
 The errors that the client library raises: one tree, below L{StatusjobError}.
 
-No message contains a secret, a token or a URL.
+No message contains a secret or a token. The only URL in any is the target of a redirection,
+without its query.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class NotAuthorized(Refused):
 
 
 class JobNotFound(Refused):
-    """The job does not exist, or no longer (404)."""
+    """The job does not exist, or no longer, or the base URL is wrong (404)."""
 
 
 class BadRequest(Refused):
@@ -84,7 +85,12 @@ class BadRequest(Refused):
 
 
 class Unavailable(Refused, Transient):
-    """The server cannot answer now (408, 425, 429, 5xx)."""
+    """
+    The server cannot answer now: 408, 425, 429, 5xx, or what a proxy answers in its place.
+
+    That is any error that our servers would not word like that, after an answer of the server
+    itself. Before one, it is 404 in the first five seconds.
+    """
 
 
 class JobFinished(Refused):

@@ -51,9 +51,11 @@ def status(result: str, job_id: str = JOB_ID, **headers: str) -> Answering:
 
 
 def problem(code: int, detail: str, **headers: str) -> Answering:
-    """Return an error answer, as our server sends it."""
+    """Return an error answer, as our server sends it; C{answer} is what others send."""
     headers = {"Content_Type": "application/problem+json", **headers}
-    return answer(code, codec.encode({"detail": detail, "error": detail}), **headers)
+    kind = "not-found" if code == 404 else "invalid-request"
+    members = {"type": f"urn:statusjob:{kind}", "detail": detail, "error": detail}
+    return answer(code, codec.encode(members), **headers)
 
 
 def hold(request: Any) -> int:

@@ -7,12 +7,14 @@ does not follow the contract is refused with L{BadInput}.
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 from msgspec import DecodeError, Meta, Struct, json
 
+from statusjob.client.errors import BadAnswer
 from statusjob.contract.codec import DEPTH_LIMIT, BadInput, Fraction, is_too_deep
 from statusjob.jobs import EVENT_BY_RESULT, FAILED, EventType, Job, JobFailure, Status
 
@@ -122,9 +124,22 @@ class WebhookEvent:
 
 def _read(body: bytes, shape: type[T]) -> T:
     try:
-        return json.decode(body, type=shape)
+        # A byte order mark is not JSON, but some gateways write one (RFC 8259 8.1).
+        return json.decode(body.removeprefix(BOM_UTF8), type=shape)
     except (DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
         raise BadInput(f"not the expected answer: {error}") from None
+
+
+def read_members(body: bytes, shape: type[T]) -> T:
+    """
+    Read those members of a server's JSON object that C{shape} has.
+
+    @raise BadAnswer: if it is not JSON, or a member is missing or of another type.
+    """
+    try:
+        return _read(body, shape)
+    except BadInput as error:
+        raise BadAnswer(str(error)) from None
 
 
 def read_status(body: bytes) -> Status:

@@ -7,38 +7,28 @@ the reactor. It turns an answer that reports an error into an exception, and rep
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from http import HTTPStatus
 from typing import Any, Protocol, TypeVar
 
-from msgspec import DecodeError, Raw, Struct, json
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
 
 from statusjob.client.errors import (
     BadAnswer,
-    BadRequest,
     BadSetting,
-    JobCancelled,
-    JobFinished,
-    JobNotFound,
-    NotAuthorized,
     Refused,
-    Unavailable,
     Unreachable,
 )
-from statusjob.client.http import answers
 from statusjob.client.http.base_url import read_base_url
 from statusjob.client.http.connections import shared_connections
 from statusjob.client.http.exchange import Answer, exchange
+from statusjob.client.http.refusals import Refusals
 from statusjob.client.http.streaming import EVENT_STREAM, stream
 from statusjob.contract import codec
 from statusjob.contract.http_dates import read_date, read_retry_after
 from statusjob.failures import ExchangeFailed
-from statusjob.jobs import CANCELLED
 from statusjob.version import __version__
 
 T = TypeVar("T")
@@ -55,12 +45,12 @@ JOB_LIMIT = 2 * 1024 * 1024
 #: Longest time in seconds between two pieces of a stream: a server sends at least a comment every
 #: 15 seconds, so three of them are missing.
 SILENCE = 45.0
-#: Most characters of a server's error message that are kept.
-_DETAIL_LIMIT = 500
+#: The status codes of an answer with a body that follows the contract. A proxy says 203 if it has
+#: changed a header of it.
+_SUCCESSES = (200, 201, 203)
 _USER_AGENT = f"statusjob/{__version__}"
 _JSON = {"Accept": "application/json"}
 _EVENTS = {"Accept": EVENT_STREAM}
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 class Requester(Protocol):
@@ -115,6 +105,7 @@ class Session:
         self.connections = shared_connections(self.reactor)
         self._treq = treq
         self._token = token
+        self._refusals = Refusals(self.reactor, self.base)
         self._origin = self.base.replace(path=()).to_text()
 
     def in_use(self) -> AbstractAsyncContextManager[None]:
@@ -226,71 +217,34 @@ class Session:
         return read_retry_after(asked, self.reactor.seconds() if now is None else now)
 
     def refusal(self, answer: Answer) -> Refused:
-        """Return the error that an unexpected answer stands for."""
-        code, detail = answer.code, _detail(answer)
-        if code in (401, 403):
-            return NotAuthorized(code, detail)
-        if code == 404:
-            return JobNotFound(code, detail)
-        if code in (400, 413, 415, 422):
-            return BadRequest(code, detail)
-        if code == 409:
-            return _conflict(answer, detail)
-        if code in (408, 425, 429) or code >= 500:
-            unavailable = Unavailable(code, detail)
-            unavailable.retry_after = self.retry_after(answer)
-            return unavailable
-        return Refused(code, detail)
+        """
+        Return the error that an unexpected answer stands for.
 
+        @return: an L{Unavailable<statusjob.client.errors.Unavailable>} if it may be over at the
+            next try, as L{statusjob.client.http.refusals} tells.
+        """
+        return self._refusals.read(answer, self.retry_after(answer))
 
-class _Problem(Struct):
-    """The reason in an error's body: problem+json, or the original contract's C{error}."""
+    def read(self, answer: Answer, decode: Callable[[bytes], T]) -> T:
+        """
+        Read the body of an answer.
 
-    detail: str | None = None
-    error: str | None = None
+        @param decode: decodes it, or raises L{BadInput<codec.BadInput>}.
+        @raise BadAnswer: if it is not what the HTTP contract says.
+        @raise Refused: if the answer reports an error.
+        """
+        if answer.code not in _SUCCESSES:
+            raise self.refusal(answer)
+        return self.read_body(answer.body, decode)
 
-
-class _Conflict(Struct):
-    """The part of a 409 answer that shows the job as it ended."""
-
-    job: Raw
-
-
-def read_members(answer: Answer, shape: type[T]) -> T:
-    """
-    Read the members of a JSON answer that C{shape} has.
-
-    @raise BadAnswer: if the body is not JSON, or a member is missing or of another type.
-    """
-    try:
-        return json.decode(answer.body, type=shape)
-    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadAnswer(f"not the expected answer: {error}") from None
-
-
-def _detail(answer: Answer) -> str:
-    """Return the reason that the server gives, or else the phrase that belongs to its code."""
-    try:
-        problem = read_members(answer, _Problem)
-        reason = problem.detail or problem.error
-    except BadAnswer:
-        reason = None
-    if reason:
-        return _UNPRINTABLE.sub(" ", reason)[:_DETAIL_LIMIT]
-    try:
-        return HTTPStatus(answer.code).phrase
-    except ValueError:
-        return "unknown status"
-
-
-def _conflict(answer: Answer, detail: str) -> Refused:
-    """Return the error for a 409: if the answer shows a job, a report came too late for it."""
-    try:
-        job = answers.read_job(bytes(read_members(answer, _Conflict).job))
-    except (BadAnswer, codec.BadInput):
-        return Refused(answer.code, detail)
-    cancelled = job.error is not None and job.error.code == CANCELLED
-    return (JobCancelled if cancelled else JobFinished)(answer.code, detail, job=job)
+    def read_body(self, body: bytes, decode: Callable[[bytes], T]) -> T:
+        """Read the body of a successful answer, or a part of it, as L{read} does."""
+        try:
+            value = decode(body)
+        except codec.BadInput as error:
+            raise BadAnswer(str(error)) from error
+        self._refusals.server_heard = True
+        return value
 
 
 def reactor_or_global(reactor: Any) -> Any:

@@ -33,7 +33,7 @@ from statusjob.client.watch.history import DurationMemory, shared_memory
 from statusjob.client.watch.run import Run
 from statusjob.client.watch.strategies import WatchOptions
 from statusjob.client.watch.updates import Updates
-from statusjob.client.watch.watched import WatchedJob, WatchedStatus, decode_answer
+from statusjob.client.watch.watched import WatchedJob, WatchedStatus
 from statusjob.client.watch.webhook import ClientWebhook
 from statusjob.contract import codec
 from statusjob.contract.signing import BadSecret, check_secret
@@ -285,11 +285,11 @@ class StatusClient:
 
     async def _get_status(self) -> Status:
         answer = await self._session.ask("GET", "status")
-        return decode_answer(self._session, answer, answers.read_status)
+        return self._session.read(answer, answers.read_status)
 
     async def _get_job(self) -> Job:
         answer = await self._session.ask("GET", limit=JOB_LIMIT)
-        return decode_answer(self._session, answer, answers.read_job)
+        return self._session.read(answer, answers.read_job)
 
 
 def wait_for(

@@ -130,7 +130,7 @@ class WatchedStatus(Watched):
         """Read an answer to C{GET {base}/status}, as in L{Watched.read}."""
         result = self.result
         if not self._is_unchanged(answer) or result is None:
-            result = decode_answer(self._session, answer, answers.read_status)
+            result = self._session.read(answer, answers.read_status)
             self._read_etag(answer.header("ETag") or "")
         return self._update(result, self._read_dates(result, answer))
 
@@ -231,7 +231,7 @@ class WatchedJob(Watched):
     def read(self, answer: Answer) -> bool:
         """Read an answer to C{GET {base}}, as in L{Watched.read}."""
         is_new = not self._is_unchanged(answer) and self._update(
-            decode_answer(self._session, answer, answers.read_job)
+            self._session.read(answer, answers.read_job)
         )
         answered = read_date(answer.header("Date") or "")
         if answered is not None and self.job is not None:
@@ -247,7 +247,7 @@ class WatchedJob(Watched):
         @raise BadAnswer: if it is not what the HTTP contract says.
         """
         return event.type in _EVENT_TYPES and self._update(
-            _decoded(event.data.encode(), answers.read_job)
+            self._session.read_body(event.data.encode(), answers.read_job)
         )
 
     def _update(self, job: Job) -> bool:
@@ -261,26 +261,6 @@ class WatchedJob(Watched):
             if duration is not None:
                 self._learn(duration, duration)
         return True
-
-
-def decode_answer(session: Session, answer: Answer, decode: Callable[[bytes], T]) -> T:
-    """
-    Decode the body of a successful answer.
-
-    @param decode: decodes it, or raises L{BadInput<codec.BadInput>}.
-    @raise BadAnswer: if it is not what the HTTP contract says.
-    @raise Refused: if the server refused to answer.
-    """
-    if answer.code != 200:
-        raise session.refusal(answer)
-    return _decoded(answer.body, decode)
-
-
-def _decoded(body: bytes, decode: Callable[[bytes], T]) -> T:
-    try:
-        return decode(body)
-    except codec.BadInput as error:
-        raise BadAnswer(str(error)) from error
 
 
 def _creation_time(job_id: str) -> float | None:

@@ -11,7 +11,8 @@ from msgspec import Struct
 from twisted.logger import Logger
 
 from statusjob.client.errors import NoWebhook, StatusjobError
-from statusjob.client.http.session import Session, read_members
+from statusjob.client.http import answers
+from statusjob.client.http.session import Session
 from statusjob.client.models import WebhookRegistration
 
 
@@ -52,7 +53,7 @@ class ClientWebhook:
         if answer.code not in (200, 201):
             self._may_be_registered = False
             raise self._session.refusal(answer)
-        registered = read_members(answer, _Registered)
+        registered = answers.read_members(answer.body, _Registered)
         self.registration = WebhookRegistration(registered.id, registered.secret)
         return self.registration
 

@@ -20,7 +20,6 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from statusjob.client.errors import (
-    BadAnswer,
     BadSetting,
     JobFailed,
     RetriesExhausted,
@@ -35,7 +34,6 @@ from statusjob.client.http.session import (
     REQUEST_TIMEOUT,
     Requester,
     Session,
-    read_members,
 )
 from statusjob.client.models import CreatedJob, WebhookRegistration
 from statusjob.client.work.handle import JobHandle
@@ -207,7 +205,7 @@ class WorkerClient:
             answer = await self._session.ask(
                 "PATCH", "jobs", quote(job_id, safe=""), body=members, limit=JOB_LIMIT
             )
-            return self._read(answer)
+            return self._session.read(answer, answers.read_job)
 
         async with self._session.in_use():
             # A first report, which fails if the job has ended already.
@@ -259,7 +257,7 @@ class WorkerClient:
 
     async def _create(self, body: Mapping[str, object], key: str) -> CreatedJob:
         job, answer = await self._ask_until_answered("POST", "jobs", body=body, key=key)
-        created = read_members(answer, _CreatedAnswer).webhook
+        created = answers.read_members(answer.body, _CreatedAnswer).webhook
         webhook = None if created is None else WebhookRegistration(created.id, created.secret)
         return CreatedJob(
             **structs.asdict(job),
@@ -280,7 +278,7 @@ class WorkerClient:
                     answer = await self._session.ask(
                         method, *segments, body=body, headers=headers, limit=JOB_LIMIT
                     )
-                    return self._read(answer), answer
+                    return self._session.read(answer, answers.read_job), answer
                 except Transient as problem:
                     failures += 1
                     if failures > self._max_retries:
@@ -294,14 +292,6 @@ class WorkerClient:
                         problem=str(problem),
                     )
                 await deferLater(self._session.reactor, wait)
-
-    def _read(self, answer: Answer) -> Job:
-        if answer.code not in (200, 201):
-            raise self._session.refusal(answer)
-        try:
-            return answers.read_job(answer.body)
-        except codec.BadInput as error:
-            raise BadAnswer(str(error)) from error
 
 
 class _WebhookAnswer(Struct):

@@ -241,9 +241,9 @@ class FailureTests(ClientTestCase):
 
     def test_a_refusal_without_a_detail_has_the_standard_phrase(self) -> None:
         for body in (b"<html>", b"", b'{"detail":5}', b'{"detail":"\xff"}', b"[" * 20_000):
-            self.serve(answer(404, body))
-            error = self.failureResultOf(self.client().start_monitoring(), JobNotFound).value
-            self.assertEqual(str(error), "404: Not Found")
+            self.serve(answer(403, body))
+            error = self.failureResultOf(self.client().start_monitoring(), NotAuthorized).value
+            self.assertEqual(str(error), "403: Forbidden")
 
     def test_control_characters_in_a_detail_are_replaced_and_it_is_shortened(self) -> None:
         self.serve(problem(404, "a\r\nb\x1b[31m" + "c" * 10_000))
