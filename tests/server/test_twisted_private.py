@@ -36,6 +36,10 @@ class MalformedRequestTests(SynchronousTestCase):
             self.assertEqual((channel.refusals, transport.value()), (1, b""), data)
             self.assertTrue(transport.disconnecting)
             channel.setTimeout(None)
+            for request in channel.requests:
+                # Twisted keeps a chunked body in a temporary file.
+                if request.content is not None:
+                    request.content.close()
 
     def test_a_subclass_must_say_how_it_refuses(self) -> None:
         self.assertRaises(NotImplementedError, MalformedRequestChannel().refuse_malformed)
