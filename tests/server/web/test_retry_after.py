@@ -19,7 +19,7 @@ class HintTests(ServerTestCase):
 
     def pass_jobs(self, fake: InMemoryServer) -> None:
         """Begin jobs together and end them after L{LONG}."""
-        jobs = [self.create(fake, kind="export")["links"]["self"] for _ in range(50)]
+        jobs = [self.create(fake, kind="export")["links"]["self"] for _ in range(20)]
         fake.clock.pump([1] * LONG)
         for path in jobs:
             self.ask(fake, "PATCH", path, body={"result": "completed"})
