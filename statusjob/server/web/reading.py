@@ -29,6 +29,9 @@ TAGS_LIMIT = 16
 _JSON_TYPES = frozenset({b"application/json", b"application/merge-patch+json"})
 _KEY = re.compile(rf"\A[\x20-\x7e]{{1,{KEY_LIMIT}}}\Z")
 _TAG = re.compile(rb'(W/)?"([^"]*)"')
+#: What proxies append to the entity tag of an answer that they compress: C{"1"} becomes
+#: C{"1-gzip"} in Apache httpd and in Caddy, and C{"1--gzip"} in Jetty. No tag of ours ends so.
+_CODING = re.compile(rb"--?(?:gzip|br|zstd|deflate)\Z")
 _MILLISECONDS = re.compile(r"\A[0-9]{1,15}\Z")
 _ITEM_ID = re.compile(r"\A[a-z]{2,4}_[0-9a-f]{32}\Z")
 
@@ -37,15 +40,16 @@ def known_tags(request: Request) -> frozenset[bytes] | None:
     """
     Read C{If-None-Match}.
 
-    @return: its entity tags, weak ones as if they were strong; L{ANY} for C{*}; C{None} if the
-        header is missing.
+    @return: its entity tags, weak ones as if they were strong, and without what a proxy appended
+        that compresses answers; L{ANY} for C{*}; C{None} if the header is missing.
     """
     values = request.requestHeaders.getRawHeaders(b"if-none-match")
     if values is None:
         return None
     if any(value.strip() == b"*" for value in values):
         return ANY
-    return frozenset(b'"%b"' % opaque for _, opaque in _TAG.findall(b",".join(values)))
+    tags = _TAG.findall(b",".join(values))
+    return frozenset(b'"%b"' % _CODING.sub(b"", opaque) for _, opaque in tags)
 
 
 def tag_version(tag: bytes) -> int:

@@ -49,12 +49,12 @@ class ShowTests(JobTestCase):
         self.assertIsNone(self.look().header("Retry-After"))
 
     def test_a_version_that_the_client_has_is_not_sent_again(self) -> None:
-        for value in ('"1"', 'W/"1"', '"7", "1"', "*"):
+        for value in ('"1"', 'W/"1"', '"7", "1"', '"1-gzip"', "*"):
             reply = self.look(**{"If-None-Match": value})
             self.assertEqual((reply.code, reply.body), (304, b""), value)
             self.assertEqual((reply.header("ETag"), reply.header("Vary")), ('"1"', "Prefer"))
         self.report({"progress": 0.5})
-        for value in ('"1"', "2", '"22"'):
+        for value in ('"1"', "2", '"22"', '"1-gzip"'):
             self.assertEqual(self.look(**{"If-None-Match": value}).code, 200, value)
 
     def test_if_modified_since_is_ignored(self) -> None:
@@ -169,7 +169,7 @@ class ReportTests(JobTestCase):
                 self.assertEqual(problem["job"], self.look().json)
 
     def test_if_match_compares_strongly(self) -> None:
-        for value in ('W/"1"', "1", '"01x"', "", '"99999999999999999999"'):
+        for value in ('W/"1"', '"1-gzip"', "1", '"01x"', "", '"99999999999999999999"'):
             reply = self.report({"progress": 0.1}, **{"If-Match": value})
             self.assert_problem(reply, 412, "version-mismatch")
 

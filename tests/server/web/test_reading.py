@@ -58,6 +58,12 @@ class EntityTagTests(SynchronousTestCase):
         self.assertEqual(self.tags('"a" "b"'), {b'"a"', b'"b"'})
         self.assertEqual(parse_etags('"a" "b"').as_set(), set())
 
+    def test_what_a_compressing_proxy_appended_does_not_count(self) -> None:
+        for value in ('"a.b-gzip"', 'W/"a.b--gzip"', '"a.b-br"', '"a.b-zstd"', '"a.b-deflate"'):
+            self.assertEqual(self.tags(value), {b'"a.b"'}, value)
+        for value in ('"gzip"', '"a.gzip"', '"-gzip-"', '"a-GZIP"', '"a-other"'):
+            self.assertEqual(self.tags(value), {value.encode()}, value)
+
     def test_a_star_with_space_around_it_is_one_but_werkzeug_takes_it_for_a_tag(self) -> None:
         self.assertIs(self.tags(" * "), ANY)
         self.assertFalse(parse_etags(" * ").star_tag)

@@ -43,6 +43,12 @@ class JobWaitTests(WaitTestCase):
         self.report(progress=0.6)
         self.assertEqual(held.reply().header("ETag"), '"3"')
 
+    def test_a_version_that_a_compressing_proxy_renamed_is_known_to_the_client(self) -> None:
+        held = self.hold(If_None_Match='"1-gzip"')
+        held.assert_held()
+        self.report(progress=0.5)
+        self.assertEqual(held.reply().header("ETag"), '"2"')
+
     def test_without_a_version_only_the_jobs_end_ends_the_wait(self) -> None:
         held = self.hold()
         self.report(progress=0.5)

@@ -38,9 +38,11 @@ class StatusWaitTests(WaitTestCase):
 
     def test_when_time_is_up_the_answer_is_304(self) -> None:
         held = self.hold(If_None_Match=f'W/"{self.job}.pending"')
+        renamed = self.hold(If_None_Match=f'"{self.job}.pending-gzip"')
         other = self.hold(If_None_Match="*")
         self.fake.clock.advance(10 + TIMER_RESOLUTION)
         self.assert_applied(held.reply(), 304)
+        self.assert_applied(renamed.reply(), 304)
         self.assert_applied(other.reply(), 304)
 
     def test_another_entity_is_sent_at_once(self) -> None:
