@@ -60,7 +60,7 @@ class StreamServer(ScriptedServer):
     def stream(self, request: Any) -> int:
         """Open a stream."""
         request.setHeader("Content-Type", "text/event-stream")
-        request.write(b"retry: 3000\n\n")
+        request.write(b"retry: 3000\n")
         last = int(request.getHeader("last-event-id") or 0)
         self.streams.append(request)
         request.notifyFinish().addBoth(lambda _: self.streams.remove(request))

@@ -42,7 +42,8 @@ class EventReader:
 
     def __init__(self, limit: int) -> None:
         """
-        @param limit: most bytes of one event, comments before it included.
+        @param limit: most bytes of one line, and of the data of one event. Heartbeats may be
+            comments without an empty line after them, any number of them before an event.
         """
         self._limit = limit
         # The beginning of a line whose end has not arrived yet.
@@ -84,16 +85,16 @@ class EventReader:
         return events
 
     def _keep(self, part: bytes) -> None:
-        self._size += len(part)
-        if self._size > self._limit:
-            raise TooLong
         self._line += part
+        if self._size + len(self._line) > self._limit:
+            raise TooLong
 
     def _field(self, line: bytes) -> None:
         """Read one line of an event."""
         name, _, text = line.decode(errors="replace").partition(":")
         value = text.removeprefix(" ")
         if name == "data":
+            self._size += len(line)
             self._data.append(value)
         elif name == "event":
             self._type = value

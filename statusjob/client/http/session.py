@@ -42,6 +42,8 @@ STATUS_LIMIT = 64 * 1024
 #: Most bytes in the body of an answer with a job: even the longest metadata and output, escaped,
 #: are shorter.
 JOB_LIMIT = 2 * 1024 * 1024
+#: Seconds until the first piece of a stream, which servers send at once.
+STREAM_START = 3.0
 #: Longest time in seconds between two pieces of a stream: a server sends at least a comment every
 #: 15 seconds, so three of them are missing.
 SILENCE = 45.0
@@ -156,7 +158,8 @@ class Session:
         @param take: called with each piece. If it raises, the stream ends, and the error is raised
             here.
         @return: C{None} at the end of the stream; the answer, if it is no stream.
-        @raise Unreachable: if the stream broke off, or was silent for L{SILENCE}.
+        @raise Unreachable: if the stream broke off, did not begin within L{STREAM_START}, or was
+            silent for L{SILENCE}.
         """
         start = self._request("GET", segments, None, {**_EVENTS, **headers}, True)
         async with self.in_use():
@@ -165,7 +168,7 @@ class Session:
                     self.reactor,
                     start,
                     take,
-                    deadline=self.timeout,
+                    deadline=min(self.timeout, STREAM_START),
                     silence=SILENCE,
                     limit=STATUS_LIMIT,
                 )

@@ -35,7 +35,8 @@ def stream(
 
     @param start: sends the request; called once, now.
     @param take: is given each piece; if it raises, that ends the stream.
-    @param deadline: seconds until the headers of a stream, or until the end of another answer.
+    @param deadline: seconds until the first piece of a stream, or until the end of another
+        answer. Where a proxy keeps a stream back, the headers may come, and nothing else.
     @param silence: longest time in seconds between two pieces.
     @param limit: most bytes that the body of an answer may have that is no stream.
     @return: fires with C{None} when the stream has ended, or with the answer if it is no stream.
@@ -54,7 +55,6 @@ def stream(
             transport.resumeProducing()
             take(piece)
 
-        restart_timer(silence)
         reader = BodyReader(took)
         await reader.read(response)
         return None

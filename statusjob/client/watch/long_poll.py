@@ -16,8 +16,9 @@ from twisted.internet.interfaces import IReactorTime
 
 from statusjob.client.http.exchange import Answer
 
-#: Seconds for which a server is asked to hold an answer. Many proxies give up after 60 seconds.
-LONG_WAIT = 50
+#: Seconds for which a server is asked to hold an answer. HAProxy usually gives up after 50
+#: seconds, other proxies after 60.
+LONG_WAIT = 45
 #: Seconds asked for once an answer was lost after that long. Some proxies give up after 30.
 SHORT_WAIT = 20
 #: A server that holds answers for fewer seconds than this is polled instead.

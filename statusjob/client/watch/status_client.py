@@ -76,7 +76,7 @@ class StatusClient:
         @param max_retries: how many failures in a row are tolerated.
         @param timeout: seconds for the whole monitoring; C{None} for no limit.
         @param request_timeout: seconds for one request and its answer, in addition to the time
-            for which the server holds the answer, which is at most 50 s.
+            for which the server holds the answer, which is at most 45 s.
         @param webhook_url: where the server delivers updates: the URL of a L{WebhookReceiver}
             that knows this client.
         @param webhook_secret: C{whsec_...}, signs the deliveries. Without it the server makes one:

@@ -3,7 +3,9 @@ How the requests of one run are made, and how long to wait between them.
 
 There are three strategies:
 
- - stream: follow the job's events, where that is wanted and the server can.
+ - stream: follow the job's events, where that is wanted and the server can. The
+   job itself is asked for first, so that it is known even if no stream comes
+   through. Where one brings nothing, or ends early, the job is long-polled.
  - long poll: ask the server to hold its answer until there is news; then ask
    again at once.
  - polling: ask, and ask again when the polling schedule says so.
@@ -42,6 +44,9 @@ T = TypeVar("T")
 
 #: After this many streams in a row that brought nothing, no more are opened.
 MAX_EMPTY_STREAMS = 2
+#: The fewest seconds until the next stream after one that was refused, brought nothing or ended
+#: early. The job is long-polled meanwhile.
+STREAM_PAUSE = 10.0
 #: An entity tag that no state has: a server answers a request with it at once.
 _NO_STATE = '"0"'
 
@@ -95,6 +100,7 @@ class Requests:
         # Only a whole job has a stream.
         self._streamed = watched if isinstance(watched, WatchedJob) else None
         self._streams_left = 0 if self._streamed is None else MAX_EMPTY_STREAMS
+        self._no_stream_before = 0.0
         self._failures = 0
         # After a long poll that was lost: ask by a poll whether the server is there, and if it
         # is, long-poll it again at once, because it was merely restarted.
@@ -154,7 +160,13 @@ class Requests:
         """Return what makes the next request, and returns the seconds to wait after it."""
         if not has_slot:
             return self._poll
-        return self._follow_stream if self._streams_left else self._long_poll
+        return self._follow_stream if self._stream_is_due else self._long_poll
+
+    @property
+    def _stream_is_due(self) -> bool:
+        """Whether to open a stream now. The job must be known, in case nothing comes through."""
+        may_open = self._streams_left > 0 and self._watched.known
+        return may_open and self._clock.seconds() >= self._no_stream_before
 
     async def _poll(self) -> float:
         answer, _ = await self._get()
@@ -169,6 +181,8 @@ class Requests:
         answer, is_new = await self._get(wait, expected=wait if self._support.confirmed else 0)
         applied = applied_wait(answer)
         self._support.confirmed = applied >= min(wait, LEAST_WAIT)
+        if first and self._stream_is_due:
+            return 0.0
         if not self._support.confirmed:
             return self._scheduled(self._session.retry_after(answer))
         if first:
@@ -193,7 +207,8 @@ class Requests:
             if watched.terminal:
                 raise _JobEnded
 
-        headers = {} if watched.job is None else {"Last-Event-ID": str(watched.job.version)}
+        assert watched.shown_version is not None
+        headers = {"Last-Event-ID": str(watched.shown_version)}
         self._streams_left -= 1
         try:
             answer = await self.interruptible(
@@ -205,25 +220,30 @@ class Requests:
         except TooLong:
             raise BadAnswer(f"an event of more than {JOB_LIMIT} bytes") from None
         except Unreachable as problem:
-            if not has_begun:
+            if not has_begun and problem.kind != "timeout":
                 raise
             self._log.info("a stream broke off: {problem}", problem=str(problem))
             answer = None
         if answer is not None:
             refusal = self._session.refusal(answer)
             if isinstance(refusal, Transient):
-                self._streams_left += 1
-                raise refusal
+                return self._without_stream(refusal.retry_after)
             # There are no streams here, or no such job: the next request will tell.
             self._streams_left = 0
             return 0.0
         if has_begun:
             self._streams_left = MAX_EMPTY_STREAMS
-        self._support.confirmed = True
+            self._support.confirmed = True
         if self._clock.seconds() - begun >= SHORT_WAIT:
             self._support.ended_in_time()
             return self._backoff(1, reader.retry)
-        return self._ended_early(reader.retry)
+        return self._without_stream(reader.retry)
+
+    def _without_stream(self, retry_after: float | None) -> float:
+        """Return the seconds to wait after a stream that did not last: long-poll at once."""
+        pause = max(STREAM_PAUSE, self._backoff(1, retry_after))
+        self._no_stream_before = self._clock.seconds() + pause
+        return 0.0
 
     async def _get(self, wait: int = 0, *, expected: int = 0) -> tuple[Answer, bool]:
         """

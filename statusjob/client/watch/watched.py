@@ -206,6 +206,8 @@ class WatchedJob(Watched):
     A whole job with its progress, from C{{base}} or from its stream of events.
 
     @ivar job: the newest state; C{None} before the first.
+    @ivar shown_version: the version that the server showed last. It may be lower than that of
+        the newest state, if the server's database was restored.
     """
 
     segments = ()
@@ -220,6 +222,7 @@ class WatchedJob(Watched):
         """
         super().__init__(session, JobAge(None), learn)
         self.job: Job | None = None
+        self.shown_version: int | None = None
         self._job_id = job_id
         self._on_update = on_update
 
@@ -253,14 +256,29 @@ class WatchedJob(Watched):
     def _update(self, job: Job) -> bool:
         if job.id != self._job_id:
             raise BadAnswer("the state of another job")
-        if self.job is not None and job.version <= self.job.version:
+        self.shown_version, self.etag = job.version, f'"{job.version}"'
+        if self.terminal or not _is_news(job, self.job):
             return False
-        self.job, self.result, self.etag = job, job.result, f'"{job.version}"'
+        self.job, self.result = job, job.result
         if job.result.terminal:
             duration = learnable_duration(job)
             if duration is not None:
                 self._learn(duration, duration)
         return True
+
+
+def _is_news(job: Job, known: Job | None) -> bool:
+    """
+    Tell whether a state of a job is worth telling to someone who knows another state.
+
+    Versions begin anew where a server's database was restored from a backup.
+    """
+    return (
+        known is None
+        or job.result.terminal
+        or job.version > known.version
+        or job.updated_at > known.updated_at
+    )
 
 
 def _creation_time(job_id: str) -> float | None:

@@ -61,6 +61,16 @@ class FormatTests(SynchronousTestCase):
             reader.feed(b"retry: " + nonsense + b"\n")
             self.assertIsNone(reader.retry)
 
+    def test_retry_fields_and_comments_need_no_empty_line(self) -> None:
+        reader = EventReader(100)
+        for stream in (b"retry: 3000\n", b"retry: 3000\n\n", b":\n", b":\n\n", b": beat\r\n"):
+            self.assertEqual(reader.feed(stream), [], stream)
+        self.assertEqual(reader.feed(b"data: a\n\n"), [Event("message", "a", "")])
+        self.assertEqual(reader.retry, 3)
+
+    def test_a_comment_within_an_event_is_no_part_of_it(self) -> None:
+        self.assertEqual(read(b"data: a\n:\ndata: b\n\n"), [Event("message", "a\nb", "")])
+
 
 class BoundTests(SynchronousTestCase):
     """The limit for the length of an event."""
@@ -83,6 +93,9 @@ class BoundTests(SynchronousTestCase):
                     reader.feed(bytes((byte,)))
 
             self.assertRaises(TooLong, drip)
+
+    def test_any_number_of_comments_may_come_before_an_event(self) -> None:
+        self.assertEqual(len(read(b": beat\n" * 1000 + b"data: x\n\n", limit=100)), 1)
 
     def test_any_number_of_short_events_is_read(self) -> None:
         self.assertEqual(len(read(b"data: x\n\n:\n\n" * 1000, limit=100)), 1000)

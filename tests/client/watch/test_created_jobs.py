@@ -79,7 +79,7 @@ class CreatedTests(CreatedTestCase):
         (asked,) = self.server.requests
         self.assertEqual(asked.path, f"/jobs/{JOB_ID}/status")
         self.assertEqual(
-            (asked.header("Prefer"), asked.header("If-None-Match")), ("wait=50", None)
+            (asked.header("Prefer"), asked.header("If-None-Match")), ("wait=45", None)
         )
 
     def test_a_server_that_does_not_long_poll_is_polled_by_the_schedule(self) -> None:

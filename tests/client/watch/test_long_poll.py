@@ -59,7 +59,7 @@ class LongPollTests(LongPollTestCase):
             (first.header("Prefer"), first.header("If-None-Match")), ("wait=5", '"0"')
         )
         self.assertEqual(
-            (second.header("Prefer"), second.header("If-None-Match")), ("wait=50", ETAG)
+            (second.header("Prefer"), second.header("If-None-Match")), ("wait=45", ETAG)
         )
         self.server.change("completed")
         self.successResultOf(monitored)
@@ -67,7 +67,7 @@ class LongPollTests(LongPollTestCase):
     def test_each_long_poll_follows_the_last_at_once(self) -> None:
         self.watch()
         self.server.pass_time(175)
-        self.assertEqual(self.times, [0, 0, 50, 100, 150])
+        self.assertEqual(self.times, [0, 0, 45, 90, 135])
         self.watching.stop_monitoring()
 
     def test_the_end_of_the_job_is_noticed_at_once(self) -> None:
@@ -85,12 +85,12 @@ class LongPollTests(LongPollTestCase):
 
     def test_long_polls_are_not_more_frequent_than_the_polling_interval(self) -> None:
         self.watch(polling_interval=60, max_interval=60)
-        self.server.pass_time(150)
+        self.server.pass_time(135)
         self.assertEqual(self.times, [0, 0, 60, 120])
         self.watching.stop_monitoring()
 
     def test_long_polls_without_etags(self) -> None:
-        applied = answer(200, b'{"result":"pending"}', Preference_Applied="wait=50")
+        applied = answer(200, b'{"result":"pending"}', Preference_Applied="wait=45")
         self.server.then(applied)
         monitored = self.watch()
         self.assertIsNone(self.server.requests[1].header("If-None-Match"))
@@ -160,7 +160,7 @@ class UnconfirmedTests(LongPollTestCase):
         self.assertEqual(self.waits(), [2, 8])
 
     def test_a_preference_applied_that_makes_no_sense_confirms_nothing(self) -> None:
-        for applied in ("", "wait", "wait=", "wait=soon", "wait=0", "wait=1", "await=50", "x"):
+        for applied in ("", "wait", "wait=", "wait=soon", "wait=0", "wait=1", "await=45", "x"):
             said = status("pending", Preference_Applied=applied)
             self.serve(said, said, said, COMPLETED)
             self.watch()
@@ -177,9 +177,9 @@ class UnconfirmedTests(LongPollTestCase):
         monitored = self.watch()
         self.server.then(PENDING)
         self.server.pass_time(50)
-        self.assertEqual((self.times, len(self.server.held)), ([0, 0, 50], 0))
+        self.assertEqual((self.times, len(self.server.held)), ([0, 0, 45], 0))
         self.server.pass_time(60)
-        self.assertEqual(self.server.waits[-2:], ["wait=5", "wait=50"])
+        self.assertEqual(self.server.waits[-2:], ["wait=5", "wait=45"])
         self.assertEqual(len(self.server.held), 1)
         self.server.change("completed")
         self.successResultOf(monitored)
@@ -189,7 +189,7 @@ class EarlyAnswerTests(LongPollTestCase):
     """A server that confirms long polling, but answers early."""
 
     def test_early_answers_cause_no_busy_loop(self) -> None:
-        said = "wait=50"
+        said = "wait=45"
         for liar in (
             status("pending", Preference_Applied=said),
             answer(304, Preference_Applied=said),
@@ -200,7 +200,7 @@ class EarlyAnswerTests(LongPollTestCase):
             self.watch()
             self.server.pass_time(14)
             self.assertEqual(self.waits(), [0, 4, 8])
-            self.assertEqual(self.server.waits, ["wait=5"] + ["wait=50"] * 3)
+            self.assertEqual(self.server.waits, ["wait=5"] + ["wait=45"] * 3)
             self.server.pass_time(586)
             # From age 12 on it is polled by the schedule.
             self.assertEqual(self.waits()[3:8], [12, 16, 20, 24, 28])
@@ -213,7 +213,7 @@ class EarlyAnswerTests(LongPollTestCase):
 
         def liar(request: object) -> bytes | int:
             tag = f'"{next(count)}"'
-            said = answer(200, b'{"result":"pending"}', ETag=tag, Preference_Applied="wait=50")
+            said = answer(200, b'{"result":"pending"}', ETag=tag, Preference_Applied="wait=45")
             return said(request)
 
         self.serve(otherwise=liar)
@@ -223,7 +223,7 @@ class EarlyAnswerTests(LongPollTestCase):
         self.watching.stop_monitoring()
 
     def test_long_polling_is_tried_again_after_a_pause(self) -> None:
-        lie = status("pending", Preference_Applied="wait=50")
+        lie = status("pending", Preference_Applied="wait=45")
         self.server.then(*[lie] * 4)
         monitored = self.watch()
         self.server.pass_time(600)
@@ -245,12 +245,12 @@ class LostLongPollTests(LongPollTestCase):
             self.server.cut(end)
             self.server.pass_time(4)
             # First a poll finds out whether the server is there.
-            self.assertEqual(self.server.waits[2:], [None, "wait=50"])
+            self.assertEqual(self.server.waits[2:], [None, "wait=45"])
             self.server.change("completed")
             self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
 
     def test_a_long_poll_that_is_refused_at_once_is_a_failure(self) -> None:
-        self.server.then(status("pending", Preference_Applied="wait=50"), problem(503, "full"))
+        self.server.then(status("pending", Preference_Applied="wait=45"), problem(503, "full"))
         monitored = self.watch(max_retries=0)
         self.failureResultOf(monitored, RetriesExhausted)
 
@@ -268,11 +268,11 @@ class LostLongPollTests(LongPollTestCase):
             waiting = request.getHeader("prefer") is not None  # type: ignore[attr-defined]
             return (problem(503, "full", Retry_After="3") if waiting else PENDING)(request)
 
-        self.serve(status("pending", Preference_Applied="wait=50"), otherwise=full)
+        self.serve(status("pending", Preference_Applied="wait=45"), otherwise=full)
         monitored = self.watch(max_retries=1)
         self.server.pass_time(600)
         self.assertNoResult(monitored)
-        self.assertEqual(self.server.waits.count("wait=50"), 3)
+        self.assertEqual(self.server.waits.count("wait=45"), 3)
         self.assertLess(len(self.server.requests), 32)
         self.watching.stop_monitoring()
 
@@ -289,12 +289,12 @@ class LostLongPollTests(LongPollTestCase):
         monitored = self.watch(request_timeout=6)
         for request in self.server.held:
             self.server.held[request] = float("inf")
-        self.server.pass_time(55.75)
+        self.server.pass_time(50.75)
         self.assertEqual(len(self.server.held), 1)
         self.server.pass_time(0.5)
         self.assertEqual(len(self.server.held), 0)
         self.server.pass_time(4)
-        self.assertEqual(self.server.waits[1:], ["wait=50", None, "wait=20"])
+        self.assertEqual(self.server.waits[1:], ["wait=45", None, "wait=20"])
         self.server.change("completed")
         self.successResultOf(monitored)
 
@@ -335,10 +335,10 @@ class LostLongPollTests(LongPollTestCase):
             self.server.pass_time(10)
             self.clock.rightNow += step
             for call in self.clock.getDelayedCalls():
-                call.reset(50)
-            self.server.pass_time(50)
+                call.reset(45)
+            self.server.pass_time(45)
             self.server.let_go()
-            self.server.pass_time(100)
+            self.server.pass_time(90)
             self.assertLess(len(self.server.requests), 7)
             self.server.change("completed")
             self.successResultOf(monitored)

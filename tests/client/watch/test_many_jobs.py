@@ -49,7 +49,7 @@ class LongPollSlotTests(ClientTestCase):
         clients = self.watch(LONG_POLL_SLOTS + 36)
         self.assertEqual(len(self.server.held), LONG_POLL_SLOTS)
         self.assertEqual(len(self.server.requests), 2 * LONG_POLL_SLOTS + 36)
-        self.server.pass_time(49)
+        self.server.pass_time(44)
         self.assertEqual(len(self.server.held), LONG_POLL_SLOTS)
         # At ages 2, 8, 18 and 32.
         self.assertEqual(len(self.server.requests), 2 * LONG_POLL_SLOTS + 36 * 5)

@@ -33,8 +33,8 @@ class StreamTests(UpdatesTestCase):
         self.server.change("completed", output={"a": 1})
         self.successResultOf(followed)
         self.assertEqual(self.jobs[-1], self.server.job)
-        self.assertEqual(self.server.paths, [EVENTS])
-        (asked,) = self.server.requests
+        self.assertEqual(self.server.paths, ["", EVENTS])
+        _, asked = self.server.requests
         self.assertEqual(asked.header("Accept"), "text/event-stream")
         self.assert_nothing_left()
 
@@ -118,8 +118,8 @@ class ResumptionTests(UpdatesTestCase):
             begun = self.clock.seconds()
             self.server.pass_time(10)
             # The backoff of 4 s is longer than the 3 s that the stream asked for.
-            self.assertEqual(self.server.times[1] - begun, 4)
-            self.assertEqual(self.server.requests[1].header("Last-Event-ID"), "2")
+            self.assertEqual(self.server.times[2] - begun, 4)
+            self.assertEqual(self.server.requests[2].header("Last-Event-ID"), "2")
             self.server.change("completed")
             self.successResultOf(followed)
             self.assertEqual(self.versions, [1, 2, 3])
@@ -131,7 +131,7 @@ class ResumptionTests(UpdatesTestCase):
         self.server.end()
         begun = self.clock.seconds()
         self.server.pass_time(10)
-        self.assertEqual(self.server.times[1] - begun, 7)
+        self.assertEqual(self.server.times[2] - begun, 7)
         self.server.change("completed")
 
     def test_a_silent_stream_is_replaced(self) -> None:
@@ -154,26 +154,104 @@ class ResumptionTests(UpdatesTestCase):
         self.server.end()
         self.server.pass_time(40)
         # The second stream fails; then polls find out whether the server is there.
-        self.assertEqual(self.server.paths, [EVENTS, EVENTS, "", "", "", EVENTS])
+        self.assertEqual(self.server.paths, ["", EVENTS, EVENTS, "", "", "", EVENTS])
         self.server.change("completed")
         self.successResultOf(followed)
 
-    def test_after_some_short_streams_no_more_are_opened_for_a_while(self) -> None:
-        respond = self.server.stream
+    def test_after_a_short_stream_the_next_one_follows_after_ten_seconds(self) -> None:
+        for holds in (True, False):
+            self.server = StreamServer(self.clock)
+            self.server.holds = holds
+            respond = self.server.stream
 
-        def brief(request: Any) -> int:
-            respond(request)
-            self.clock.callLater(1, request.finish)
-            return NOT_DONE_YET
+            def brief(request: Any, respond: Any = respond) -> int:
+                respond(request)
+                self.clock.callLater(1, request.finish)
+                return NOT_DONE_YET
 
-        self.server.instead = brief
+            self.server.instead = brief
+            followed = self.follow()
+            self.server.pass_time(300)
+            self.assertLess(len(self.server.requests), 60)
+            self.server.instead = None
+            self.server.change("completed")
+            self.server.pass_time(30)
+            self.successResultOf(followed)
+
+    def test_a_stream_for_which_the_server_has_no_room_is_asked_for_when_it_says(self) -> None:
+        self.server.holds = True
+
+        def no_room(request: Any) -> bytes:
+            request.setHeader("Content-Type", "text/event-stream")
+            event: bytes = self.server.event()
+            return b"retry: 14000\n" + event
+
+        self.server.instead = no_room
         followed = self.follow()
-        self.server.pass_time(300)
-        self.assertEqual(self.server.paths.count(EVENTS), 3)
-        self.assertLess(len(self.server.requests), 25)
+        self.server.pass_time(5)
+        self.server.change(progress=0.25)
+        self.server.pass_time(10)
+        # Meanwhile the job is long-polled.
+        self.assertEqual(self.server.paths, ["", EVENTS, "", ""])
+        self.server.instead = None
+        self.server.change(progress=0.5)
+        self.server.pass_time(3)
+        self.assertEqual(len(self.server.streams), 1)
         self.server.change("completed")
-        self.server.pass_time(30)
         self.successResultOf(followed)
+        self.assertEqual(self.versions, [1, 2, 3, 4])
+
+
+class RestoredTests(UpdatesTestCase):
+    """A server whose database was restored, so that versions begin anew."""
+
+    def begin_at_version_4(self) -> Deferred[None]:
+        """Follow the job through its first versions."""
+        followed = self.follow()
+        for each in range(3):
+            self.server.change(progress=each / 10, updated_at=self.clock.seconds() + each)
+        self.assertEqual(self.versions, [1, 2, 3, 4])
+        return followed
+
+    def test_the_end_is_told_whatever_its_version_and_time_are(self) -> None:
+        for streams in (True, False):
+            self.server = StreamServer(self.clock)
+            self.jobs.clear()
+            if not streams:
+                self.server.instead, self.server.holds = problem(404, "no"), True
+            followed = self.follow()
+            self.server.pass_time(30)
+            self.server.change(version=9)
+            self.server.pass_time(30)
+            self.server.change("completed", version=3, updated_at=1)
+            self.server.pass_time(10)
+            self.successResultOf(followed)
+            self.assertEqual(self.versions, [1, 9, 3])
+
+    def test_a_later_state_is_told_although_its_version_is_lower(self) -> None:
+        followed = self.begin_at_version_4()
+        self.server.change(version=2, updated_at=self.clock.seconds() - 60)
+        self.assertEqual(self.versions, [1, 2, 3, 4])
+        self.server.change(progress=0.7, updated_at=self.clock.seconds() + 60)
+        self.assertEqual(self.versions, [1, 2, 3, 4, 3])
+        self.server.change("error")
+        self.successResultOf(followed)
+
+    def test_long_polls_go_on_from_the_version_that_the_server_has_now(self) -> None:
+        self.server.instead, self.server.holds = problem(404, "no"), True
+        followed = self.follow()
+        self.server.pass_time(3)
+        self.server.change(version=4, updated_at=self.clock.seconds())
+        self.server.pass_time(3)
+        self.assertEqual(self.versions, [1, 4])
+        self.server.change(version=2, updated_at=self.clock.seconds() - 60)
+        self.server.pass_time(40)
+        self.assertEqual(len(self.server.held), 1)
+        self.assertEqual(self.server.requests[-1].header("If-None-Match"), '"2"')
+        self.server.change("completed")
+        self.server.pass_time(1)
+        self.successResultOf(followed)
+        self.assertEqual(self.versions, [1, 4, 3])
 
 
 class EndTests(UpdatesTestCase):
@@ -200,7 +278,7 @@ class EndTests(UpdatesTestCase):
         self.assertIsInstance(error.__cause__, BadAnswer)
 
     def test_not_modified_before_the_first_state_is_an_error(self) -> None:
-        self.serve(problem(404, "no"), otherwise=answer(304))
+        self.serve(otherwise=answer(304))
         self.failureResultOf(self.follow(max_retries=0), RetriesExhausted)
 
     def test_states_come_before_the_failure(self) -> None:
