@@ -51,9 +51,10 @@ that long.
 B{Giving up.} A delivery is dead when every step of the schedule has failed, when
 its receiver answers 410, when its webhook was disabled meanwhile, or when a paused
 origin has held it up for longer than all its attempts would have taken. A webhook
-is disabled on 410, and when every delivery has failed for 5 days
-(L{statusjob.server.store.webhooks}). Dead deliveries can be sent again by request
-(L{statusjob.server.webhooks.redelivery}).
+is disabled on 410. It is given up when a delivery died and others had failed for at
+least 5 days before, on at least 3 of them, without any success. What ends while it
+is given up is kept as dead (L{statusjob.server.store.webhooks}). Dead deliveries can
+be sent again by request (L{statusjob.server.webhooks.redelivery}).
 
 B{The end.} A stop begins no more rounds, waits for the attempts that are under
 way, cancels those that are left when time is up, and settles the others. A

@@ -97,9 +97,11 @@ def settle(tx: Tx, node: str, claim: Claim, outcome: Outcome, retry: Retry) -> s
     )
     # This comes first, while the delivery counts as being sent: what happens to the pending
     # deliveries of its webhook and its origin must not happen to this one.
-    _settle_origin(tx, claim, outcome, retry)
     _settle_webhook(tx, claim, outcome)
+    _settle_origin(tx, claim, outcome, retry)
     state, reason = _next_state(tx, claim, outcome, retry)
+    if state == "dead" and claim.type != TEST_EVENT:
+        webhooks.give_up_if_failing(tx, claim.webhook_id)
     if state == "pending":
         tx.execute(
             "UPDATE deliveries SET state = 'pending', due_at = :due_at WHERE id = :id",
@@ -162,12 +164,10 @@ def _settle_origin(tx: Tx, claim: Claim, outcome: Outcome, retry: Retry) -> None
 def _settle_webhook(tx: Tx, claim: Claim, outcome: Outcome) -> None:
     if outcome.refuses_all:
         webhooks.disable(tx, claim.webhook_id, "it answered 410 Gone")
-    elif claim.type == TEST_EVENT:
-        return
     elif outcome.ok:
         webhooks.note_success(tx, claim.webhook_id)
-    elif webhooks.note_failure(tx, claim.webhook_id):
-        webhooks.disable(tx, claim.webhook_id, "every delivery failed for 5 days")
+    elif claim.type != TEST_EVENT:
+        webhooks.note_failure(tx, claim.webhook_id)
 
 
 def _give_up_overdue(tx: Tx, origin_id: int, lifetime: float) -> None:
@@ -176,16 +176,19 @@ def _give_up_overdue(tx: Tx, origin_id: int, lifetime: float) -> None:
     have taken: without an attempt they would wait for ever. At most L{OVERDUE_BATCH} are given up;
     the others are after the next failure.
     """
-    tx.execute(
+    dead = tx.all(
         "UPDATE deliveries SET state = 'dead', finished_at = :now, reason = :reason"
         " WHERE id IN (SELECT id FROM deliveries WHERE origin_id = :origin_id"
-        " AND state = 'pending' AND due_at < :overdue ORDER BY due_at LIMIT :limit)",
+        " AND state = 'pending' AND due_at < :overdue ORDER BY due_at LIMIT :limit)"
+        " RETURNING webhook_id",
         origin_id=origin_id,
         now=tx.now,
         overdue=tx.now - lifetime,
         limit=OVERDUE_BATCH,
         reason="its origin was down for too long",
     )
+    for webhook_id in {row["webhook_id"] for row in dead}:
+        webhooks.give_up_if_failing(tx, webhook_id)
 
 
 def _delete_older(tx: Tx, claim: Claim) -> None:

@@ -24,10 +24,10 @@ def write_deliveries(tx: Tx, job: Job, *, webhook_id: str | None = None) -> int:
 
     A pending delivery of an earlier state is replaced, and gets a new id. A delivery of progress
     inherits the attempts and the due time, so that reports do not hammer a broken receiver; a
-    terminal one starts afresh.
+    terminal one starts afresh. For a webhook that the server gave up the delivery is dead.
 
     @param webhook_id: write a delivery only for this webhook.
-    @return: how many deliveries were written.
+    @return: how many deliveries wait for an attempt now.
     """
     if job.result.terminal:
         webhooks.mark_finished(tx, job.id)
@@ -49,6 +49,7 @@ def write_deliveries(tx: Tx, job: Job, *, webhook_id: str | None = None) -> int:
             id=job.id,
         )
     }
+    waiting = 0
     for webhook in subscribers:
         due_at = tx.now
         if not job.result.terminal:
@@ -58,9 +59,9 @@ def write_deliveries(tx: Tx, job: Job, *, webhook_id: str | None = None) -> int:
             tx.execute("DELETE FROM attempts WHERE delivery_id = :id", id=pending[webhook.id])
         tx.execute(
             "INSERT INTO deliveries (id, webhook_id, origin_id, job_id, version, type, body_id,"
-            " state, due_at, created_at)"
+            " state, reason, due_at, created_at, finished_at)"
             " VALUES (:id, :webhook_id, :origin_id, :job_id, :version, :type, :body_id,"
-            " 'pending', :due_at, :now)"
+            " :state, :reason, :due_at, :now, :finished_at)"
             " ON CONFLICT (webhook_id, job_id) WHERE state = 'pending' DO UPDATE SET"
             " id = excluded.id, version = excluded.version, type = excluded.type,"
             " body_id = excluded.body_id, created_at = excluded.created_at,"
@@ -76,11 +77,15 @@ def write_deliveries(tx: Tx, job: Job, *, webhook_id: str | None = None) -> int:
             body_id=body["id"],
             due_at=due_at,
             now=tx.now,
+            state="pending" if webhook.given_up is None else "dead",
+            reason=webhook.given_up,
+            finished_at=None if webhook.given_up is None else tx.now,
             progress=EventType.PROGRESS.value,
         )
+        waiting += webhook.given_up is None
     if pending:
         delete_unused_bodies(tx, job.id)
-    return len(subscribers)
+    return waiting
 
 
 def new_delivery_id() -> str:

@@ -253,6 +253,22 @@ MIGRATIONS = (
             """,
         ),
     ),
+    Migration(
+        version=3,
+        compatible=3,
+        statements=(
+            # On how many days (UTC) deliveries failed since failing_since, and the last of these
+            # days, counted from the epoch; whether the server gave the webhook up.
+            "ALTER TABLE webhooks ADD COLUMN failing_days {big} NOT NULL DEFAULT 0",
+            "ALTER TABLE webhooks ADD COLUMN failed_on {big}",
+            "ALTER TABLE webhooks ADD COLUMN given_up {big} NOT NULL DEFAULT 0",
+            "UPDATE webhooks SET failing_days = 1 WHERE failing_since IS NOT NULL",
+            """
+            UPDATE webhooks SET given_up = 1
+                WHERE enabled = 0 AND reason = 'every delivery failed for 5 days'
+            """,
+        ),
+    ),
 )
 
 

@@ -17,8 +17,13 @@ from statusjob.server.errors import UnknownWebhook
 from statusjob.server.store.interface import Row, Tx
 from statusjob.server.store.planner import USE_INDEX_ON_ID
 
-#: A webhook is disabled when all deliveries to it have failed for this many seconds.
-FAILING_LIMIT = 5 * 86_400.0
+DAY = 86_400.0
+#: A webhook is given up when deliveries to it have failed for so many seconds, on so many days
+#: (UTC), without any success.
+FAILING_LIMIT = 5 * DAY
+FAILING_DAYS = 3
+#: The reason of a webhook that was given up.
+GIVEN_UP = "its deliveries failed for 5 days"
 #: The reason of a delivery that is dead because its webhook was disabled; the reason for that
 #: follows.
 WAS_DISABLED = "the webhook was disabled: "
@@ -30,8 +35,9 @@ _WEBHOOKS = (
 
 #: Webhooks whose scope includes a job: those for it alone, for its kind, for all jobs.
 _SUBSCRIBERS = " UNION ALL ".join(
-    "SELECT id, origin_id, events FROM webhooks"
-    f" WHERE enabled = 1 AND removed_at IS NULL AND {scope}"
+    "SELECT id, origin_id, events, CASE WHEN enabled = 0 THEN reason END AS reason FROM webhooks"
+    " WHERE (enabled = 1 OR (given_up = 1 AND :ended = 1)) AND removed_at IS NULL"
+    f" AND {scope}"
     for scope in (
         "job_id = :job_id",
         "job_id IS NULL AND kind = :kind AND :wide = 1",
@@ -161,19 +167,33 @@ def add(
 
 
 class Subscriber(NamedTuple):
-    """A webhook that is to be told of an update, and the store's id of its origin."""
+    """
+    A webhook that is to be told of an update.
+
+    @ivar origin_id: the store's id of its origin.
+    @ivar given_up: the reason of its delivery, which is dead, if the server gave the webhook up;
+        C{None} otherwise.
+    """
 
     id: str
     origin_id: int
+    given_up: str | None
 
 
 def subscribers(tx: Tx, job: Job) -> list[Subscriber]:
-    """The enabled webhooks that are to be told of this state of a job."""
+    """
+    The webhooks that are to be told of this state of a job: those that are enabled, and of its
+    end also those that the server gave up.
+    """
     # Event types are matched here: LIKE on a parameter makes SQLite compile the statement anew.
     return [
-        Subscriber(webhook_id, origin_id)
-        for webhook_id, origin_id, events in tx.all(
-            _SUBSCRIBERS, job_id=job.id, kind=job.kind, wide=int(job.kind != DEMO_KIND)
+        Subscriber(webhook_id, origin_id, reason and WAS_DISABLED + reason)
+        for webhook_id, origin_id, events, reason in tx.all(
+            _SUBSCRIBERS,
+            job_id=job.id,
+            kind=job.kind,
+            wide=int(job.kind != DEMO_KIND),
+            ended=int(job.result.terminal),
         )
         if job.event_type in events.split()
     ]
@@ -203,19 +223,26 @@ def set_events(tx: Tx, webhook_id: str, events: Collection[EventType]) -> None:
 
 
 def enable(tx: Tx, webhook_id: str) -> None:
-    """Send a disabled webhook updates again, and forget its failures."""
+    """Send a webhook updates again if it was disabled, and forget its failures."""
     tx.execute(
-        "UPDATE webhooks SET enabled = 1, reason = NULL, failing_since = NULL"
-        " WHERE id = :id AND enabled = 0",
+        "UPDATE webhooks SET enabled = 1, reason = NULL, given_up = 0 WHERE id = :id",
         id=webhook_id,
     )
+    note_success(tx, webhook_id)
 
 
-def disable(tx: Tx, webhook_id: str, reason: str) -> None:
-    """Send a webhook no more updates. Its pending deliveries are dead, except a test."""
+def disable(tx: Tx, webhook_id: str, reason: str, *, given_up: bool = False) -> None:
+    """
+    Send a webhook no more updates. Its pending deliveries are dead, except a test.
+
+    @param given_up: whether the server gives the webhook up by itself. Then the ends of jobs are
+        still written for it, as dead deliveries, so that they can be sent later.
+    """
     tx.execute(
-        "UPDATE webhooks SET enabled = 0, reason = :reason WHERE id = :id AND enabled = 1",
+        "UPDATE webhooks SET enabled = 0, reason = :reason, given_up = :given_up"
+        " WHERE id = :id AND (enabled = 1 OR given_up = 1)",
         reason=reason,
+        given_up=int(given_up),
         id=webhook_id,
     )
     tx.execute(
@@ -237,26 +264,40 @@ def disabled_reason(tx: Tx, webhook_id: str) -> str | None:
 
 
 def note_success(tx: Tx, webhook_id: str) -> None:
-    """Note that an attempt of a delivery succeeded."""
+    """Note that an attempt of a delivery, or of a test, succeeded."""
     tx.execute(
-        "UPDATE webhooks SET failing_since = NULL WHERE id = :id AND failing_since IS NOT NULL",
+        "UPDATE webhooks SET failing_since = NULL, failing_days = 0, failed_on = NULL"
+        " WHERE id = :id AND failing_since IS NOT NULL",
         id=webhook_id,
     )
 
 
-def note_failure(tx: Tx, webhook_id: str) -> bool:
-    """
-    Note that an attempt of a delivery failed.
-
-    @return: whether all attempts have failed for L{FAILING_LIMIT} seconds.
-    """
-    row = tx.one(
-        "UPDATE webhooks SET failing_since = COALESCE(failing_since, :now) WHERE id = :id"
-        " RETURNING failing_since",
+def note_failure(tx: Tx, webhook_id: str) -> None:
+    """Note that an attempt of a delivery failed."""
+    tx.execute(
+        "UPDATE webhooks SET failing_since = COALESCE(failing_since, :now), failed_on = :today,"
+        " failing_days = failing_days + CASE WHEN failed_on = :today THEN 0 ELSE 1 END"
+        " WHERE id = :id",
         now=tx.now,
+        today=int(tx.now // DAY),
         id=webhook_id,
     )
-    return row is not None and row["failing_since"] <= tx.now - FAILING_LIMIT
+
+
+def give_up_if_failing(tx: Tx, webhook_id: str) -> None:
+    """
+    Give up a webhook for which a delivery has died, if others failed before: for at least
+    L{FAILING_LIMIT} seconds, and on at least L{FAILING_DAYS} days.
+    """
+    failing = tx.one(
+        "SELECT id FROM webhooks WHERE id = :id AND enabled = 1"
+        " AND failing_since <= :since AND failing_days >= :days",
+        id=webhook_id,
+        since=tx.now - FAILING_LIMIT,
+        days=FAILING_DAYS,
+    )
+    if failing is not None:
+        disable(tx, webhook_id, GIVEN_UP, given_up=True)
 
 
 def unregister(tx: Tx, url: str, *, job_id: str) -> None:

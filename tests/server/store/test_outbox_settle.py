@@ -5,7 +5,6 @@ from __future__ import annotations
 from statusjob.jobs import TEST_EVENT
 from statusjob.server.store import outbox_settle, single_process
 from statusjob.server.store.origins import PAUSE_AFTER
-from statusjob.server.store.webhooks import FAILING_LIMIT
 from tests.helpers.core import COMPLETED
 from tests.helpers.outbox import ALL, LIFETIME, OutcomeTestCase
 
@@ -64,87 +63,6 @@ class GoneTests(OutcomeTestCase):
                 ("dead", "the webhook was disabled: it answered 410 Gone"),
             ],
         )
-
-
-class FailingTests(OutcomeTestCase):
-    """Every delivery to a webhook fails."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.webhook_id = self.register_for_all()
-
-    def failing_since(self) -> float | None:
-        since = self.webhook(self.webhook_id).failing_since
-        return None if since is None else since - self.began
-
-    def attempt(self, outcome: str | int, wait: float | None = None) -> str | None:
-        """End one more job, and settle the delivery that tells so."""
-        self.say(COMPLETED, self.create(self.box))
-        return self.settle(self.one(), outcome, wait)
-
-    @property
-    def began(self) -> float:
-        return self.job.created_at
-
-    def test_the_first_failure_is_shown_until_a_success(self) -> None:
-        self.assertIsNone(self.failing_since())
-        self.attempt(500)
-        self.box.clock.advance(100)
-        self.attempt(404)
-        self.assertEqual(self.failing_since(), 0)
-        self.attempt("ok")
-        self.assertIsNone(self.failing_since())
-        self.box.clock.advance(100)
-        self.attempt("timeout")
-        self.assertEqual(self.failing_since(), 200)
-
-    def test_after_five_days_it_is_disabled_and_the_reason_is_shown(self) -> None:
-        self.attempt(404)
-        self.box.clock.advance(FAILING_LIMIT - 1)
-        self.attempt(404)
-        self.assertTrue(self.webhook(self.webhook_id).enabled)
-        self.box.clock.advance(1)
-        self.assertEqual(self.attempt(404, wait=5), "dead")
-        webhook = self.webhook(self.webhook_id)
-        self.assertEqual(
-            (webhook.enabled, webhook.reason), (False, "every delivery failed for 5 days")
-        )
-        self.assertEqual(
-            self.fates()[-1],
-            ("dead", "the webhook was disabled: every delivery failed for 5 days"),
-        )
-        self.assertEqual(FAILING_LIMIT, 5 * DAY)
-
-    def test_one_success_in_five_days_keeps_it_enabled(self) -> None:
-        for _ in range(20):
-            self.attempt(404)
-            self.box.clock.advance(FAILING_LIMIT - 1)
-            self.attempt("ok")
-            self.box.clock.advance(1)
-        self.assertTrue(self.webhook(self.webhook_id).enabled)
-
-    def test_enabling_it_forgets_its_failures(self) -> None:
-        self.attempt(404)
-        self.box.clock.advance(FAILING_LIMIT)
-        self.attempt(404)
-        self.enable(self.webhook_id, True)
-        webhook = self.webhook(self.webhook_id)
-        self.assertEqual((webhook.reason, webhook.failing_since), (None, None))
-        self.attempt(404)
-        self.assertTrue(self.webhook(self.webhook_id).enabled)
-
-    def test_a_test_counts_neither_as_a_failure_nor_as_a_success(self) -> None:
-        self.send_test(self.webhook_id)
-        self.settle(self.one(), 500)
-        self.assertIsNone(self.failing_since())
-        self.attempt(404)
-        self.send_test(self.webhook_id)
-        self.settle(self.one())
-        self.assertEqual(self.failing_since(), 0)
-        self.box.clock.advance(FAILING_LIMIT + 1)
-        self.send_test(self.webhook_id)
-        self.settle(self.one(), 500)
-        self.assertTrue(self.webhook(self.webhook_id).enabled)
 
 
 class DisabledMeanwhileTests(OutcomeTestCase):

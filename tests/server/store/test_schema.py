@@ -151,6 +151,20 @@ class Version2Tests(DumpContract, SchemaTestCase):
         reasons = self.column(core, "SELECT reason FROM deliveries WHERE state = 'dead'")
         self.assertEqual(reasons, ["every attempt failed"])
 
+    def test_a_webhook_that_the_server_disabled_counts_as_given_up(self) -> None:
+        self.sql(
+            "UPDATE webhooks SET reason = 'every delivery failed for 5 days' WHERE enabled = 0"
+        )
+        core = self.open()
+        given_up = self.column(core, "SELECT given_up FROM webhooks WHERE enabled = 0")
+        self.assertEqual(given_up, [1])
+
+
+class Version3Tests(DumpContract, SchemaTestCase):
+    """A database of version 3."""
+
+    dump = "v3.sql"
+
 
 class MigrationTests(SchemaTestCase):
     """Migrations from one version to the next."""

@@ -287,10 +287,10 @@ class ChangeTests(WebhookApiTestCase):
         job = self.finish()
         self.assertIn(job["id"].encode(), self.told().body)
 
-    def test_enabling_an_enabled_webhook_does_not_clear_its_failure(self) -> None:
+    def test_enabling_an_enabled_webhook_forgets_its_failures(self) -> None:
         self.finish()
         self.receive(status(404))
-        self.assertIsNotNone(self.change(enabled=True)["failing_since"])
+        self.assertIsNone(self.change(enabled=True)["failing_since"])
 
     def test_the_reason_why_the_server_disabled_it_stays(self) -> None:
         self.finish()
