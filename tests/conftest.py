@@ -1,19 +1,9 @@
-"""
-pytest only: order, because pytest-twisted parks the reactor, and a working directory for trial's
-C{mktemp}, which trial itself makes.
-"""
+"""For pytest only: a working directory for trial's C{mktemp}, which trial itself makes."""
 
 import os
 from collections.abc import Iterator
 
 import pytest
-from twisted.trial.unittest import TestCase
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run trial's reactor-driving cases before the first plain function parks the reactor."""
-    items.sort(key=lambda item: not issubclass(getattr(item, "cls", None) or object, TestCase))
 
 
 @pytest.fixture(autouse=True, scope="session")
