@@ -4,7 +4,9 @@ One run of watching a job, from the first request to the last.
 A run ends once, for whichever reason comes first: the job has ended, L{Run.end}
 was called, there was an error, the timeout has passed, or the run was
 cancelled. What is under way is then cancelled, so that nothing stays on the
-reactor. How the requests are made is in L{statusjob.client.watch.strategies}.
+reactor. Only a callback is treated differently: one that is under way at the end
+of the job is waited for, and one that is under way when L{Run.end} is called
+goes on. How the requests are made is in L{statusjob.client.watch.strategies}.
 """
 
 from __future__ import annotations
@@ -14,9 +16,12 @@ from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from statusjob.client.errors import MonitoringTimeout
 from statusjob.client.http.session import Session
+from statusjob.client.watch.callbacks import Callbacks
 from statusjob.client.watch.strategies import Requests, WatchOptions
 from statusjob.client.watch.watched import Watched
 
@@ -28,8 +33,10 @@ class Run(Generic[W]):
     One run.
 
     @ivar watched: what is asked for, with its newest state.
-    @ivar ended: whether the run has ended.
+    @ivar ended: whether nothing more is asked for: the job has ended, or the run.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -44,10 +51,13 @@ class Run(Generic[W]):
         """
         self.watched = watched
         self.ended = False
+        # Whether the run has ended, so that it waits for no callback.
+        self._over = False
         self._clock = session.reactor
         self._timeout = options.timeout
-        self._problem: Exception | None = None
+        self._problem: BaseException | None = None
         self._requests = Requests(session, options, watched, self.update, long_polls=long_polls)
+        self._callbacks = Callbacks(self._callback_failed)
         self._loop = LoopingCall(self._ask_until_wait)
         self._loop.clock = session.reactor
 
@@ -63,51 +73,62 @@ class Run(Generic[W]):
             late = MonitoringTimeout(f"no terminal result within {self._timeout:g} s")
             timer = self._clock.callLater(self._timeout, self.end, late)
         try:
-            self.update(self.watched.known)
-            if prepare is not None and not self.ended:
-                await self._requests.interruptible(prepare())
-            if not self.ended:
-                wait = self._requests.first_wait()
-                await self._loop.start(wait, now=not wait)
+            try:
+                await self._ask(prepare)
+            except CancelledError:
+                # If the job has ended already, what was under way was cancelled for that.
+                if not self.ended:
+                    raise
+            await self._wait_for_callbacks()
         except Exception as error:
             if self.ended and not isinstance(error, CancelledError):
                 raise
-            # If the run has ended already, this is the cancellation of what was under way.
             self.end(error)
         finally:
             if timer is not None and timer.active():
                 timer.cancel()
         if self._problem is not None:
+            self._callbacks.cancel()
             raise self._problem
 
-    def end(self, problem: Exception | None = None) -> None:
+    def end(self, problem: BaseException | None = None) -> None:
         """
         End the run and cancel what is under way. Only the first call counts.
 
-        @param problem: what L{run} raises.
+        @param problem: what L{run} raises. Without one, a callback that is under way goes on.
         """
-        if self.ended:
+        if self._over:
             return
-        self.ended = True
+        self._over = True
         self._problem = problem
-        if self._loop.running:
-            self._loop.stop()
-        self._requests.interrupt()
+        self._stop_asking()
 
     def update(self, is_new: bool) -> None:
         """
-        Tell the newest state to the caller, and end the run if the job has ended.
+        Tell the newest state to the caller, and ask no more if the job has ended.
 
         @param is_new: whether there is a state that was not told yet.
         """
         if is_new and not self.ended:
-            try:
-                self.watched.tell()
-            except Exception as error:
-                # It is an error of the caller's callback, and goes to the caller.
-                self.end(error)
-        if self.watched.terminal:
-            self.end()
+            self._callbacks.call(self.watched.tell)
+        if self.watched.terminal and not self.ended:
+            self._stop_asking()
+
+    def _stop_asking(self) -> None:
+        self.ended = True
+        if self._loop.running:
+            self._loop.stop()
+        self._requests.interrupt()
+
+    async def _ask(self, prepare: Callable[[], Coroutine[Any, Any, None]] | None) -> None:
+        """Make requests until the job or the run has ended."""
+        self.update(self.watched.known)
+        await self._wait_for_callbacks()
+        if prepare is not None and not self.ended:
+            await self._requests.interruptible(prepare())
+        if not self.ended:
+            wait = self._requests.first_wait()
+            await self._loop.start(wait, now=not wait)
 
     async def _ask_until_wait(self) -> None:
         """Make requests until there is a time to wait before the next one."""
@@ -115,6 +136,23 @@ class Run(Generic[W]):
         # A long poll that follows another at once takes the slot that has just become free.
         while not wait and not self.ended:
             wait = await self._requests.make_one()
-        # The wait is measured from the answer; a changed interval alone would snap to a grid.
+            answered = self._clock.seconds()
+            await self._wait_for_callbacks()
+            # The wait is measured from the answer. A clock that was set does not change it.
+            now = self._clock.seconds()
+            wait = max(0.0, wait - max(0.0, now - answered))
+        # A changed interval alone would snap to a grid.
         self._loop.interval = wait
         self._loop.starttime = self._clock.seconds()
+
+    async def _wait_for_callbacks(self) -> None:
+        """Wait until no callback is under way, unless the run ends before that."""
+        while not self._over and not self._callbacks.idle:
+            await self._requests.interruptible(self._callbacks.wait())
+
+    def _callback_failed(self, failure: Failure) -> None:
+        """Let the error of a callback go to the caller; log it if the run has ended before."""
+        if not self._over:
+            self.end(failure.value)
+        elif failure.check(CancelledError) is None:
+            self._log.failure("a callback failed after the watching of its job", failure)

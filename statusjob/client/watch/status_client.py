@@ -81,8 +81,9 @@ class StatusClient:
             that knows this client.
         @param webhook_secret: C{whsec_...}, signs the deliveries. Without it the server makes one:
             see L{registration}.
-        @param on_update: called with the first status and with each change. If it raises an
-            exception, monitoring fails with that.
+        @param on_update: called with the first status and with each change. If it returns a
+            Deferred, or is C{async def}, that is awaited before the next request. If it fails,
+            monitoring fails with its error.
         @param kind: the job's kind. Durations are then learned for this kind alone.
         @param durations: durations of past jobs; this job's is added to them. A path for a
             L{DurationMemory} that is kept in that file; C{None} for the one that all clients of
@@ -175,7 +176,8 @@ class StatusClient:
         Stop watching, and unregister the webhook that monitoring registered.
 
         @return: fires when nothing is under way any more. If the webhook cannot be unregistered,
-            that is logged.
+            that is logged. It may be awaited inside C{on_update}: a call of it that is under way
+            is neither waited for nor cancelled, and if it fails afterwards, that is logged.
         """
         if self._run is None:
             return Deferred.fromCoroutine(self._webhook.try_to_unregister())
@@ -305,7 +307,8 @@ def wait_for(
 
     @param job: the job's URL, or what creating it returned; the URL of a server for its demo job.
     @param timeout: seconds to wait at most; C{None} for no limit.
-    @param on_update: called with the first status and with each change.
+    @param on_update: called with the first status and with each change; awaited if it returns a
+        Deferred or is C{async def}.
     @param token: sent as a bearer token.
     @param reactor: C{None} for the global one.
     @return: fires with C{COMPLETED} or C{ERROR}, on any server. Fails as, and may be cancelled as,

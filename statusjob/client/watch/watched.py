@@ -81,8 +81,12 @@ class Watched(ABC):
         """
 
     @abstractmethod
-    def tell(self) -> None:
-        """Tell the newest state to the caller's callback, whose errors come through."""
+    def tell(self) -> object:
+        """
+        Tell the newest state to the caller's callback, whose errors come through.
+
+        @return: what the callback returned, which may be awaitable.
+        """
 
     def _is_unchanged(self, answer: Answer) -> bool:
         """Return whether an answer says that the newest state has not changed."""
@@ -112,7 +116,7 @@ class WatchedStatus(Watched):
         @param age: the job's age in seconds, if it is known.
         @param result: the job's result, if it is known.
         @param learn: called when the job has ended, if it is known how long it took.
-        @param on_update: called with each new result.
+        @param on_update: called with each new result. What it returns may be awaitable.
         """
         job_age = JobAge(None if age is None else session.reactor.seconds() - age)
         super().__init__(session, job_age, learn)
@@ -121,10 +125,11 @@ class WatchedStatus(Watched):
         self._base_has_id = job_id is not None
         self._on_update = on_update
 
-    def tell(self) -> None:
+    def tell(self) -> object:
         """Call C{on_update}."""
-        if self._on_update is not None and self.result is not None:
-            self._on_update(self.result)
+        if self._on_update is None or self.result is None:
+            return None
+        return self._on_update(self.result)
 
     def read(self, answer: Answer) -> bool:
         """Read an answer to C{GET {base}/status}, as in L{Watched.read}."""
@@ -226,10 +231,9 @@ class WatchedJob(Watched):
         self._job_id = job_id
         self._on_update = on_update
 
-    def tell(self) -> None:
+    def tell(self) -> object:
         """Call C{on_update}."""
-        if self.job is not None:
-            self._on_update(self.job)
+        return None if self.job is None else self._on_update(self.job)
 
     def read(self, answer: Answer) -> bool:
         """Read an answer to C{GET {base}}, as in L{Watched.read}."""
