@@ -12,6 +12,7 @@ goes on. How the requests are made is in L{statusjob.client.watch.strategies}.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import CancelledError
@@ -22,7 +23,7 @@ from twisted.python.failure import Failure
 from statusjob.client.errors import MonitoringTimeout
 from statusjob.client.http.session import Session
 from statusjob.client.watch.callbacks import Callbacks
-from statusjob.client.watch.strategies import Requests, WatchOptions
+from statusjob.client.watch.strategies import Interrupted, Requests, WatchOptions
 from statusjob.client.watch.watched import Watched
 
 W = TypeVar("W", bound=Watched)
@@ -73,13 +74,11 @@ class Run(Generic[W]):
             late = MonitoringTimeout(f"no terminal result within {self._timeout:g} s")
             timer = self._clock.callLater(self._timeout, self.end, late)
         try:
-            try:
+            with suppress(Interrupted):
                 await self._ask(prepare)
-            except CancelledError:
-                # If the job has ended already, what was under way was cancelled for that.
-                if not self.ended:
-                    raise
-            await self._wait_for_callbacks()
+            # Here the job or the run has ended.
+            with suppress(Interrupted):
+                await self._wait_for_callbacks()
         except Exception as error:
             if self.ended and not isinstance(error, CancelledError):
                 raise
@@ -116,9 +115,10 @@ class Run(Generic[W]):
 
     def _stop_asking(self) -> None:
         self.ended = True
+        # This order: a loop that is stopped lets the run go on to its last wait at once.
+        self._requests.interrupt()
         if self._loop.running:
             self._loop.stop()
-        self._requests.interrupt()
 
     async def _ask(self, prepare: Callable[[], Coroutine[Any, Any, None]] | None) -> None:
         """Make requests until the job or the run has ended."""
@@ -137,7 +137,8 @@ class Run(Generic[W]):
         while not wait and not self.ended:
             wait = await self._requests.make_one()
             answered = self._clock.seconds()
-            await self._wait_for_callbacks()
+            if not self.ended:
+                await self._wait_for_callbacks()
             # The wait is measured from the answer. A clock that was set does not change it.
             now = self._clock.seconds()
             wait = max(0.0, wait - max(0.0, now - answered))

@@ -23,7 +23,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from statusjob.client.errors import BadAnswer, RetriesExhausted, Transient, Unreachable
@@ -68,6 +68,10 @@ class WatchOptions:
     draw: Callable[[], float]
 
 
+class Interrupted(Exception):
+    """What was under way was cancelled by L{Requests.interrupt}, and by nobody else."""
+
+
 class _JobEnded(Exception):
     """A stream has brought the last state of its job."""
 
@@ -107,19 +111,30 @@ class Requests:
         self._poll_next = False
         self._resume_long_polls = False
         self._under_way: Deferred[Any] | None = None
+        self._interrupted = False
 
     async def interruptible(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do something that L{interrupt} cancels."""
+        """
+        Do something that L{interrupt} cancels.
+
+        @raise Interrupted: if it did.
+        """
         under_way: Deferred[T] = Deferred.fromCoroutine(work)
         self._under_way = under_way
         try:
             return await under_way
+        except CancelledError:
+            if self._interrupted:
+                raise Interrupted from None
+            raise
         finally:
             self._under_way = None
+            self._interrupted = False
 
     def interrupt(self) -> None:
         """Cancel what is under way, if there is anything."""
-        if self._under_way is not None:
+        if self._under_way is not None and not self._interrupted:
+            self._interrupted = True
             self._under_way.cancel()
 
     def first_wait(self) -> float:
