@@ -34,7 +34,8 @@ not served for longest comes first.
 B{One attempt} (L{attempt<statusjob.server.delivery.attempt>}). The body is signed
 by every valid secret of the webhook. The L{poster<statusjob.server.delivery.poster>}
 sends it within one deadline, over a L{connection<statusjob.server.delivery.connection>}
-that reads little more than the status line of the answer. The
+that reads little more than the status line of the
+L{answer<statusjob.server.delivery.answer>}. The
 L{guard<statusjob.server.delivery.guard>} permits or refuses the very address that
 is dialled, and the L{resolver<statusjob.server.delivery.resolver>} looks names up
 in threads of its own. Any 2xx is success. Everything else has a class: C{http},

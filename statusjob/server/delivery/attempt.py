@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 from statusjob.contract import signing
 from statusjob.contract.http_dates import read_date, read_retry_after
 from statusjob.failures import ExchangeFailed
-from statusjob.server.delivery.connection import ReceiverAnswer
+from statusjob.server.delivery.answer import ReceiverAnswer
 from statusjob.server.delivery.poster import Poster, Target
 from statusjob.server.store.outbox_claim import Claim
 from statusjob.server.store.outbox_settle import Outcome

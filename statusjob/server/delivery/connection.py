@@ -1,14 +1,14 @@
 """
 One connection to a receiver: it sends a request, and reads no more of the answer than it needs.
 
-The status line decides. Of the headers two are kept; of the body only so much is
-read that the connection can be used again. An answer that is too long, or not
-HTTP, aborts the connection.
+A legible status line decides, whatever follows it. Of the headers two are kept; of
+the body only so much is read that the connection can be used again. That it can is
+believed only after an answer that was HTTP to the letter; any other one, and one that
+is too long, aborts the connection.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -17,27 +17,16 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from statusjob.failures import ExchangeFailed, FailureKind
+from statusjob.server.delivery.answer import KEPT_HEADERS, ReceiverAnswer, read_leniently
 
 #: Most bytes of an answer's body that are read.
 ANSWER_BODY_LIMIT = 4096
 #: Most bytes of an answer on the wire, headers and all (inside TLS).
 WIRE_LIMIT = 64 * 1024
-#: The headers of an answer that are looked at.
-KEPT_HEADERS = frozenset({b"retry-after", b"date"})
-
-
-@dataclass(frozen=True, slots=True)
-class ReceiverAnswer:
-    """
-    What a receiver answered.
-
-    @ivar status: the status code, 200 or higher.
-    @ivar headers: those of L{KEPT_HEADERS} that the answer had, the first of each; the names are
-        in lower case.
-    """
-
-    status: int
-    headers: dict[bytes, bytes]
+#: Most bytes of headers that are read of an answer that is not HTTP to the letter.
+LENIENT_LIMIT = 4096
+#: The headers that tell how long a body is.
+LENGTH_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class Caller(Protocol):
@@ -49,12 +38,8 @@ class Caller(Protocol):
     def over(self, answer: ReceiverAnswer) -> None:
         """The answer is complete, or enough of it is."""
 
-    def failed(self, failure: Failure, *, silent: bool = False) -> None:
-        """
-        No status came.
-
-        @param silent: whether the connection ended before any byte of an answer came.
-        """
+    def failed(self, failure: Failure) -> None:
+        """No legible status came."""
 
 
 class Owner(Protocol):
@@ -75,11 +60,12 @@ class Connection(protocol.Protocol):
     A connection to an origin. It sends one request after the other.
 
     @ivar origin: where it leads, as C{scheme://host:port}.
+    @ivar opened_at: when the connection was made, by the reactor's clock.
     @ivar idle_since: when the last answer was complete, by the reactor's clock.
     """
 
     transport: Any
-    idle_since = 0.0
+    opened_at = idle_since = 0.0
     _caller: Caller | None = None
 
     def __init__(self, owner: Owner, origin: str) -> None:
@@ -99,7 +85,9 @@ class Connection(protocol.Protocol):
         self._caller = caller
         self._received = self._body = self._status = 0
         self._headers: dict[bytes, bytes] = {}
-        self._complete = self._reusable = False
+        self._complete = self._reusable = self._has_length = False
+        self._valid = self._clean = True
+        self._head = bytearray()
         self._parser = HttpResponseParser(self)
         self.transport.write(request)
 
@@ -107,9 +95,15 @@ class Connection(protocol.Protocol):
         """
         Give the answer so far.
 
-        @return: the answer, or C{None} as long as its headers are not complete.
+        @return: the answer, or C{None} as long as there is no legible status line.
         """
-        return ReceiverAnswer(self._status, self._headers) if self._status else None
+        if self._status:
+            return ReceiverAnswer(self._status, self._headers)
+        try:
+            found = read_leniently(self._head)
+        except ValueError:
+            return None
+        return None if found is None else found[0]
 
     def abandon(self) -> None:
         """Abort the connection, and tell its caller nothing more."""
@@ -128,11 +122,13 @@ class Connection(protocol.Protocol):
             return
         undecided = not self._status
         self._received += len(data)
-        try:
-            self._parser.feed_data(data)
-        except (HttpParserError, HttpParserUpgrade):
-            self._give_up(caller, "connect", "the answer is not HTTP")
-            return
+        if undecided:
+            self._head += data
+        if self._valid:
+            try:
+                self._parser.feed_data(data)
+            except (HttpParserError, HttpParserUpgrade):
+                self._valid = self._reusable = False
         if self._complete:
             self._caller = None
             if self._reusable:
@@ -142,8 +138,23 @@ class Connection(protocol.Protocol):
             caller.over(ReceiverAnswer(self._status, self._headers))
         elif self._body > ANSWER_BODY_LIMIT or self._received > WIRE_LIMIT:
             self._give_up(caller, "too-big", "the answer is too long")
+        elif not self._valid:
+            self._go_on_leniently(caller)
         elif undecided and self._status:
             caller.answered()
+
+    def _go_on_leniently(self, caller: Caller) -> None:
+        """Read an answer that is not HTTP to the letter, as far as the end of its headers."""
+        try:
+            found = None if self._status else read_leniently(self._head)
+        except ValueError:
+            found = None
+        else:
+            if not self._status and len(self._head) <= LENIENT_LIMIT and not (found and found[1]):
+                if found:
+                    caller.answered()
+                return
+        self._give_up(caller, "connect", "the answer is not HTTP")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._owner.lost(self)
@@ -151,7 +162,7 @@ class Connection(protocol.Protocol):
         if caller is not None:
             answer = self.answer()
             if answer is None:
-                caller.failed(reason, silent=not self._received)
+                caller.failed(reason)
             else:
                 caller.over(answer)
 
@@ -169,10 +180,11 @@ class Connection(protocol.Protocol):
 
     def on_message_begin(self) -> None:
         # A second answer to one request would be taken for the answer to the next one.
-        self._reusable = False
+        self._reusable = self._has_length = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
+        self._has_length |= name in LENGTH_HEADERS
         if name in KEPT_HEADERS and not self._status:
             self._headers.setdefault(name, value)
 
@@ -180,6 +192,9 @@ class Connection(protocol.Protocol):
         if self._status:
             return
         status = self._parser.get_status_code()
+        # These have no body. Who states a length all the same may well send one, sooner or later.
+        if self._has_length and (status < 200 or status in (204, 304)):
+            self._clean = False
         if status < 200:
             # After 100 Continue or 103 Early Hints the answer is still to come.
             self._headers = {}
@@ -192,4 +207,4 @@ class Connection(protocol.Protocol):
     def on_message_complete(self) -> None:
         if self._status and not self._complete:
             self._complete = True
-            self._reusable = self._parser.should_keep_alive()
+            self._reusable = self._clean and self._parser.should_keep_alive()

@@ -4,8 +4,10 @@ Posts to receivers that nobody trusts, over connections that are kept for a mome
 One post is one request with one deadline. There are no redirects, no
 decompression and no cookies; how little is read of an answer is said in
 L{statusjob.server.delivery.connection}. Connections to an origin are kept for a
-moment, because an origin that has one delivery often has the next. The endpoint
-decides which address is dialled (L{statusjob.server.delivery.guard}).
+moment, because an origin that has one delivery often has the next. A kept one that
+brings no answer costs no attempt: the request is sent again on a new one, and its
+origin keeps no connections for a while. The endpoint decides which address is
+dialled (L{statusjob.server.delivery.guard}).
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from statusjob.failures import ExchangeFailed, classify
-from statusjob.server.delivery.connection import Connection, ReceiverAnswer
+from statusjob.server.delivery.answer import ReceiverAnswer
+from statusjob.server.delivery.connection import Connection
 
 #: Seconds for one post, from the lookup of the host's name to the headers of the answer.
 DEADLINE = 15.0
@@ -31,6 +34,16 @@ KEEP_SECONDS = 2.0
 #: Most idle connections that are kept: to one origin, and in all.
 KEEP_LIMIT = 16
 KEEP_TOTAL = 256
+#: Seconds after which a connection is not used again, so that an origin whose name leads elsewhere
+#: by now is followed. With the post under way then, a connection lives for a minute at most.
+GREATEST_AGE = 45.0
+#: Seconds for which an origin keeps no connections after a kept one brought no answer.
+DISTRUST_SECONDS = 600.0
+#: Most origins that are distrusted; beyond it, the ones distrusted for longest are forgotten.
+DISTRUSTED = 4096
+
+#: The status code of a receiver that waited for a request for too long.
+REQUEST_TIMEOUT = 408
 
 #: Makes the endpoint to dial for an origin.
 Connect = Callable[[str], IStreamClientEndpoint]
@@ -61,6 +74,7 @@ class Poster:
         self._connect = connect
         self._idle: dict[str, list[Connection]] = {}
         self._idle_count = 0
+        self._distrusted: dict[str, float] = {}
         self._sweep: IDelayedCall | None = None
         self._open: set[Connection] = set()
         self._closed: Deferred[None] | None = None
@@ -69,8 +83,9 @@ class Poster:
         """
         Send one request.
 
-        A kept connection may turn out to be closed by the other side. Then the request is sent
-        again on a new one: a receiver recognises a repetition by its id.
+        A kept connection may turn out to be closed by the other side, or bring what is left of an
+        earlier answer. Then the request is sent again on a new one: a receiver recognises a
+        repetition by its id.
 
         @param headers: the headers of this post alone, each line with its line ending.
         @return: a Deferred that fires with the answer, or fails with L{ExchangeFailed}. It may be
@@ -79,15 +94,35 @@ class Poster:
         return Posting(self._reactor, self, target, headers, body).begin()
 
     def take(self, origin: str) -> Connection | None:
-        """Take a kept connection to C{origin}, if there is one."""
-        kept = self._idle.get(origin)
-        if not kept:
-            return None
-        connection = kept.pop()
-        if not kept:
-            del self._idle[origin]
-        self._idle_count -= 1
-        return connection
+        """Take a kept connection to C{origin}, if there is one that is not too old."""
+        while kept := self._idle.get(origin):
+            connection = kept.pop()
+            if not kept:
+                del self._idle[origin]
+            self._idle_count -= 1
+            if self._reactor.seconds() - connection.opened_at < GREATEST_AGE:
+                return connection
+            connection.abort()
+        return None
+
+    def distrust(self, origin: str) -> None:
+        """Keep no connections to C{origin} for a while: a kept one has brought no answer."""
+        now = self._reactor.seconds()
+        self._distrusted.pop(origin, None)
+        self._distrusted[origin] = now + DISTRUST_SECONDS
+        if len(self._distrusted) > DISTRUSTED:
+            del self._distrusted[next(iter(self._distrusted))]
+        for connection in self._idle.get(origin, [])[:]:
+            connection.abort()
+
+    def _trusts(self, origin: str) -> bool:
+        until = self._distrusted.get(origin)
+        if until is None:
+            return True
+        if until > self._reactor.seconds():
+            return False
+        del self._distrusted[origin]
+        return True
 
     def open(self, origin: str) -> Deferred[Connection]:
         """Make a new connection to C{origin}."""
@@ -97,7 +132,10 @@ class Poster:
         return opening
 
     def keep(self, connection: Connection) -> None:
-        """Keep an idle connection for a moment, if there is room."""
+        """Keep an idle connection for a moment, if there is room and its origin is trusted."""
+        if not self._trusts(connection.origin):
+            connection.abort()
+            return
         kept = self._idle.setdefault(connection.origin, [])
         if len(kept) >= KEEP_LIMIT or self._idle_count >= KEEP_TOTAL:
             connection.abort()
@@ -110,6 +148,7 @@ class Poster:
 
     def opened(self, connection: Connection) -> None:
         """Note that a connection was made."""
+        connection.opened_at = self._reactor.seconds()
         self._open.add(connection)
 
     def lost(self, connection: Connection) -> None:
@@ -157,7 +196,7 @@ class Poster:
 
 
 class Posting:
-    """One post, over one connection, or over two if the first was kept and turned out stale."""
+    """One post, over one connection, or over two if the first was kept and brought no answer."""
 
     def __init__(
         self,
@@ -178,7 +217,7 @@ class Posting:
         )
         self._connection: Connection | None = None
         self._opening: Deferred[Connection] | None = None
-        self._stale = False
+        self._kept = False
         self._over = False
 
     def begin(self) -> Deferred[ReceiverAnswer]:
@@ -189,7 +228,7 @@ class Posting:
         if connection is None:
             self._open()
         else:
-            self._stale = True
+            self._kept = True
             self._send(connection)
         return self._done
 
@@ -199,25 +238,31 @@ class Posting:
 
     def over(self, answer: ReceiverAnswer) -> None:
         """Fire with the answer."""
+        if self._kept and answer.status == REQUEST_TIMEOUT:
+            # The receiver gave up waiting for a request just when this one was sent.
+            self._connection = None
+            self._replace()
+            return
         self._end()
         self._done.callback(answer)
 
-    def failed(self, failure: Failure, *, silent: bool = False) -> None:
-        """
-        Fail, or send the request again if a kept connection was stale.
-
-        @param silent: whether the connection ended before any byte of an answer came.
-        """
+    def failed(self, failure: Failure) -> None:
+        """Fail, or send the request again if a kept connection brought no answer."""
         self._connection = None
         if self._over:
             return
-        if self._stale and silent:
-            self._stale = False
-            self._open()
+        if self._kept:
+            self._replace()
             return
         self._end()
         assert failure.value is not None
         self._done.errback(classify(failure.value))
+
+    def _replace(self) -> None:
+        """Send the request again on a new connection. This happens once at most."""
+        self._kept = False
+        self._poster.distrust(self._origin)
+        self._open()
 
     def _open(self) -> None:
         try:

@@ -19,7 +19,7 @@ from zope.interface.verify import verifyObject
 
 from statusjob.contract.codec import BadInput
 from statusjob.failures import ExchangeFailed
-from statusjob.server.delivery.connection import ReceiverAnswer
+from statusjob.server.delivery.answer import ReceiverAnswer
 from statusjob.server.delivery.guard import (
     ADDRESSES,
     CHECK_DEADLINE,

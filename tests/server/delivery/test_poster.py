@@ -6,53 +6,20 @@ from typing import Any, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.failures import ExchangeFailed
-from statusjob.server.delivery.connection import ANSWER_BODY_LIMIT, WIRE_LIMIT, ReceiverAnswer
+from statusjob.server.delivery.answer import ReceiverAnswer
+from statusjob.server.delivery.connection import ANSWER_BODY_LIMIT, WIRE_LIMIT
 from statusjob.server.delivery.poster import (
     BODY_GRACE,
     DEADLINE,
-    KEEP_LIMIT,
-    KEEP_SECONDS,
     Poster,
     Target,
 )
-from tests.helpers.wires import NO_CONTENT, Network, Wire
-
-ORIGIN = "http://receiver.example:80"
-HEAD = b"POST /hook HTTP/1.1\r\nhost: receiver.example\r\n"
-
-
-class PostingTestCase(SynchronousTestCase):
-    """A poster whose connections are in memory."""
-
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.network = Network()
-        self.poster = Poster(cast(IReactorTime, self.clock), self.network.endpoint)
-
-    def tearDown(self) -> None:
-        self.successResultOf(self.poster.stop())
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-
-    def post(self, body: bytes = b"{}", origin: str = ORIGIN) -> Deferred[ReceiverAnswer]:
-        return self.poster.post(Target(origin, HEAD), b"webhook-id: msg_1\r\n", body)
-
-    @property
-    def wire(self) -> Wire:
-        """The newest connection."""
-        return self.network.wires[-1]
-
-    def status(self, posting: Deferred[ReceiverAnswer]) -> int:
-        return self.successResultOf(posting).status
-
-    def kind(self, posting: Deferred[ReceiverAnswer]) -> str:
-        return cast(ExchangeFailed, self.failureResultOf(posting, ExchangeFailed).value).kind
+from tests.helpers.posting import HEAD, ORIGIN, PostingTestCase
 
 
 class PostTests(PostingTestCase):
@@ -137,14 +104,22 @@ class PostTests(PostingTestCase):
         self.assertTrue(self.wire.aborted)
 
     def test_a_connection_that_ends_without_an_answer_is_a_failure(self) -> None:
-        for data in (b"", b"HTTP/1.1 200 OK\r\nContent-Le"):
+        for data in (b"", b"HTTP/1.1 200", b"HTTP/1.1 100 Continue\r\n\r\n"):
             posting = self.post()
             self.wire.answer(data) if data else None
             self.wire.hang_up()
             self.assertEqual(self.kind(posting), "connect")
 
     def test_an_answer_that_is_not_http_is_a_failure(self) -> None:
-        for data in (b"SSH-2.0-OpenSSH_9.6\r\n", b"\x16\x03\x01\x02", b"HTTP/9.9 200 OK\r\n\r\n"):
+        for data in (
+            b"SSH-2.0-OpenSSH_9.6\r\n",
+            b"\x16\x03\x01\x02",
+            b"HTTP/1.1 2000 OK\r\n\r\n",
+            b"HTTP/1.1 OK\r\n\r\n",
+            b"HTTP/1.1" + b" " * 99,
+            b"HTTP/3.14 200 OK\r\n\r\n",
+            b"HTTP/1.1 100 Continue\r\n\r\n200 OK\r\n\r\n",
+        ):
             posting = self.post()
             self.wire.answer(data)
             self.assertEqual(self.kind(posting), "connect", data)
@@ -155,18 +130,73 @@ class PostTests(PostingTestCase):
         self.wire.answer(b"HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n1234")
         self.assertEqual(self.kind(posting), "connect")
 
-    def test_headers_without_end_are_a_failure(self) -> None:
+    def test_interim_answers_without_end_are_a_failure(self) -> None:
+        posting = self.post()
+        more = b"HTTP/1.1 100 Continue\r\n\r\n" * 150
+        for _ in range(WIRE_LIMIT // len(more) + 1):
+            self.wire.answer(more)
+        self.assertEqual(self.kind(posting), "too-big")
+        self.assertTrue(self.wire.aborted)
+
+
+class LegibleTests(PostingTestCase):
+    """A legible status line decides, whatever follows it."""
+
+    def test_a_status_line_counts_whatever_rules_the_answer_breaks(self) -> None:
+        for answer in (
+            b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nok",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
+            b"HTTP/1.1 200 OK\r\nX: a\r\n folded\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nX\x00: \xff\r\n\r\n",
+            b"HTTP/1.1 200\r\n\r\n",
+            b"HTTP/1.1  \t200 \xe4\r\n\r\n",
+            b"http/1.1 200 ok\r\n\r\n",
+            b"HTTP/2 200\r\n\r\n",
+            b"HTTP/9.9 200 OK\r\n\r\n",
+            b"\r\nHTTP/1.1 200 OK\n\n",
+            b"HTTP/1.1 100 Continue\n\nHTTP/1.1 200 OK\n\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        ):
+            for size in (1, 3, len(answer)):
+                posting = self.post()
+                wire = self.wire
+                for begin in range(0, len(answer), size):
+                    wire.answer(answer[begin : begin + size])
+                self.clock.advance(BODY_GRACE)
+                self.assertEqual(self.status(posting), 200, answer)
+                self.assertFalse(wire.open)
+
+    def test_a_status_line_counts_although_the_headers_break_off(self) -> None:
+        for end in (self.wire_hangs_up, lambda: self.clock.advance(DEADLINE)):
+            posting = self.post()
+            self.wire.answer(b"HTTP/1.1 201 Made\r\nContent-Le")
+            end()
+            self.assertEqual(self.status(posting), 201)
+
+    def wire_hangs_up(self) -> None:
+        self.wire.hang_up()
+
+    def test_a_status_line_counts_although_the_headers_have_no_end(self) -> None:
         for first, more in (
             (b"HTTP/1.1 200 OK\r\nX: ", b"x" * 4096),
-            (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 700),
-            (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 150),
+            (b"HTTP/1.1 200 OK\n", b"X: y\n" * 700),
         ):
             posting = self.post()
-            self.wire.answer(first) if first else None
+            self.wire.answer(first)
             for _ in range(WIRE_LIMIT // len(more) + 1):
                 self.wire.answer(more)
-            self.assertEqual(self.kind(posting), "too-big")
+            self.assertEqual(self.status(posting), 200)
             self.assertTrue(self.wire.aborted)
+
+    def test_what_such_an_answer_asks_for_is_read(self) -> None:
+        posting = self.post()
+        self.wire.answer(b"HTTP/1.1 429 Slow\nretry-AFTER:  7 \nDate: now\nX-Date: y\n\n")
+        self.assertEqual(
+            self.successResultOf(posting),
+            ReceiverAnswer(429, {b"retry-after": b"7", b"date": b"now"}),
+        )
 
 
 class BodyTests(PostingTestCase):
@@ -216,97 +246,3 @@ class BodyTests(PostingTestCase):
         results: list[Any] = []
         posting.addBoth(results.append)
         self.assertEqual(len(results), 1)
-
-
-class KeptTests(PostingTestCase):
-    """Connections are kept for the next delivery."""
-
-    def keep(self, answer: bytes = NO_CONTENT) -> None:
-        """Make one post, after which the connection is kept if it may be."""
-        posting = self.post()
-        self.wire.answer(answer)
-        self.successResultOf(posting)
-
-    def test_the_next_post_to_the_origin_uses_a_kept_connection(self) -> None:
-        for _ in range(3):
-            self.keep(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-        self.assertEqual(self.network.dialled, [ORIGIN])
-        self.assertEqual(len(self.wire.sent()), 3)
-
-    def test_a_connection_that_is_busy_or_leads_elsewhere_is_not_used(self) -> None:
-        self.keep()
-        other = "http://other.example:80"
-        postings = [self.post(), self.post(), self.post(origin=other)]
-        self.assertEqual(self.network.dialled, [ORIGIN, ORIGIN, other])
-        for wire in self.network.wires:
-            wire.answer()
-        self.assertEqual([self.status(posting) for posting in postings], [204] * 3)
-
-    def test_a_connection_that_may_not_be_used_again_is_not_kept(self) -> None:
-        for answer in (
-            b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
-            b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
-            NO_CONTENT + NO_CONTENT,
-            NO_CONTENT + b"more",
-        ):
-            self.keep(answer)
-            self.assertFalse(self.wire.open, answer)
-
-    def test_a_kept_connection_on_which_data_arrives_is_aborted(self) -> None:
-        self.keep()
-        self.wire.answer(NO_CONTENT)
-        self.assertTrue(self.wire.aborted)
-        self.keep()
-        self.assertEqual(len(self.network.wires), 2)
-
-    def test_a_connection_is_kept_for_a_moment_only(self) -> None:
-        self.keep()
-        self.clock.pump([KEEP_SECONDS / 4] * 3)
-        self.assertTrue(self.wire.open)
-        self.clock.pump([KEEP_SECONDS / 4] * 6)
-        self.assertFalse(self.wire.open)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-
-    def test_at_most_so_many_connections_are_kept(self) -> None:
-        postings = [self.post() for _ in range(KEEP_LIMIT + 3)]
-        for wire in self.network.wires:
-            wire.answer()
-        for posting in postings:
-            self.successResultOf(posting)
-        self.assertEqual(sum(wire.open for wire in self.network.wires), KEEP_LIMIT)
-
-    def test_a_stale_connection_is_replaced_and_the_request_sent_again(self) -> None:
-        self.keep()
-        stale = self.wire
-        posting = self.post()
-        stale.hang_up()
-        self.assertEqual(len(self.network.wires), 2)
-        self.assertEqual(self.wire.sent(), [stale.sent()[-1]])
-        self.wire.answer()
-        self.assertEqual(self.status(posting), 204)
-
-    def test_a_request_is_sent_again_only_once_and_only_if_no_byte_was_answered(self) -> None:
-        self.keep()
-        posting = self.post()
-        self.wire.hang_up()
-        self.wire.hang_up()
-        self.assertEqual(self.kind(posting), "connect")
-        self.keep()
-        posting = self.post()
-        self.wire.answer(b"HTTP/1.1 ")
-        self.wire.hang_up()
-        self.assertEqual(self.kind(posting), "connect")
-        self.assertEqual(len(self.network.wires), 3)
-
-    def test_a_request_that_is_sent_again_keeps_its_deadline(self) -> None:
-        self.keep()
-        posting = self.post()
-        self.clock.advance(DEADLINE - 1)
-        self.wire.hang_up()
-        self.clock.advance(1)
-        self.assertEqual(self.kind(posting), "timeout")
-
-    def test_a_stop_closes_all_connections(self) -> None:
-        self.keep()
-        self.successResultOf(self.poster.stop())
-        self.assertFalse(self.wire.open)
