@@ -84,7 +84,7 @@ class Job(Struct, frozen=True, kw_only=True):
     @ivar progress: from 0 to 1, or C{None} if it was never reported.
     @ivar message: the worker's latest message on its progress, or C{None}.
     @ivar eta_at: the time at which the worker expects to be done, or C{None}.
-    @ivar output: any JSON value; set on completed jobs only.
+    @ivar output: any JSON value; set on terminal jobs only.
     @ivar error: why the job failed; set on jobs with the result C{error} only.
     @ivar metadata: a JSON object that was given at creation, or C{None}.
     @ivar deadline: seconds from creation after which the job ends as C{error}, or C{None}.

@@ -48,8 +48,7 @@ class Report(Struct, frozen=True, forbid_unknown_fields=True):
     @ivar message: about the progress, for people; at most L{MESSAGE_LIMIT} bytes.
     @ivar eta: seconds from now until the worker expects to be done.
     @ivar result: the result; a terminal one ends the job.
-    @ivar output: any JSON value of at most L{OUTPUT_LIMIT} bytes; with the result C{completed}
-        only.
+    @ivar output: any JSON value of at most L{OUTPUT_LIMIT} bytes; with a terminal result only.
     @ivar error: why the job failed; with the result C{error} only.
     """
 
@@ -62,8 +61,8 @@ class Report(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if self.output is not UNSET and self.output is not None:
-            if self.result is not Status.COMPLETED:
-                raise ValueError("`output` goes only with the result `completed`")
+            if self.result is UNSET or not self.result.terminal:
+                raise ValueError("`output` goes only with the result `completed` or `error`")
             _check_size_and_depth("output", self.output, OUTPUT_LIMIT)
         if isinstance(self.error, ErrorReport):
             if self.result is not Status.ERROR:

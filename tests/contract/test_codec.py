@@ -163,13 +163,12 @@ class ReportTests(DecodeTestCase):
         for value in (b'"done"', b'"Completed"', b"null", b"1", b'""'):
             self.refused(Report, b'{"result":%b}' % value)
 
-    def test_output_goes_only_with_completed_and_error_with_error(self) -> None:
-        for body in (
-            b'{"output":1}',
-            b'{"result":"error","output":1}',
-            b'{"result":"pending","output":1}',
-        ):
-            self.refused(Report, body, "`output` goes only with the result `completed`")
+    def test_output_goes_only_with_a_terminal_result_and_error_with_error(self) -> None:
+        for body in (b'{"output":1}', b'{"result":"pending","output":1}'):
+            self.refused(Report, body, "`output` goes only with the result `completed` or `error`")
+        for result in (b"completed", b"error"):
+            report = decode(b'{"result":"%b","output":1}' % result, Report)
+            self.assertEqual(report.output, 1)
         for body in (b'{"error":{}}', b'{"result":"completed","error":{"code":"x"}}'):
             self.refused(Report, body, "`error` goes only with the result `error`")
         decode(b'{"output":null,"error":null}', Report)

@@ -11,9 +11,9 @@ CREATE TABLE attempts (
                 detail TEXT
             ) STRICT
             ;
-INSERT INTO "attempts" VALUES(1,'msg_87865ab0c2131a9e7a64be737680ab78',1,1732384806.0,1732384806.0,'ok',200,NULL);
-INSERT INTO "attempts" VALUES(2,'msg_036d6619a4e430a5ec142ac85fe71aea',1,1732384808.0,1732384808.0,'connect',NULL,NULL);
-INSERT INTO "attempts" VALUES(3,'msg_6898e60acc84bd9677e229ee93031b08',1,1732384810.0,1732384810.0,'connect',NULL,NULL);
+INSERT INTO "attempts" VALUES(1,'msg_8b5716f5f48c770afb182922b6653a91',1,1732384806.0,1732384806.0,'ok',200,NULL);
+INSERT INTO "attempts" VALUES(2,'msg_0d7e29b8ef6098bf890531074985066d',1,1732384808.0,1732384808.0,'connect',NULL,NULL);
+INSERT INTO "attempts" VALUES(3,'msg_8a4ab68cccb368adcc5b3b9597ca0025',1,1732384810.0,1732384810.0,'connect',NULL,NULL);
 CREATE TABLE bodies (
                 id INTEGER PRIMARY KEY AUTOINCREMENT,
                 job_id TEXT REFERENCES jobs (id) ON DELETE CASCADE,
@@ -22,10 +22,10 @@ CREATE TABLE bodies (
                 UNIQUE (job_id, version)
             ) STRICT
             ;
-INSERT INTO "bodies" VALUES(1,'01935a2e-5088-7df6-ae2d-03a3e3360c93',2,'{"result":"completed","timestamp":1732384806000,"type":"job.completed","job":{"id":"01935a2e-5088-7df6-ae2d-03a3e3360c93","kind":"delivered","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":{"frames":7},"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:05.000Z","updated_at":"2024-11-23T18:00:06.000Z","finished_at":"2024-11-23T18:00:06.000Z","duration":1,"links":{"self":"/jobs/01935a2e-5088-7df6-ae2d-03a3e3360c93","status":"/jobs/01935a2e-5088-7df6-ae2d-03a3e3360c93/status","operation":"/jobs/01935a2e-5088-7df6-ae2d-03a3e3360c93/operation","events":"/jobs/01935a2e-5088-7df6-ae2d-03a3e3360c93/events"}}}');
-INSERT INTO "bodies" VALUES(2,'01935a2e-5858-7fce-a906-b3a7cd4d702e',2,'{"result":"error","timestamp":1732384808000,"type":"job.error","job":{"id":"01935a2e-5858-7fce-a906-b3a7cd4d702e","kind":"dead","result":"error","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":{"code":"disk","message":"is full"},"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:07.000Z","updated_at":"2024-11-23T18:00:08.000Z","finished_at":"2024-11-23T18:00:08.000Z","duration":1,"links":{"self":"/jobs/01935a2e-5858-7fce-a906-b3a7cd4d702e","status":"/jobs/01935a2e-5858-7fce-a906-b3a7cd4d702e/status","operation":"/jobs/01935a2e-5858-7fce-a906-b3a7cd4d702e/operation","events":"/jobs/01935a2e-5858-7fce-a906-b3a7cd4d702e/events"}}}');
-INSERT INTO "bodies" VALUES(3,'01935a2e-6028-7213-be05-74a0222ceac3',2,'{"result":"completed","timestamp":1732384810000,"type":"job.completed","job":{"id":"01935a2e-6028-7213-be05-74a0222ceac3","kind":"retried","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:09.000Z","updated_at":"2024-11-23T18:00:10.000Z","finished_at":"2024-11-23T18:00:10.000Z","duration":1,"links":{"self":"/jobs/01935a2e-6028-7213-be05-74a0222ceac3","status":"/jobs/01935a2e-6028-7213-be05-74a0222ceac3/status","operation":"/jobs/01935a2e-6028-7213-be05-74a0222ceac3/operation","events":"/jobs/01935a2e-6028-7213-be05-74a0222ceac3/events"}}}');
-INSERT INTO "bodies" VALUES(4,'01935a2e-6be0-77ec-bb8e-4fc0a0051a0e',2,'{"result":"completed","timestamp":1732384813000,"type":"job.completed","job":{"id":"01935a2e-6be0-77ec-bb8e-4fc0a0051a0e","kind":"sending","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:12.000Z","updated_at":"2024-11-23T18:00:13.000Z","finished_at":"2024-11-23T18:00:13.000Z","duration":1,"links":{"self":"/jobs/01935a2e-6be0-77ec-bb8e-4fc0a0051a0e","status":"/jobs/01935a2e-6be0-77ec-bb8e-4fc0a0051a0e/status","operation":"/jobs/01935a2e-6be0-77ec-bb8e-4fc0a0051a0e/operation","events":"/jobs/01935a2e-6be0-77ec-bb8e-4fc0a0051a0e/events"}}}');
+INSERT INTO "bodies" VALUES(1,'01935a2e-5088-7ae7-abf0-64825822cffb',2,'{"result":"completed","timestamp":1732384806000,"type":"job.completed","job":{"id":"01935a2e-5088-7ae7-abf0-64825822cffb","kind":"delivered","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":{"frames":7},"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:05.000Z","updated_at":"2024-11-23T18:00:06.000Z","finished_at":"2024-11-23T18:00:06.000Z","duration":1,"links":{"self":"/jobs/01935a2e-5088-7ae7-abf0-64825822cffb","status":"/jobs/01935a2e-5088-7ae7-abf0-64825822cffb/status","operation":"/jobs/01935a2e-5088-7ae7-abf0-64825822cffb/operation","events":"/jobs/01935a2e-5088-7ae7-abf0-64825822cffb/events"}}}');
+INSERT INTO "bodies" VALUES(2,'01935a2e-5858-77c1-a5a4-a3a0f324d102',2,'{"result":"error","timestamp":1732384808000,"type":"job.error","job":{"id":"01935a2e-5858-77c1-a5a4-a3a0f324d102","kind":"dead","result":"error","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":{"code":"disk","message":"is full"},"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:07.000Z","updated_at":"2024-11-23T18:00:08.000Z","finished_at":"2024-11-23T18:00:08.000Z","duration":1,"links":{"self":"/jobs/01935a2e-5858-77c1-a5a4-a3a0f324d102","status":"/jobs/01935a2e-5858-77c1-a5a4-a3a0f324d102/status","operation":"/jobs/01935a2e-5858-77c1-a5a4-a3a0f324d102/operation","events":"/jobs/01935a2e-5858-77c1-a5a4-a3a0f324d102/events"}}}');
+INSERT INTO "bodies" VALUES(3,'01935a2e-6028-7290-933c-96e4540aceea',2,'{"result":"completed","timestamp":1732384810000,"type":"job.completed","job":{"id":"01935a2e-6028-7290-933c-96e4540aceea","kind":"retried","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:09.000Z","updated_at":"2024-11-23T18:00:10.000Z","finished_at":"2024-11-23T18:00:10.000Z","duration":1,"links":{"self":"/jobs/01935a2e-6028-7290-933c-96e4540aceea","status":"/jobs/01935a2e-6028-7290-933c-96e4540aceea/status","operation":"/jobs/01935a2e-6028-7290-933c-96e4540aceea/operation","events":"/jobs/01935a2e-6028-7290-933c-96e4540aceea/events"}}}');
+INSERT INTO "bodies" VALUES(4,'01935a2e-6be0-7bc2-afc5-e5602b6b2805',2,'{"result":"completed","timestamp":1732384813000,"type":"job.completed","job":{"id":"01935a2e-6be0-7bc2-afc5-e5602b6b2805","kind":"sending","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:12.000Z","updated_at":"2024-11-23T18:00:13.000Z","finished_at":"2024-11-23T18:00:13.000Z","duration":1,"links":{"self":"/jobs/01935a2e-6be0-7bc2-afc5-e5602b6b2805","status":"/jobs/01935a2e-6be0-7bc2-afc5-e5602b6b2805/status","operation":"/jobs/01935a2e-6be0-7bc2-afc5-e5602b6b2805/operation","events":"/jobs/01935a2e-6be0-7bc2-afc5-e5602b6b2805/events"}}}');
 CREATE TABLE deliveries (
                 id TEXT PRIMARY KEY,
                 webhook_id TEXT NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
@@ -44,10 +44,10 @@ CREATE TABLE deliveries (
                 CHECK ((state IN ('pending', 'sending')) = (finished_at IS NULL))
             ) STRICT
             ;
-INSERT INTO "deliveries" VALUES('msg_87865ab0c2131a9e7a64be737680ab78','wh_8254021b204d6abc89066cda9c8e66cd',1,'01935a2e-5088-7df6-ae2d-03a3e3360c93',2,'job.completed',1,'delivered',1,1732384806.0,1732384806.0,1732384806.0,1732384806.0,NULL);
-INSERT INTO "deliveries" VALUES('msg_036d6619a4e430a5ec142ac85fe71aea','wh_bd0841fc87995f621979f7cb63b1304b',1,'01935a2e-5858-7fce-a906-b3a7cd4d702e',2,'job.error',2,'dead',1,1732384808.0,1732384808.0,1732384808.0,1732384808.0,'every attempt failed');
-INSERT INTO "deliveries" VALUES('msg_6898e60acc84bd9677e229ee93031b08','wh_e3a48ed9baa23d41271aef3291c7a136',1,'01935a2e-6028-7213-be05-74a0222ceac3',2,'job.completed',3,'pending',1,1732388410.0,1732384810.0,NULL,1732384810.0,NULL);
-INSERT INTO "deliveries" VALUES('msg_9270bd5a33f718d00fba93cc35609814','wh_a77d77b9fb69ee9202f7b381a64b8b48',1,'01935a2e-6be0-77ec-bb8e-4fc0a0051a0e',2,'job.completed',4,'sending',1,1732384813.0,1732384813.0,NULL,1732384813.0,NULL);
+INSERT INTO "deliveries" VALUES('msg_8b5716f5f48c770afb182922b6653a91','wh_bd7a08425c05b67ed1df297ee1c21bac',1,'01935a2e-5088-7ae7-abf0-64825822cffb',2,'job.completed',1,'delivered',1,1732384806.0,1732384806.0,1732384806.0,1732384806.0,NULL);
+INSERT INTO "deliveries" VALUES('msg_0d7e29b8ef6098bf890531074985066d','wh_33cda15742611b5520211241b6107e4d',1,'01935a2e-5858-77c1-a5a4-a3a0f324d102',2,'job.error',2,'dead',1,1732384808.0,1732384808.0,1732384808.0,1732384808.0,'every attempt failed');
+INSERT INTO "deliveries" VALUES('msg_8a4ab68cccb368adcc5b3b9597ca0025','wh_9a0b064b28ec5dfe34f66687ed733168',1,'01935a2e-6028-7290-933c-96e4540aceea',2,'job.completed',3,'pending',1,1732388410.0,1732384810.0,NULL,1732384810.0,NULL);
+INSERT INTO "deliveries" VALUES('msg_f921be99d660dd0c2ab29136cd815487','wh_f0c9f9a04a072c4004b9ce5e5c0b0a0d',1,'01935a2e-6be0-7bc2-afc5-e5602b6b2805',2,'job.completed',4,'sending',1,1732384813.0,1732384813.0,NULL,1732384813.0,NULL);
 CREATE TABLE events (
                 job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
                 version INTEGER NOT NULL,
@@ -58,22 +58,22 @@ CREATE TABLE events (
                 PRIMARY KEY (job_id, version)
             ) STRICT, WITHOUT ROWID
             ;
-INSERT INTO "events" VALUES('01935a2e-3d00-76e5-949b-e89509cc5bca',1,1732384800.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-40e8-7a11-a7ae-4dc5d582a694',1,1732384801.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-40e8-7a11-a7ae-4dc5d582a694',2,1732384802.0,'pending',0.5,'half');
-INSERT INTO "events" VALUES('01935a2e-48b8-705d-8ad2-8107556a0793',1,1732384803.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-4ca0-7fe3-9566-bfede47be521',1,1732384804.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-5088-7df6-ae2d-03a3e3360c93',1,1732384805.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-5088-7df6-ae2d-03a3e3360c93',2,1732384806.0,'completed',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-5858-7fce-a906-b3a7cd4d702e',1,1732384807.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-5858-7fce-a906-b3a7cd4d702e',2,1732384808.0,'error',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-6028-7213-be05-74a0222ceac3',1,1732384809.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-6028-7213-be05-74a0222ceac3',2,1732384810.0,'completed',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-67f8-72fe-b7d3-2aaeda81fdb4',1,1732384811.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-67f8-7ced-a37d-5567ced10a12',1,1732384811.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-67f8-7ced-a37d-5567ced10a12',2,1732384811.0,'error',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-6be0-77ec-bb8e-4fc0a0051a0e',1,1732384812.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-6be0-77ec-bb8e-4fc0a0051a0e',2,1732384813.0,'completed',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-3d00-714b-8938-b83dd9a64a89',1,1732384800.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-40e8-7b5d-8c77-4403307e6568',1,1732384801.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-40e8-7b5d-8c77-4403307e6568',2,1732384802.0,'pending',0.5,'half');
+INSERT INTO "events" VALUES('01935a2e-48b8-7d0a-b8e5-abba84b5de57',1,1732384803.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-4ca0-7a2b-98b8-1cf30c074b3b',1,1732384804.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-5088-7ae7-abf0-64825822cffb',1,1732384805.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-5088-7ae7-abf0-64825822cffb',2,1732384806.0,'completed',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-5858-77c1-a5a4-a3a0f324d102',1,1732384807.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-5858-77c1-a5a4-a3a0f324d102',2,1732384808.0,'error',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-6028-7290-933c-96e4540aceea',1,1732384809.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-6028-7290-933c-96e4540aceea',2,1732384810.0,'completed',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-67f8-71a4-97cc-86f2a2204207',1,1732384811.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-67f8-71a4-97cc-86f2a2204207',2,1732384811.0,'error',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-67f8-76d8-a839-e1d4fd6bfa2c',1,1732384811.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-6be0-7bc2-afc5-e5602b6b2805',1,1732384812.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-6be0-7bc2-afc5-e5602b6b2805',2,1732384813.0,'completed',NULL,NULL);
 CREATE TABLE jobs (
                 id TEXT PRIMARY KEY,
                 kind TEXT NOT NULL,
@@ -82,7 +82,6 @@ CREATE TABLE jobs (
                 progress REAL CHECK (progress BETWEEN 0 AND 1),
                 message TEXT,
                 eta_at REAL,
-                output TEXT CHECK (output IS NULL OR result = 'completed'),
                 error_code TEXT,
                 error_message TEXT,
                 metadata TEXT,
@@ -103,21 +102,21 @@ CREATE TABLE jobs (
                         COALESCE(heard_at + heartbeat, 1e99),
                         COALESCE(step_at, 1e99)
                     ), 1e99) END
-                ) STORED,
+                ) STORED, output TEXT CHECK (output IS NULL OR result <> 'pending'),
                 CHECK ((result = 'pending') = (finished_at IS NULL)),
                 CHECK ((result = 'error') = (error_code IS NOT NULL))
             ) STRICT
             ;
-INSERT INTO "jobs" VALUES('01935a2e-3d00-76e5-949b-e89509cc5bca','demo','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,15.0,'completed',1732384801.5,NULL,NULL,1732384800.0,1732384800.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-40e8-7a11-a7ae-4dc5d582a694','waiting','pending',2,0.5,'half',1732384862.0,NULL,NULL,NULL,'{"a":[1,"ü"]}',NULL,600.0,1732384802.0,NULL,NULL,NULL,NULL,NULL,1732384801.0,1732384802.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-48b8-705d-8ad2-8107556a0793','limited','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,3600.0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384803.0,1732384803.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-4ca0-7fe3-9566-bfede47be521','simulated','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,600.0,'error',1732384864.0,NULL,NULL,1732384804.0,1732384804.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-5088-7df6-ae2d-03a3e3360c93','delivered','completed',2,NULL,NULL,NULL,'{"frames":7}',NULL,NULL,NULL,NULL,NULL,1732384806.0,NULL,NULL,NULL,NULL,NULL,1732384805.0,1732384806.0,1732384806.0);
-INSERT INTO "jobs" VALUES('01935a2e-5858-7fce-a906-b3a7cd4d702e','dead','error',2,NULL,NULL,NULL,NULL,'disk','is full',NULL,NULL,NULL,1732384808.0,NULL,NULL,NULL,NULL,NULL,1732384807.0,1732384808.0,1732384808.0);
-INSERT INTO "jobs" VALUES('01935a2e-6028-7213-be05-74a0222ceac3','retried','completed',2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384810.0,NULL,NULL,NULL,NULL,NULL,1732384809.0,1732384810.0,1732384810.0);
-INSERT INTO "jobs" VALUES('01935a2e-67f8-7ced-a37d-5567ced10a12','cancelled','error',2,NULL,NULL,NULL,NULL,'cancelled',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384811.0,1732384811.0,1732384811.0);
-INSERT INTO "jobs" VALUES('01935a2e-67f8-72fe-b7d3-2aaeda81fdb4','keyed','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'key','hash',1732384811.0,1732384811.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-6be0-77ec-bb8e-4fc0a0051a0e','sending','completed',2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384813.0,NULL,NULL,NULL,NULL,NULL,1732384812.0,1732384813.0,1732384813.0);
+INSERT INTO "jobs" VALUES('01935a2e-3d00-714b-8938-b83dd9a64a89','demo','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,15.0,'completed',1732384801.5,NULL,NULL,1732384800.0,1732384800.0,NULL,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-40e8-7b5d-8c77-4403307e6568','waiting','pending',2,0.5,'half',1732384862.0,NULL,NULL,'{"a":[1,"ü"]}',NULL,600.0,1732384802.0,NULL,NULL,NULL,NULL,NULL,1732384801.0,1732384802.0,NULL,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-48b8-7d0a-b8e5-abba84b5de57','limited','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,3600.0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384803.0,1732384803.0,NULL,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-4ca0-7a2b-98b8-1cf30c074b3b','simulated','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,600.0,'error',1732384864.0,NULL,NULL,1732384804.0,1732384804.0,NULL,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-5088-7ae7-abf0-64825822cffb','delivered','completed',2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384806.0,NULL,NULL,NULL,NULL,NULL,1732384805.0,1732384806.0,1732384806.0,'{"frames":7}');
+INSERT INTO "jobs" VALUES('01935a2e-5858-77c1-a5a4-a3a0f324d102','dead','error',2,NULL,NULL,NULL,'disk','is full',NULL,NULL,NULL,1732384808.0,NULL,NULL,NULL,NULL,NULL,1732384807.0,1732384808.0,1732384808.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-6028-7290-933c-96e4540aceea','retried','completed',2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384810.0,NULL,NULL,NULL,NULL,NULL,1732384809.0,1732384810.0,1732384810.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-67f8-71a4-97cc-86f2a2204207','cancelled','error',2,NULL,NULL,NULL,'cancelled',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384811.0,1732384811.0,1732384811.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-67f8-76d8-a839-e1d4fd6bfa2c','keyed','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'key','hash',1732384811.0,1732384811.0,NULL,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-6be0-7bc2-afc5-e5602b6b2805','sending','completed',2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384813.0,NULL,NULL,NULL,NULL,NULL,1732384812.0,1732384813.0,1732384813.0,NULL);
 CREATE TABLE old_secrets (
                 webhook_id TEXT NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
                 secret TEXT NOT NULL,
@@ -125,7 +124,7 @@ CREATE TABLE old_secrets (
                 PRIMARY KEY (webhook_id, secret)
             ) STRICT, WITHOUT ROWID
             ;
-INSERT INTO "old_secrets" VALUES('wh_587fd244fdf028b31df973cb8c46f495','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1732471211.0);
+INSERT INTO "old_secrets" VALUES('wh_012fd36fc4d67422ec0912fc255b4914','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1732471211.0);
 CREATE TABLE origins (
                 id INTEGER PRIMARY KEY AUTOINCREMENT,
                 origin TEXT NOT NULL UNIQUE,
@@ -157,13 +156,13 @@ CREATE TABLE webhooks (
                 CHECK (job_id IS NULL OR kind IS NULL)
             ) STRICT
             ;
-INSERT INTO "webhooks" VALUES('wh_8254021b204d6abc89066cda9c8e66cd',1,'01935a2e-5088-7df6-ae2d-03a3e3360c93',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,NULL,1732384805.0,1732384806.0,NULL,0,NULL,0);
-INSERT INTO "webhooks" VALUES('wh_bd0841fc87995f621979f7cb63b1304b',1,'01935a2e-5858-7fce-a906-b3a7cd4d702e',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,1732384808.0,1732384807.0,1732384808.0,NULL,1,20050,0);
-INSERT INTO "webhooks" VALUES('wh_e3a48ed9baa23d41271aef3291c7a136',1,'01935a2e-6028-7213-be05-74a0222ceac3',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,1732384810.0,1732384809.0,1732384810.0,NULL,1,20050,0);
-INSERT INTO "webhooks" VALUES('wh_8754d103ada18bdfa9bc252804598b02',1,'01935a2e-67f8-7ced-a37d-5567ced10a12',NULL,'https://receiver.example/hook','job.completed job.error',NULL,'whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,NULL,1732384811.0,1732384811.0,1732384811.0,0,NULL,0);
-INSERT INTO "webhooks" VALUES('wh_587fd244fdf028b31df973cb8c46f495',1,NULL,'delivered','https://receiver.example/hook','job.completed job.error','kind','whsec_rpZjMMfpm95ELIIwtLih/QnDbyfGUZJq2PuducDMxd8=',1,NULL,NULL,1732384811.0,NULL,NULL,0,NULL,0);
-INSERT INTO "webhooks" VALUES('wh_b2ee3297750b0c10bf9113da6cf14dc6',1,NULL,NULL,'https://receiver.example/hook','job.completed job.error','gone','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',0,'by request',NULL,1732384811.0,NULL,NULL,0,NULL,0);
-INSERT INTO "webhooks" VALUES('wh_a77d77b9fb69ee9202f7b381a64b8b48',1,'01935a2e-6be0-77ec-bb8e-4fc0a0051a0e',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,NULL,1732384812.0,1732384813.0,NULL,0,NULL,0);
+INSERT INTO "webhooks" VALUES('wh_bd7a08425c05b67ed1df297ee1c21bac',1,'01935a2e-5088-7ae7-abf0-64825822cffb',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,NULL,1732384805.0,1732384806.0,NULL,0,NULL,0);
+INSERT INTO "webhooks" VALUES('wh_33cda15742611b5520211241b6107e4d',1,'01935a2e-5858-77c1-a5a4-a3a0f324d102',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,1732384808.0,1732384807.0,1732384808.0,NULL,1,20050,0);
+INSERT INTO "webhooks" VALUES('wh_9a0b064b28ec5dfe34f66687ed733168',1,'01935a2e-6028-7290-933c-96e4540aceea',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,1732384810.0,1732384809.0,1732384810.0,NULL,1,20050,0);
+INSERT INTO "webhooks" VALUES('wh_6bc6d89fd869f9a2ba6f5ffb853caa2b',1,'01935a2e-67f8-71a4-97cc-86f2a2204207',NULL,'https://receiver.example/hook','job.completed job.error',NULL,'whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,NULL,1732384811.0,1732384811.0,1732384811.0,0,NULL,0);
+INSERT INTO "webhooks" VALUES('wh_012fd36fc4d67422ec0912fc255b4914',1,NULL,'delivered','https://receiver.example/hook','job.completed job.error','kind','whsec_cI50W21d3MNyYrpVqzDE49iJls6rUvRbglEu2zbivZk=',1,NULL,NULL,1732384811.0,NULL,NULL,0,NULL,0);
+INSERT INTO "webhooks" VALUES('wh_460ec90a032af81af1d1de1b4a71dddd',1,NULL,NULL,'https://receiver.example/hook','job.completed job.error','gone','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',0,'by request',NULL,1732384811.0,NULL,NULL,0,NULL,0);
+INSERT INTO "webhooks" VALUES('wh_f0c9f9a04a072c4004b9ce5e5c0b0a0d',1,'01935a2e-6be0-7bc2-afc5-e5602b6b2805',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,NULL,1732384812.0,1732384813.0,NULL,0,NULL,0);
 CREATE INDEX jobs_due ON jobs (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX jobs_kind ON jobs (kind, id);

@@ -162,8 +162,8 @@ def _members(report: Report, now: float) -> dict[str, object]:
         members |= jobs.failure(_reported_error(report))
     elif report.result is Status.COMPLETED:
         members["result"] = report.result.value
-        if report.output is not UNSET:
-            members["output"] = report.output
+    if report.output is not UNSET and "result" in members:
+        members["output"] = report.output
     if report.progress is not UNSET:
         members["progress"] = report.progress
     if report.message is not UNSET:

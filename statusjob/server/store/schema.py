@@ -267,6 +267,15 @@ MIGRATIONS = (
             UPDATE webhooks SET given_up = 1
                 WHERE enabled = 0 AND reason = 'every delivery failed for 5 days'
             """,
+            # A job that failed may have an output, too. The column is made anew, and the check of
+            # the old one goes with it: SQLite cannot drop a check alone.
+            "ALTER TABLE jobs RENAME COLUMN output TO old_output",
+            """
+            ALTER TABLE jobs ADD COLUMN
+                output TEXT CHECK (output IS NULL OR result <> 'pending')
+            """,
+            "UPDATE jobs SET output = old_output WHERE old_output IS NOT NULL",
+            "ALTER TABLE jobs DROP COLUMN old_output",
         ),
     ),
 )

@@ -75,6 +75,17 @@ class ReportTests(CoreTestCase):
         after = self.report(core, self.create(core), body)
         self.assertEqual(after.error, JobFailure("disk", "is full"))
 
+    def test_a_failed_job_may_have_an_output_too(self) -> None:
+        core = self.core()
+        job = self.create(core)
+        body = b'{"result":"error","error":{"code":"exit"},"output":{"tail":"killed"}}'
+        self.report(core, job, body)
+        after = self.get(core, job)
+        self.assertEqual((after.error, after.output), (JobFailure("exit"), {"tail": "killed"}))
+        self.assertEqual(self.report(core, job, body), after)
+        other = core.lifecycle.report(job.id, a_report(body.replace(b"killed", b"other")))
+        self.failureResultOf(other, JobFinished)
+
     def test_every_request_about_an_unknown_job_fails(self) -> None:
         core = self.core()
         self.failureResultOf(core.lifecycle.report("nobody", a_report()), UnknownJob)

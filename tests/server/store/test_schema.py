@@ -123,6 +123,12 @@ class DumpContract:
         )
         self.assertIs(after[DEMO_KIND].result, Status.COMPLETED)
 
+    def test_a_job_of_then_may_fail_with_an_output(self: Any) -> None:
+        core = self.open()
+        body = b'{"result":"error","output":[1]}'
+        job = self.report(core, self.jobs(core)["waiting"], body)
+        self.assertEqual((job.output, self.get(core, job).output), ([1], [1]))
+
 
 class Version1Tests(DumpContract, SchemaTestCase):
     """A database of version 1."""
