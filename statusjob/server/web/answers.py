@@ -49,10 +49,6 @@ class Conditions(NamedTuple):
     known: frozenset[bytes] | None = None
     wait: int | None = None
 
-    def has(self, tag: bytes) -> bool:
-        """Whether the client has the entity with this tag."""
-        return self.known is not None and (self.known is ANY or tag in self.known)
-
 
 NO_CONDITIONS = Conditions()
 
@@ -91,11 +87,16 @@ def status_answer(
         ended or the answer may have been held.
     @param prefix: the path of the public URL, for links.
     """
-    tag = status_tag(state)
     changed_at = state.created_at if state.finished_at is None else state.finished_at
-    headers = _headers(tag, changed_at, conditions, retry_after)
-    headers.append((b"link", f'<{prefix}/jobs/{state.id}>; rel="monitor"'.encode()))
-    return _answer(tag, headers, conditions, lambda: status_body(state.result))
+    link = (b"link", f'<{prefix}/jobs/{state.id}>; rel="monitor"'.encode())
+    return _answer(
+        status_tag(state),
+        changed_at,
+        conditions,
+        retry_after,
+        lambda: status_body(state.result),
+        link,
+    )
 
 
 def job_answer(
@@ -104,9 +105,13 @@ def job_answer(
     """
     The answer to C{GET /jobs/{id}}; parameters as of L{status_answer}.
     """
-    tag = job_tag(job)
-    headers = _headers(tag, job.updated_at, conditions, retry_after)
-    return _answer(tag, headers, conditions, lambda: codec.encode(job_to_json(job, prefix)))
+    return _answer(
+        job_tag(job),
+        job.updated_at,
+        conditions,
+        retry_after,
+        lambda: codec.encode(job_to_json(job, prefix)),
+    )
 
 
 def operation_answer(
@@ -117,36 +122,40 @@ def operation_answer(
 
     @param location: the absolute URL of the job, if it is known.
     """
-    tag = job_tag(job)
-    headers = _headers(tag, job.updated_at, conditions, retry_after)
     return _answer(
-        tag, headers, conditions, lambda: codec.encode(operation_to_json(job, location))
+        job_tag(job),
+        job.updated_at,
+        conditions,
+        retry_after,
+        lambda: codec.encode(operation_to_json(job, location)),
     )
-
-
-def _headers(
-    tag: bytes, changed_at: float, conditions: Conditions, retry_after: int | None
-) -> list[tuple[bytes, bytes]]:
-    """The headers that all answers about a state have."""
-    headers = [_VARY]
-    if conditions.wait is None:
-        headers.append(_REVALIDATE)
-        if retry_after is not None:
-            headers.append((b"retry-after", b"%d" % retry_after))
-    else:
-        headers += _NO_STORE, (b"preference-applied", b"wait=%d" % conditions.wait)
-    headers += (b"etag", tag), (b"last-modified", write_date(int(changed_at)))
-    return headers
 
 
 def _answer(
     tag: bytes,
-    headers: list[tuple[bytes, bytes]],
+    changed_at: float,
     conditions: Conditions,
+    retry_after: int | None,
     render: Callable[[], bytes],
+    *more: tuple[bytes, bytes],
 ) -> Answer:
-    """304 if the client has the entity, else 200 with it."""
-    if conditions.has(tag):
+    """
+    The answer about a state: 304 if the client has this entity, else 200 with it.
+
+    @param changed_at: when the entity was made, in seconds since the epoch.
+    @param render: makes the body.
+    @param more: more headers.
+    """
+    known, wait = conditions
+    headers = [_VARY]
+    if wait is None:
+        headers.append(_REVALIDATE)
+        if retry_after is not None:
+            headers.append((b"retry-after", b"%d" % retry_after))
+    else:
+        headers += _NO_STORE, (b"preference-applied", b"wait=%d" % wait)
+    headers += (b"etag", tag), (b"last-modified", write_date(int(changed_at))), *more
+    if known is not None and (known is ANY or tag in known):
         return Answer(304, headers, b"")
     body = render()
     headers += _JSON, (b"content-length", b"%d" % len(body))

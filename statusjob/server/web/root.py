@@ -55,14 +55,13 @@ class Root(Resource):
         @raise Problem: if it is one.
         """
         self._api.access.check_host(request)
-        try:
-            request.method.decode("ascii")
-            _decoded(request.path)
-        except UnicodeDecodeError:
-            raise Problem("invalid-request", "the path is not UTF-8") from None
-        if not request.path.startswith(b"/"):
+        path = request.path
+        plain = path.isascii() and b"%" not in path
+        if not request.method.isascii() or not (plain or _is_utf8(path)):
+            raise Problem("invalid-request", "the path is not UTF-8")
+        if not path.startswith(b"/"):
             raise Problem("invalid-request", "the request target must be a path")
-        if b"//" in request.path or b"%2f" in request.path.lower():
+        if b"//" in path or (not plain and b"%2f" in path.lower()):
             # Klein would take either for a plain slash.
             raise Problem("not-found", "there is nothing at this path")
 
@@ -81,6 +80,14 @@ class Root(Resource):
         self._api.access.add_preflight_headers(request)
         self._api.count(NO_ROUTE, request)
         return b""
+
+
+def _is_utf8(path: bytes) -> bool:
+    try:
+        _decoded(path)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _decoded(path: bytes) -> str:

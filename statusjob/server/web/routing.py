@@ -73,8 +73,9 @@ def route(path: str, method: str, *, needs: Needs) -> Callable[[HandlerT], Handl
     def register(handler: HandlerT) -> HandlerT:
         async def endpoint(routes: Routes, request: Request, **arguments: str) -> bytes | Resource:
             try:
-                authority = needs if isinstance(needs, Authority) else needs(request)
-                routes.access.require(authority, request)
+                if needs is not OPEN:
+                    authority = needs if isinstance(needs, Authority) else needs(request)
+                    routes.access.require(authority, request)
                 answer = await handler(routes, request, **arguments)
             except CancelledError:
                 # The client has hung up.
