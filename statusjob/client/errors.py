@@ -7,13 +7,24 @@ without its query.
 
 from __future__ import annotations
 
+from typing import Any
+
 from statusjob.contract import codec
-from statusjob.contract.jobs import Report
+from statusjob.contract.clamping import clamp_text
+from statusjob.contract.jobs import ErrorReport
 from statusjob.jobs import FAILED, Job
 
 
 class StatusjobError(Exception):
-    """The base class of all errors of the client library."""
+    """
+    The base class of all errors of the client library.
+
+    @ivar output: the output of a job whose end could not be reported, on errors of
+        L{WorkerClient<statusjob.client.work.worker_client.WorkerClient>}: it is not lost, but the
+        server does not have it. C{None} on all other errors.
+    """
+
+    output: Any = None
 
 
 class BadSetting(StatusjobError, ValueError):
@@ -114,23 +125,39 @@ class JobFailed(StatusjobError):
     Raised by the function that does the work (L{WorkerClient.run}) to let its job fail.
 
     @ivar code: the reason for programs: letters, digits, dots, dashes and underscores.
-    @ivar message: the reason for people, at most 1 KiB long; or C{None}.
+    @ivar message: the reason for people, or C{None}.
+    @ivar output: the results so far, or C{None}.
     """
 
-    def __init__(self, code: str = FAILED, message: str | None = None) -> None:
+    def __init__(
+        self, code: str = FAILED, message: str | None = None, *, output: Any = None
+    ) -> None:
         """
-        @raise ValueError: if a server would not accept the code or the message.
+        @param message: is truncated to 1 KiB.
+        @param output: any JSON value of at most 256 KiB. One that cannot be reported is left out.
+        @raise TypeError: if the code or the message is no text.
+        @raise ValueError: if a server would not accept the code.
         """
+        if not isinstance(code, str):
+            raise TypeError(f"code must be a str, not {type(code).__name__}")
+        if message is not None:
+            message = clamp_text("message", message)
         super().__init__(code if message is None else f"{code}: {message}")
+        codec.decode(codec.encode({"code": code}), ErrorReport)
         self.code = code
         self.message = message
-        self.members = {"result": "error", "error": {"code": code, "message": message}}
-        codec.decode(codec.encode(self.members), Report)
+        self.output = output
+
+
+class BadOutput(StatusjobError, ValueError):
+    """What the work returned cannot be a job's output: it is not JSON, too long or too deep."""
 
 
 class RetriesExhausted(StatusjobError):
     """
-    Too many consecutive tries failed; C{__cause__} is the last failure.
+    Too many consecutive tries failed, or they failed for too long.
+
+    C{__cause__} is the last failure.
 
     @ivar failures: the number of consecutive failures.
     """

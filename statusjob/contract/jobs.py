@@ -25,9 +25,10 @@ MESSAGE_LIMIT = 1024
 METADATA_LIMIT = 16 * 1024
 OUTPUT_LIMIT = 256 * 1024
 
-_CENTURY = 3_155_760_000.0
-Seconds = Annotated[float, Meta(ge=0, le=_CENTURY)]
-PositiveSeconds = Annotated[float, Meta(gt=0, le=_CENTURY)]
+#: The longest time in seconds that a job can mention.
+CENTURY = 3_155_760_000.0
+Seconds = Annotated[float, Meta(ge=0, le=CENTURY)]
+PositiveSeconds = Annotated[float, Meta(gt=0, le=CENTURY)]
 Code = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._-]{1,64}\Z")]
 
 

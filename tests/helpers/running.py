@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob import Job, JobHandle, WorkerClient
@@ -35,19 +36,31 @@ class RunTestCase(SynchronousTestCase):
     """A worker, and a server that accepts its reports."""
 
     heartbeat: float | None = None
+    deadline: float | None = None
 
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1000)
+        self.when_cancelled: Callable[[Failure], object] = lambda failure: failure
         self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
         self.addCleanup(lambda: self.assertTrue(shared_connections(self.clock).idle))
-        acknowledged = answer(200, job_body(a_job(heartbeat=self.heartbeat)))
-        self.server = ScriptedServer(self.clock, otherwise=acknowledged)
+        self.server = ScriptedServer(self.clock, otherwise=self.acknowledge)
+
+    def acknowledge(self, request: Any) -> bytes | int:
+        """Answer with the job; if it has a deadline, it was created when the test began."""
+        created: dict[str, Any] = {} if self.deadline is None else {"created_at": 1000.0}
+        job = a_job(heartbeat=self.heartbeat, deadline=self.deadline, **created)
+        return answer(200, job_body(job))(request)
 
     def run_job(
         self, work: Callable[[JobHandle], object] | None = None, **options: Any
     ) -> Deferred[Job]:
-        """Run a job; without C{work}, the test ends it by its Deferred C{self.work}."""
+        """
+        Run a job.
+
+        @param work: without it, the test ends the work by its Deferred C{self.work}, and
+            C{self.when_cancelled} is what becomes of a cancellation.
+        """
         worker = WorkerClient(
             "http://example.test",
             reactor=self.clock,
@@ -64,7 +77,7 @@ class RunTestCase(SynchronousTestCase):
         def wait(job: JobHandle) -> Deferred[object]:
             self.job = job
             self.work: Deferred[object] = Deferred(cancel)
-            return self.work
+            return self.work.addErrback(self.when_cancelled)
 
         done = worker.run(JOB_ID, work or wait)
         self.server.settle()

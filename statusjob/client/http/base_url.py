@@ -1,10 +1,12 @@
-"""Base URLs: what a user gives to a client to name a server, or one job of it."""
+"""What a user gives to a client to name a server, or one of its jobs."""
 
 from __future__ import annotations
 
+import itertools
+
 from hyperlink import URL
 
-from statusjob.client.errors import BadBaseURL
+from statusjob.client.errors import BadBaseURL, BadSetting
 
 
 class EncodedURL(URL):
@@ -44,3 +46,24 @@ def read_base_url(base_url: str) -> EncodedURL:
     while path and not path[-1]:
         path.pop()
     return EncodedURL(url.scheme, url.host, path, port=url.port)
+
+
+def read_job_id(name: str) -> str:
+    """
+    Read the id of a job from a text that names it: the id itself, or a URL or path of the job.
+
+    @raise BadSetting: if it is a URL or a path, but not of a job.
+    @raise TypeError: if it is no text.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"a job is named by its id or its URL, not by {type(name).__name__}")
+    if "://" not in name and not name.startswith("/"):
+        return name
+    try:
+        path = URL.from_text(name).to_iri().path
+    except ValueError:
+        path = ()
+    for before, segment in reversed(tuple(itertools.pairwise(path))):
+        if before == "jobs" and segment:
+            return segment
+    raise BadSetting("the URL is not that of a job")

@@ -4,81 +4,89 @@ What a running job's function reports, sent to the server now and then.
 Only the newest state counts: however often the function reports progress, at
 most two reports per second are sent. Where the server expects heartbeats, they
 are sent while there is nothing else to report. A report that fails is repeated,
-with the newest state, for as long as the function runs. If the server refuses
-it (because somebody cancelled the job, for example), that ends the job's run.
+with the newest state, for as long as the function runs. If the server says that
+the job has ended (because somebody cancelled it, for example), that ends the
+job's run; nothing else does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from math import isfinite
+import threading
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from msgspec import UNSET, UnsetType
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from statusjob.client.errors import Transient
+from statusjob.client.errors import (
+    BadRequest,
+    JobFinished,
+    JobNotFound,
+    StatusjobError,
+    Transient,
+)
+from statusjob.client.http.cancelling import Cancellation
 from statusjob.client.work.eta import EtaEstimate
-from statusjob.contract import codec
-from statusjob.contract.jobs import Report
+from statusjob.client.work.retries import LONGEST_WAIT, RetryWaits, heartbeat_interval
+from statusjob.contract.clamping import clamp_members
 from statusjob.jobs import Job
-from statusjob.pace.bounds import Pace
 
 #: Shortest time in seconds from one report to the next.
 REPORT_INTERVAL = 0.5
-#: Longest wait in seconds after a report that failed.
-LONGEST_RETRY_WAIT = 30.0
-#: How many heartbeats are sent in the time in which the server expects one.
-HEARTBEATS_PER_LIMIT = 3
-#: Shortest time in seconds between two heartbeats.
-SHORTEST_HEARTBEAT = 0.1
 
 
 class JobHandle:
     """
     A job that is being run: what the function given to L{WorkerClient.run} is called with.
 
+    Everything may be used in any thread.
+
     @ivar job: the job as the server last described it.
-    @ivar problem: why nothing more can be reported, such as L{JobCancelled}; C{None} if it can.
+    @ivar problem: how the job has ended although its work goes on, such as L{JobCancelled};
+        C{None} if it has not.
     """
 
     _log = Logger()
 
     def __init__(
         self,
-        reactor: IReactorTime,
+        reactor: Any,
         job: Job,
         *,
-        report: Callable[[Mapping[str, object]], Awaitable[Job]],
+        report: Callable[[Mapping[str, object]], Coroutine[Any, Any, Job]],
         stop: Callable[[], object],
+        cancellation: Cancellation,
         random: Callable[[], float],
     ) -> None:
         """
+        Begin to report. To be called in the reactor's thread.
+
         @param report: sends one report, once.
         @param stop: called when there is a L{problem}.
+        @param cancellation: tells whether the caller has cancelled the job's run.
         @param random: returns random numbers from 0 to 1.
         """
         self.job = job
-        self.problem: Exception | None = None
+        self.problem: JobFinished | None = None
         self._reactor = reactor
+        self._thread = threading.get_ident()
         self._report = report
         self._stop = stop
-        self._random = random
+        self._cancellation = cancellation
         self._heartbeat_interval: float | None = None
         if job.heartbeat is not None:
-            self._heartbeat_interval = max(
-                SHORTEST_HEARTBEAT, job.heartbeat / HEARTBEATS_PER_LIMIT
-            )
-        longest = min(LONGEST_RETRY_WAIT, self._heartbeat_interval or LONGEST_RETRY_WAIT)
-        self._pace = Pace(min(1.0, longest), longest)
+            self._heartbeat_interval = heartbeat_interval(job.heartbeat)
+        self._waits = RetryWaits(LONGEST_WAIT, random=random, heartbeat=job.heartbeat)
         now = reactor.seconds()
         # None once the function gives ETAs of its own.
         self._eta_estimate: EtaEstimate | None = EtaEstimate(now, job.progress or 0.0)
         # Members of the next report; an ETA as the time that it stands for.
         self._unreported: dict[str, Any] = {}
+        # The names of numbers that were ignored, each of which is logged once.
+        self._ignored: set[str] = set()
         # When the last report was sent, or failed.
         self._last_report = now
         self._failures = 0
@@ -93,6 +101,16 @@ class JobHandle:
         """The job's id."""
         return self.job.id
 
+    @property
+    def stopped(self) -> bool:
+        """
+        Whether nobody waits for the work any more: the job or its run was cancelled, or it ended.
+
+        What awaits a C{Deferred} is cancelled then. Work in a thread cannot be; it should look
+        here now and then, and return.
+        """
+        return self.problem is not None or self._cancellation.requested
+
     def progress(
         self,
         progress: float | UnsetType | None = UNSET,
@@ -101,32 +119,23 @@ class JobHandle:
         eta: float | UnsetType | None = UNSET,
     ) -> None:
         """
-        Report how far the job is, as often as you like.
+        Report how far the job is, as often as you like, in any thread.
 
         An argument that is not given leaves its value as it is; C{None} clears it.
 
-        @param progress: from 0 to 1.
-        @param message: for people, at most 1 KiB.
+        @param progress: from 0 to 1. What is less or more counts as that, and NaN is ignored.
+        @param message: for people. It is truncated to 1 KiB.
         @param eta: seconds from now until the job will be done. As long as you never give it, it
             is estimated from the progress.
-        @raise ValueError: if the values cannot be reported.
+        @raise TypeError: if a value has the wrong type.
         """
         given = {"progress": progress, "message": message, "eta": eta}
-        members = {name: value for name, value in given.items() if value is not UNSET}
-        if any(isinstance(each, float) and not isfinite(each) for each in members.values()):
-            raise ValueError("numbers must be finite")
-        codec.decode(codec.encode(members), Report)
+        members = clamp_members(given, self._log_ignored)
         now = self._reactor.seconds()
-        if eta is not UNSET:
-            self._eta_estimate = None
-        elif self._eta_estimate is not None and isinstance(progress, (int, float)):
-            eta = self._eta_estimate.update(now, progress)
-        if isinstance(eta, (int, float)):
-            members["eta"] = now + eta
-        is_scheduled = bool(self._unreported)
-        self._unreported.update(members)
-        if not is_scheduled:
-            self._schedule_report()
+        if threading.get_ident() == self._thread:
+            self._add(members, now)
+        else:
+            self._reactor.callFromThread(self._add, members, now)
 
     async def close(self) -> Mapping[str, object]:
         """
@@ -149,6 +158,30 @@ class JobHandle:
         if self._reporting is not None:
             self._reporting.cancel()
 
+    def _log_ignored(self, name: str) -> None:
+        if name not in self._ignored:
+            self._ignored.add(name)
+            self._log.warn("the {name} of job {id} was NaN, and is ignored", name=name, id=self.id)
+
+    def _add(self, members: dict[str, Any], now: float) -> None:
+        """
+        Add members to the next report.
+
+        @param now: the time at which the function reported them.
+        """
+        if "eta" in members:
+            self._eta_estimate = None
+        elif self._eta_estimate is not None and members.get("progress") is not None:
+            estimate = self._eta_estimate.update(now, members["progress"])
+            if estimate is not None:
+                members["eta"] = estimate
+        if members.get("eta") is not None:
+            members["eta"] += now
+        is_scheduled = bool(self._unreported)
+        self._unreported.update(members)
+        if not is_scheduled:
+            self._schedule_report()
+
     def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -160,9 +193,7 @@ class JobHandle:
             return
         self._cancel_timer()
         if self._failures:
-            wait = self._pace.backoff(
-                self._failures, draw=self._random(), retry_after=self._retry_after
-            )
+            wait = self._waits.after(self._failures, self._retry_after)
         elif self._unreported:
             wait = REPORT_INTERVAL
         elif self._heartbeat_interval is not None:
@@ -175,6 +206,8 @@ class JobHandle:
 
     def _begin_report(self) -> None:
         self._timer = None
+        if self._cancellation.requested:
+            return
         self._last_report = self._reactor.seconds()
         self._reporting = Deferred.fromCoroutine(self._send(dict(self._unreported)))
         self._reporting.addErrback(self._report_failed)
@@ -184,7 +217,18 @@ class JobHandle:
         members = dict(unreported)
         if members.get("eta") is not None:
             members["eta"] = max(0.0, members["eta"] - self._last_report)
-        self.job = await self._report(members)
+        try:
+            self.job = await self._report(members)
+        except BadRequest as problem:
+            # An older server may not accept what this client sends. Heartbeats must go on.
+            if not members:
+                raise
+            self._log.warn(
+                "the server does not accept {members} of job {id}: {problem}",
+                members=", ".join(members),
+                id=self.id,
+                problem=str(problem),
+            )
         self._failures = 0
         for name, value in unreported.items():
             # Unless there is a newer value by now.
@@ -193,15 +237,27 @@ class JobHandle:
 
     def _report_failed(self, failure: Failure) -> None:
         problem: Any = failure.value
-        if isinstance(problem, Transient):
-            self._last_report = self._reactor.seconds()
-            self._failures += 1
-            self._retry_after = problem.retry_after
-            self._log.info("a report will be repeated: {problem}", problem=str(problem))
-        elif not self._closed:
+        if self._closed:
+            return
+        if isinstance(problem, JobFinished):
             self._closed = True
             self.problem = problem
             self._stop()
+        elif isinstance(problem, JobNotFound):
+            self._closed = True
+            self._log.warn(
+                "nothing more is reported before the end of job {id}: {problem}",
+                id=self.id,
+                problem=str(problem),
+            )
+        else:
+            self._last_report = self._reactor.seconds()
+            self._failures += 1
+            self._retry_after = problem.retry_after if isinstance(problem, Transient) else None
+            if isinstance(problem, StatusjobError):
+                self._log.info("a report will be repeated: {problem}", problem=str(problem))
+            else:
+                self._log.failure("a report could not be made", failure)
 
     def _report_ended(self, _: None) -> None:
         self._reporting = None

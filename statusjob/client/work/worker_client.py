@@ -1,9 +1,9 @@
 """
 C{WorkerClient}, for those who run jobs: it creates jobs and reports on them.
 
-Every report may be repeated without harm, and is repeated until the server has
-answered. A job is created under an idempotency key, so that one job is created
-however many tries that takes.
+Every report may be repeated without harm, and is repeated for some time until
+the server has answered. A job is created under an idempotency key, so that one
+job is created however many tries that takes.
 """
 
 from __future__ import annotations
@@ -11,40 +11,30 @@ from __future__ import annotations
 import random as _random
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 from typing import Any
-from urllib.parse import quote
 
 from msgspec import UNSET, Struct, UnsetType, structs
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
-from twisted.internet.task import deferLater
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from statusjob.client.errors import (
-    BadSetting,
-    JobFailed,
-    RetriesExhausted,
-    StatusjobError,
-    Transient,
-)
+from statusjob.client.errors import BadSetting, JobFailed
 from statusjob.client.http import answers
-from statusjob.client.http.exchange import Answer
-from statusjob.client.http.session import (
-    JOB_LIMIT,
-    MAX_RETRIES,
-    REQUEST_TIMEOUT,
-    Requester,
-    Session,
-)
+from statusjob.client.http.cancelling import cancellable
+from statusjob.client.http.session import REQUEST_TIMEOUT, Requester, Session
 from statusjob.client.models import CreatedJob, WebhookRegistration
-from statusjob.client.work.handle import JobHandle
-from statusjob.contract import codec
-from statusjob.contract.http_dates import read_date
-from statusjob.contract.jobs import Report
+from statusjob.client.work.requests import (
+    JobRequests,
+    ReportedJob,
+    creation_time,
+    encode_output,
+    failure_members,
+)
+from statusjob.client.work.retries import RETRY_FOR
+from statusjob.client.work.run import JobRun, Work
+from statusjob.contract.clamping import clamp_members
 from statusjob.jobs import DEFAULT_KIND, FAILED, Job, Status
-from statusjob.pace.bounds import Pace
-
-#: Waits of 1 to 30 seconds between the tries of one report.
-_RETRY_PACE = Pace(1.0, 30.0)
 
 
 class WorkerClient:
@@ -54,7 +44,14 @@ class WorkerClient:
     All methods return Deferreds, which may be awaited and cancelled. They fail with
     L{JobCancelled} if somebody cancelled the job (its worker should stop), with L{JobFinished}
     if it ended otherwise, with L{JobNotFound}, L{BadRequest} or another L{Refused}, and with
-    L{RetriesExhausted} if the server cannot be reached.
+    L{RetriesExhausted} if the server cannot be reached. Whoever cancels a Deferred gets
+    C{CancelledError}, and nothing goes on. An error of a report that should have ended a job
+    carries its C{output}.
+
+    A job may be named by what creating it returned, by any other L{Job}, by its id or by its URL.
+
+    To send many requests by hand, use the client as an asynchronous context manager: its
+    connections are kept inside the context. They are kept while a job runs, too.
     """
 
     _log = Logger()
@@ -64,7 +61,7 @@ class WorkerClient:
         base_url: str,
         *,
         token: str | None = None,
-        max_retries: int = MAX_RETRIES,
+        retry_for: float = RETRY_FOR,
         request_timeout: float = REQUEST_TIMEOUT,
         reactor: Any = None,
         treq: Requester | None = None,
@@ -73,7 +70,8 @@ class WorkerClient:
         """
         @param base_url: the server's URL, such as C{http://host:8080}.
         @param token: sent as a bearer token.
-        @param max_retries: how many failures in a row are tolerated per report.
+        @param retry_for: for how many seconds a request that fails is repeated; 0 for never. The
+            report that ends a job is repeated until the job's deadline, or for a day.
         @param request_timeout: seconds for one request and its answer.
         @param reactor: C{None} for the global one.
         @param treq: sends the requests, as a C{treq.client.HTTPClient} does; C{None} for
@@ -81,13 +79,29 @@ class WorkerClient:
         @param random: returns random numbers from 0 to 1, for jitter.
         @raise BadSetting: if an argument makes no sense; L{BadBaseURL} if it is the base URL.
         """
-        if max_retries < 0:
-            raise BadSetting(f"max_retries must be 0 or more, not {max_retries!r}")
+        if not retry_for >= 0:
+            raise BadSetting(f"retry_for must be 0 s or more, not {retry_for!r}")
         self._session = Session(
             base_url, token=token, request_timeout=request_timeout, reactor=reactor, treq=treq
         )
-        self._max_retries = max_retries
-        self._random = random
+        self._requests = JobRequests(self._session, retry_for=retry_for, random=random)
+        self._entered: list[AbstractAsyncContextManager[None]] = []
+
+    async def __aenter__(self) -> WorkerClient:
+        """Keep connections until the context is left."""
+        entered = self._session.in_use()
+        await entered.__aenter__()
+        self._entered.append(entered)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the connections, unless another client of this reactor still keeps them."""
+        await self._entered.pop().__aexit__(kind, error, traceback)
 
     def create(
         self,
@@ -125,31 +139,38 @@ class WorkerClient:
         }
         body = {name: value for name, value in given.items() if value is not None}
         key = secrets.token_urlsafe(24) if idempotency_key is None else idempotency_key
-        return Deferred.fromCoroutine(self._create(body, key))
+        return cancellable(lambda _: self._create(body, key))
 
-    def run(self, job: Job | str, work: Callable[[JobHandle], object]) -> Deferred[Job]:
+    def run(self, job: Job | str, work: Work) -> Deferred[Job]:
         """
         Run a job: call a function, and report how it ends.
 
         The progress that the function reports is sent at most twice per second, with an ETA that
         is estimated from it. Heartbeats are sent if the server expects them. If the job has been
         cancelled, or has ended otherwise, the next report shows it, and what the function
-        returned is cancelled.
+        returned is cancelled. Nothing else stops the work: reports that fail are repeated, and if
+        the server does not know the job any more, only its end is reported.
 
-        @param job: the job, or its id. Any client may have created it.
+        @param job: the job. Any client may have created it.
         @param work: called with the job's handle. It may be C{async def} or return a
-            C{Deferred}. Its result is the job's output: any JSON value, or C{None} for none. If
-            it raises L{JobFailed}, the job fails for that reason; if it raises another exception,
-            only the name of its class is reported.
-        @return: fires with the job as it ended; fails with what C{work} raised. Cancelling it
-            cancels C{work} and reports nothing. Another worker may then run the job; if it has a
-            heartbeat, the server notices that nobody does.
+            C{Deferred}, such as that of C{deferToThread}. Its result is the job's output: any
+            JSON value, or C{None} for none. If it raises L{JobFailed}, the job fails for that
+            reason; if it raises another exception, only the name of its class is reported.
+        @return: fires with the job as it ended; fails with what C{work} raised, or with
+            L{BadOutput} if its result cannot be an output. If the end cannot be reported, the
+            error has the C{output}. Cancelling it cancels C{work}, waits for that and reports
+            nothing. Another worker may then run the job; if it has a heartbeat, the server
+            notices that nobody does.
+        @raise TypeError: if C{job} names no job.
         """
-        return Deferred.fromCoroutine(self._run(job if isinstance(job, str) else job.id, work))
+        named = ReportedJob.named(job)
+        return cancellable(
+            lambda cancellation: JobRun(self._requests, cancellation).run(named, work)
+        )
 
     def progress(
         self,
-        job_id: str,
+        job: Job | str,
         progress: float | UnsetType | None = UNSET,
         *,
         message: str | UnsetType | None = UNSET,
@@ -160,103 +181,104 @@ class WorkerClient:
 
         An argument that is not given leaves its value as it is; C{None} clears it.
 
-        @param progress: from 0 to 1.
-        @param message: for people, at most 1 KiB.
+        @param progress: from 0 to 1. What is less or more counts as that, and NaN is ignored.
+        @param message: for people. It is truncated to 1 KiB.
         @param eta: seconds from now until the job will be done.
+        @raise TypeError: if a value has the wrong type, or C{job} names no job.
         """
-        return self._report(job_id, progress=progress, message=message, eta=eta)
+        return self._report(
+            ReportedJob.named(job), self._clamped(progress=progress, message=message, eta=eta)
+        )
 
     def complete(
-        self, job_id: str, *, output: Any = UNSET, message: str | UnsetType | None = UNSET
+        self, job: Job | str, *, output: Any = UNSET, message: str | UnsetType | None = UNSET
     ) -> Deferred[Job]:
         """
         Report that a job is done.
 
         @param output: any JSON value, at most 256 KiB.
-        @param message: for people, at most 1 KiB.
+        @param message: for people. It is truncated to 1 KiB.
+        @raise TypeError: if the message has the wrong type, or C{job} names no job.
+        @raise BadOutput: if the output is no JSON value, too long or too deep.
         """
-        return self._report(job_id, result=Status.COMPLETED, output=output, message=message)
+        members = {"result": Status.COMPLETED, **self._clamped(message=message)}
+        return self._report_end(ReportedJob.named(job), members, output)
 
     def fail(
-        self, job_id: str, *, code: str = FAILED, message: str | None = None
+        self,
+        job: Job | str,
+        *,
+        code: str = FAILED,
+        message: str | None = None,
+        output: Any = UNSET,
     ) -> Deferred[Job]:
         """
         Report that a job failed.
 
         @param code: the reason for machines: letters, digits, dots, dashes, underscores.
-        @param message: the reason for people, at most 1 KiB.
+        @param message: the reason for people. It is truncated to 1 KiB.
+        @param output: any JSON value, at most 256 KiB, such as the results so far.
+        @raise TypeError: if code or message have the wrong type, or C{job} names no job.
+        @raise ValueError: if the server would not accept the code; L{BadOutput} if it is the
+            output.
         """
-        return self._report(job_id, result=Status.ERROR, error={"code": code, "message": message})
+        members = failure_members(JobFailed(code, message))
+        return self._report_end(ReportedJob.named(job), members, output)
 
-    def heartbeat(self, job_id: str) -> Deferred[Job]:
-        """Report that a job is still running."""
-        return self._report(job_id)
+    def heartbeat(self, job: Job | str) -> Deferred[Job]:
+        """
+        Report that a job is still running.
 
-    def _report(self, job_id: str, **members: object) -> Deferred[Job]:
-        body = {name: value for name, value in members.items() if value is not UNSET}
-        return Deferred.fromCoroutine(self._patch(job_id, body))
+        @raise TypeError: if C{job} names no job.
+        """
+        return self._report(ReportedJob.named(job), {})
 
-    async def _patch(self, job_id: str, body: Mapping[str, object]) -> Job:
-        job, _ = await self._ask_until_answered("PATCH", "jobs", quote(job_id, safe=""), body=body)
-        return job
+    def cancel(self, job: Job | str) -> Deferred[Job]:
+        """
+        Cancel a job: it ends as C{error}, and its worker learns of it by its next report.
 
-    async def _run(self, job_id: str, work: Callable[[JobHandle], object]) -> Job:
-        async def report(members: Mapping[str, object]) -> Job:
-            answer = await self._session.ask(
-                "PATCH", "jobs", quote(job_id, safe=""), body=members, limit=JOB_LIMIT
-            )
-            return self._session.read(answer, answers.read_job)
+        @return: fires with the job, also if it was cancelled before; fails with L{JobFinished} if
+            it had ended otherwise.
+        @raise TypeError: if C{job} names no job.
+        """
+        named = ReportedJob.named(job)
 
-        async with self._session.in_use():
-            # A first report, which fails if the job has ended already.
-            job = await self._patch(job_id, {})
-            handle = JobHandle(
-                self._session.reactor,
-                job,
-                report=report,
-                stop=lambda: working.cancel(),
-                random=self._random,
-            )
-            working: Deferred[object] = maybeDeferred(work, handle)
-            try:
-                return await self._finish(handle, working)
-            finally:
-                handle.abandon()
+        async def cancel() -> Job:
+            cancelled, _ = await self._requests.ask("DELETE", "jobs", named.id)
+            return cancelled
 
-    async def _finish(self, handle: JobHandle, working: Deferred[object]) -> Job:
-        """Wait for the work, and report how it ended."""
-        try:
-            output = await working
-            members = {"result": Status.COMPLETED, "output": output}
-            codec.decode(codec.encode(members), Report)
-        except CancelledError:
-            if handle.problem is None:
-                raise
-            raise handle.problem from None
-        except Exception as error:
-            if handle.problem is not None:
-                raise handle.problem from error
-            await self._report_failure(handle, error)
-            raise
-        if handle.problem is not None:
-            raise handle.problem
-        if output is None:
-            del members["output"]
-        return await self._patch(handle.id, {**await handle.close(), **members})
+        return cancellable(lambda _: self._requests.repeat(cancel))
 
-    async def _report_failure(self, handle: JobHandle, error: Exception) -> None:
-        """Report that the work failed; log it if that cannot be reported."""
-        # The text of an exception may be confidential, and everyone who watches sees this.
-        reason = error if isinstance(error, JobFailed) else JobFailed(message=type(error).__name__)
-        try:
-            await self._patch(handle.id, {**await handle.close(), **reason.members})
-        except StatusjobError as problem:
-            self._log.warn(
-                "the failure of a job was not reported: {problem}", problem=str(problem)
-            )
+    def _clamped(self, **given: object) -> dict[str, Any]:
+        return clamp_members(
+            given,
+            lambda name: self._log.warn("the {name} of a job was NaN, and is ignored", name=name),
+        )
+
+    def _report(self, job: ReportedJob, members: Mapping[str, object]) -> Deferred[Job]:
+        async def report() -> Job:
+            reported, _ = await self._requests.report(job.id, members)
+            return reported
+
+        return cancellable(lambda _: self._requests.repeat(report, heartbeat=job.heartbeat))
+
+    def _report_end(
+        self, job: ReportedJob, members: Mapping[str, object], output: Any
+    ) -> Deferred[Job]:
+        if output is not UNSET:
+            members = {**members, "output": encode_output(output)}
+
+        async def report() -> Job:
+            reported, _ = await self._requests.report(job.id, members)
+            return reported
+
+        carried = None if output is UNSET else output
+        return cancellable(lambda _: self._requests.repeat_final(report, job, carried))
 
     async def _create(self, body: Mapping[str, object], key: str) -> CreatedJob:
-        job, answer = await self._ask_until_answered("POST", "jobs", body=body, key=key)
+        job, answer = await self._requests.repeat(
+            lambda: self._requests.ask("POST", "jobs", body=body, key=key)
+        )
         created = answers.read_members(answer.body, _CreatedAnswer).webhook
         webhook = None if created is None else WebhookRegistration(created.id, created.secret)
         return CreatedJob(
@@ -265,33 +287,6 @@ class WorkerClient:
             created_here=creation_time(job, answer, self._session.reactor.seconds()),
             webhook=webhook,
         )
-
-    async def _ask_until_answered(
-        self, method: str, *segments: str, body: object, key: str | None = None
-    ) -> tuple[Job, Answer]:
-        """Repeat a request until it succeeds, is refused, or has failed too often."""
-        headers = {} if key is None else {"Idempotency-Key": key}
-        failures = 0
-        async with self._session.in_use():
-            while True:
-                try:
-                    answer = await self._session.ask(
-                        method, *segments, body=body, headers=headers, limit=JOB_LIMIT
-                    )
-                    return self._session.read(answer, answers.read_job), answer
-                except Transient as problem:
-                    failures += 1
-                    if failures > self._max_retries:
-                        raise RetriesExhausted(failures, problem) from problem
-                    wait = _RETRY_PACE.backoff(
-                        failures, draw=self._random(), retry_after=problem.retry_after
-                    )
-                    self._log.info(
-                        "asking again in {wait:.1f} s: {problem}",
-                        wait=wait,
-                        problem=str(problem),
-                    )
-                await deferLater(self._session.reactor, wait)
 
 
 class _WebhookAnswer(Struct):
@@ -303,21 +298,3 @@ class _CreatedAnswer(Struct):
     """What is read of the answer to a creation, beside the job."""
 
     webhook: _WebhookAnswer | None = None
-
-
-#: Servers tell times in whole seconds, so an age below this (in seconds) may be rounding.
-_ROUNDING = 1.0
-
-
-def creation_time(job: Job, answer: Answer, now: float) -> float:
-    """
-    Return when a job was created, by our clock.
-
-    That is now, unless an earlier request with the same idempotency key had created it.
-
-    @param answer: the answer to the creation, which came just now.
-    @param now: the time in seconds.
-    """
-    served = read_date(answer.header("Date") or "")
-    age = 0.0 if served is None else served - job.created_at
-    return now - age if age >= _ROUNDING else now

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs, formatEvent
 
 from statusjob import Job
+from statusjob.contract import codec
+from statusjob.contract.jobs import Report
 from tests.helpers.running import RunTestCase
-from tests.helpers.scripted_server import a_job, hang_up, hold, job_body, problem
+from tests.helpers.scripted_server import JOB_ID, a_job, hang_up, hold, job_body, problem
 
 
 class ProgressTests(RunTestCase):
@@ -131,19 +134,41 @@ class ProgressTests(RunTestCase):
         self.end_work(done)
 
     def test_a_server_that_is_unreachable_for_long_does_not_stop_the_work(self) -> None:
-        done = self.run_job(max_retries=1)
+        done = self.run_job(retry_for=1.0)
         self.server.then(*[hang_up] * 20)
         self.job.progress(0.1)
         self.server.pass_time(1000, step=1)
         self.assertNoResult(done)
         self.assertEqual(self.end_work(done), {"result": "completed"})
 
-    def test_values_that_the_server_would_refuse_raise_an_error(self) -> None:
+    def test_values_out_of_range_are_clamped(self) -> None:
         done = self.run_job()
-        for progress in (-0.1, 7, "half", float("inf")):
-            self.assertRaises(ValueError, self.job.progress, progress)
-        for options in ({"message": "x" * 2000}, {"message": "\0"}, {"eta": -1}):
-            self.assertRaises(ValueError, self.job.progress, **options)
+        self.job.progress(1.0000000000000002, message="é" * 1000, eta=-1)
+        self.server.pass_time(1)
+        self.assertEqual(self.reports, [{"progress": 1, "message": "é" * 512, "eta": 0}])
+        self.job.progress(-1e-17, eta=float("inf"))
+        self.server.pass_time(1)
+        self.assertEqual(self.reports[1]["progress"], 0)
+        codec.decode(codec.encode(self.reports[1]), Report)
+        self.end_work(done)
+
+    def test_a_number_that_is_none_is_logged_once_and_ignored(self) -> None:
+        done = self.run_job()
+        with capturedLogs() as logged:
+            for _ in range(100):
+                self.job.progress(float("nan"), message="a")
+        self.server.pass_time(1)
+        self.assertEqual(self.reports, [{"message": "a"}])
+        ignored = [each for each in map(formatEvent, logged) if "NaN" in each]
+        self.assertEqual(ignored, [f"the progress of job {JOB_ID} was NaN, and is ignored"])
+        self.end_work(done)
+
+    def test_a_wrong_type_is_an_error_at_the_call(self) -> None:
+        done = self.run_job()
+        for progress in ("half", True, 1j):
+            self.assertRaises(TypeError, self.job.progress, progress)
+        for options in ({"message": b"a"}, {"eta": "soon"}):
+            self.assertRaises(TypeError, self.job.progress, **options)
         self.assertEqual(self.end_work(done), {"result": "completed"})
 
     def test_an_eta_is_estimated_from_the_progress(self) -> None:
@@ -199,6 +224,22 @@ class HeartbeatTests(RunTestCase):
         self.assertEqual(self.times, [2, 4, 5, 7, 9])
         self.work.callback(None)
         self.successResultOf(done)
+
+    def test_heartbeats_are_sent_as_often_whatever_the_server_asks_for(self) -> None:
+        done = self.run_job()
+        self.server.then(*[problem(503, "busy", Retry_After="600")] * 3)
+        self.server.pass_time(10)
+        self.assertEqual(self.times, [2, 4, 6, 8, 10])
+        self.work.callback(None)
+        self.successResultOf(done)
+
+    def test_a_final_report_is_repeated_as_often_as_heartbeats(self) -> None:
+        done = self.run_job()
+        self.server.then(*[hang_up] * 9, problem(503, "busy", Retry_After="600"))
+        self.work.callback(None)
+        self.server.pass_time(20)
+        self.successResultOf(done)
+        self.assertEqual(self.times, [2 * number for number in range(11)])
 
     def test_heartbeats_to_an_unreachable_server_are_sent_as_often(self) -> None:
         done = self.run_job()

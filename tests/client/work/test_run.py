@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import ILogObserver, globalLogPublisher
+from twisted.python.failure import Failure
 
 from statusjob import (
-    JobCancelled,
+    BadOutput,
+    BadRequest,
     JobFailed,
-    JobFinished,
     JobHandle,
     JobNotFound,
+    NotAuthorized,
     RetriesExhausted,
-    Status,
+    StatusjobError,
     WorkerClient,
 )
-from tests.helpers.running import CANCELLED, RunTestCase, too_late
+from tests.helpers.running import CANCELLED, RunTestCase
 from tests.helpers.scripted_server import (
     JOB_ID,
     a_job,
@@ -85,12 +89,36 @@ class EndTests(RunTestCase):
             self.server.requests.clear()
             done = self.run_job()
             self.work.callback(output)
-            self.failureResultOf(done)
+            self.assertIs(self.failureResultOf(done, BadOutput).value.output, output)
             self.assertEqual([each["result"] for each in self.reports], ["error"])
 
     def test_a_reason_that_cannot_be_reported_raises_an_error(self) -> None:
-        for code, message in (("no sound", None), ("", None), ("a", "x" * 2000), ("a", "\0")):
-            self.assertRaises(ValueError, JobFailed, code, message)
+        for code in ("no sound", "", "x" * 65):
+            self.assertRaises(ValueError, JobFailed, code)
+        self.assertRaises(TypeError, JobFailed, 7)
+        self.assertRaises(TypeError, JobFailed, "a", ValueError("oh"))
+
+    def test_a_long_reason_is_truncated(self) -> None:
+        def work(_: JobHandle) -> None:
+            raise JobFailed("a", "é" * 1000)
+
+        self.failureResultOf(self.run_job(work), JobFailed)
+        self.assertEqual(self.reports[0]["error"], {"code": "a", "message": "é" * 512})
+
+    def test_a_failure_may_have_an_output(self) -> None:
+        def work(_: JobHandle) -> None:
+            raise JobFailed("killed", output=["the last line"])
+
+        self.failureResultOf(self.run_job(work), JobFailed)
+        self.assertEqual(self.reports[0]["output"], ["the last line"])
+
+    def test_a_failure_is_reported_without_an_output_that_cannot_be(self) -> None:
+        def work(_: JobHandle) -> None:
+            raise JobFailed("killed", output=object())
+
+        self.failureResultOf(self.run_job(work), JobFailed)
+        reason = {"code": "killed", "message": None}
+        self.assertEqual(self.reports, [{"result": "error", "error": reason}])
 
     def test_the_final_report_is_repeated_until_it_succeeds(self) -> None:
         done = self.run_job()
@@ -100,12 +128,46 @@ class EndTests(RunTestCase):
         self.successResultOf(done)
         self.assertEqual(self.reports, [{"result": "completed"}] * 3)
 
-    def test_the_run_fails_if_the_final_report_never_succeeds(self) -> None:
-        done = self.run_job(max_retries=1)
-        self.server.then(hang_up, hang_up)
-        self.work.callback(None)
-        self.server.pass_time(10)
-        self.failureResultOf(done, RetriesExhausted)
+    def test_an_end_is_reported_after_the_server_was_away_for_hours(self) -> None:
+        done = self.run_job(retry_for=1.0)
+        self.server.then(*[hang_up] * 115)
+        self.work.callback("precious")
+        self.server.pass_time(7200, step=1)
+        self.successResultOf(done)
+        self.assertEqual(self.reports[-1], {"result": "completed", "output": "precious"})
+        waits = [later - sooner for sooner, later in itertools.pairwise(self.times)]
+        self.assertEqual((waits[:5], set(waits[5:])), ([2, 4, 8, 16, 32], {60}))
+
+    def test_an_output_that_cannot_be_reported_until_the_deadline_is_on_the_error(self) -> None:
+        self.deadline = 900.0
+        done = self.run_job()
+        self.server.then(*[hang_up] * 30)
+        self.server.pass_time(300, step=1)
+        self.work.callback("precious")
+        self.server.pass_time(595, step=1)
+        self.assertNoResult(done)
+        self.server.pass_time(10, step=1)
+        self.assertEqual(self.failureResultOf(done, RetriesExhausted).value.output, "precious")
+
+    def test_an_output_that_the_server_refuses_is_on_the_error(self) -> None:
+        for code, kind in ((404, JobNotFound), (401, NotAuthorized), (413, BadRequest)):
+            self.server.requests.clear()
+            done = self.run_job()
+            self.server.then(problem(code, "no"))
+            self.work.callback("precious")
+            error = self.failureResultOf(done, kind).value
+            assert isinstance(error, StatusjobError)
+            self.assertEqual((error.output, len(self.reports)), ("precious", 1))
+
+    def test_an_output_that_changes_while_it_is_reported_is_reported_as_it_was(self) -> None:
+        done = self.run_job()
+        self.server.then(hang_up)
+        output = [1]
+        self.work.callback(output)
+        output.append(2)
+        self.server.pass_time(5)
+        self.successResultOf(done)
+        self.assertEqual([each["output"] for each in self.reports], [[1], [1]])
 
     def test_the_run_fails_with_what_the_work_raised_even_if_that_cannot_be_reported(self) -> None:
         logged: list[Any] = []
@@ -137,84 +199,77 @@ class EndTests(RunTestCase):
 
     def test_cancelling_before_the_work_begins(self) -> None:
         self.server.then(hold)
-        done = self.run_job()
+        done = self.run_job(self.fail)
         done.cancel()
         self.failureResultOf(done, CancelledError)
         self.server.settle()
 
-
-class CancelledTests(RunTestCase):
-    """Jobs that somebody else ends."""
-
-    heartbeat = 6.0
-
-    def test_the_work_of_a_job_that_has_ended_is_not_begun(self) -> None:
-        for over, kind in ((CANCELLED, JobCancelled), (too_late(a_job("completed")), JobFinished)):
-            self.server.then(over)
-            self.failureResultOf(self.run_job(self.fail), kind)
-        self.server.then(problem(404, "no such job"))
-        self.failureResultOf(self.run_job(self.fail), JobNotFound)
-
-    def test_a_refused_heartbeat_cancels_the_work(self) -> None:
-        done = self.run_job()
-        self.server.then(CANCELLED)
-        self.server.pass_time(1.75)
-        self.assertNoResult(done)
-        self.server.pass_time(0.25)
-        error = self.failureResultOf(done, JobCancelled).value
-        self.assertEqual((self.cancelled, self.reports, error.job.result), (1, [{}], Status.ERROR))
-
-    def test_a_refused_progress_report_cancels_the_work(self) -> None:
-        done = self.run_job()
-        self.server.then(CANCELLED)
-        self.job.progress(0.1)
-        self.server.pass_time(0.5)
-        self.failureResultOf(done, JobCancelled)
-        # Progress of work that goes on all the same is not reported.
-        self.job.progress(0.2)
-        self.server.pass_time(10)
-        self.assertEqual(len(self.reports), 1)
-
-    def test_a_refused_final_report_fails_the_run(self) -> None:
-        done = self.run_job()
-        self.server.then(CANCELLED)
-        self.work.callback(None)
-        self.failureResultOf(done, JobCancelled)
-        self.assertEqual(self.cancelled, 0)
-
-    def test_the_run_waits_until_cancelled_work_has_ended(self) -> None:
-        cleaned: Deferred[None] = Deferred()
-
-        async def work(_: JobHandle) -> str:
-            try:
-                await Deferred()
-            finally:
-                await cleaned
-            return "never"
-
-        done = self.run_job(work)
-        self.server.then(CANCELLED)
-        self.server.pass_time(10)
-        self.assertNoResult(done)
-        cleaned.callback(None)
-        self.failureResultOf(done, JobCancelled)
-        self.assertEqual(self.reports, [{}])
-
-    def test_the_result_of_work_that_ignores_its_cancellation_is_discarded(self) -> None:
+    def test_nothing_is_reported_of_cancelled_work_however_it_ends(self) -> None:
         def fail(_: object) -> None:
             raise ZeroDivisionError
 
-        ways: tuple[Callable[[object], object], ...] = (lambda _: "it is done", fail)
+        ways: tuple[Callable[[Failure], object], ...] = (lambda _: "it is done", fail)
         for way in ways:
+            self.server.requests.clear()
+            self.when_cancelled = way
             done = self.run_job()
-            self.work.addErrback(way)
-            self.server.then(CANCELLED)
-            self.server.pass_time(2)
-            self.failureResultOf(done, JobCancelled)
+            done.cancel()
+            self.failureResultOf(done, CancelledError)
+            self.server.pass_time(10)
+            self.assertEqual(self.reports, [])
 
-    def test_deleting_the_job_cancels_the_work(self) -> None:
+    def test_nothing_is_reported_while_cancelled_work_cleans_up(self) -> None:
+        cleaned: Deferred[None] = Deferred()
+
+        async def work(job: JobHandle) -> None:
+            try:
+                await Deferred()
+            finally:
+                stopped.append(job.stopped)
+                job.progress(0.9, message="cleaning")
+                await cleaned
+
+        stopped: list[bool] = []
+        done = self.run_job(work)
+        done.cancel()
+        self.server.pass_time(10)
+        self.assertNoResult(done)
+        cleaned.callback(None)
+        self.failureResultOf(done, CancelledError)
+        self.assertEqual((stopped, self.reports), ([True], []))
+
+    def test_cancelling_while_the_final_report_waits_for_another(self) -> None:
         done = self.run_job()
-        self.server.then(problem(404, "deleted"))
-        self.server.pass_time(2)
-        self.failureResultOf(done, JobNotFound)
-        self.assertEqual(self.cancelled, 1)
+        self.server.then(hold)
+        self.job.progress(0.5)
+        self.server.pass_time(1)
+        self.work.callback("done")
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+        self.server.pass_time(10)
+        self.assertEqual(len(self.reports), 1)
+
+    def test_cancelling_between_two_tries_of_the_final_report(self) -> None:
+        done = self.run_job()
+        self.server.then(hang_up)
+        self.work.callback("done")
+        self.server.pass_time(1)
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+        self.server.pass_time(10)
+        self.assertEqual(len(self.reports), 1)
+
+    def test_work_that_is_cancelled_although_its_run_is_not_has_failed(self) -> None:
+        done = self.run_job()
+        self.work.cancel()
+        self.failureResultOf(done, CancelledError)
+        reason = {"code": "failed", "message": "CancelledError"}
+        self.assertEqual(self.reports, [{"result": "error", "error": reason}])
+
+    def test_work_that_exits_has_failed(self) -> None:
+        def work(_: JobHandle) -> None:
+            sys.exit("usage: ...")
+
+        self.failureResultOf(self.run_job(work), SystemExit)
+        reason = {"code": "failed", "message": "SystemExit"}
+        self.assertEqual(self.reports, [{"result": "error", "error": reason}])

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob import (
-    BadAnswer,
     BadBaseURL,
     BadRequest,
     BadSetting,
@@ -21,8 +19,6 @@ from statusjob import (
     NotAuthorized,
     Refused,
     RetriesExhausted,
-    Unavailable,
-    Unreachable,
     WebhookRegistration,
     WorkerClient,
 )
@@ -31,45 +27,18 @@ from statusjob.contract.jobs import Report, job_to_json
 from statusjob.testing import modes
 from tests.helpers.scripted_server import (
     JOB_ID,
-    Answering,
     ScriptedServer,
-    Unresolved,
     a_job,
     answer,
     hang_up,
-    hold,
-    job_body,
     problem,
 )
 from tests.helpers.sockets import SocketTestCase, reactor
-
-REPORTS: tuple[Callable[[WorkerClient], Deferred[Job]], ...] = (
-    lambda worker: worker.progress(JOB_ID, 0.5),
-    lambda worker: worker.complete(JOB_ID),
-    lambda worker: worker.fail(JOB_ID),
-    lambda worker: worker.heartbeat(JOB_ID),
-)
+from tests.helpers.workers import REPORTS, WorkerTestCase, job_answer
 
 
-def job_answer(job: Job, code: int = 200, **more: Any) -> Answering:
-    """Return an answer with a job."""
-    return answer(code, job_body(job, **more))
-
-
-class WorkerTests(SynchronousTestCase):
+class WorkerTests(WorkerTestCase):
     """In memory, on a clock."""
-
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
-
-    def worker(self, *answers: Answering, **options: Any) -> WorkerClient:
-        """Return a client without jitter, and begin a server that gives these answers."""
-        self.server = ScriptedServer(self.clock, *answers, otherwise=hold)
-        options = {"random": lambda: 0.0, "request_timeout": 5, **options}
-        return WorkerClient(
-            "http://example.test/", reactor=self.clock, treq=self.server.stub, **options
-        )
 
     def test_a_job_is_created_with_the_members_that_are_given(self) -> None:
         job = a_job(kind="video-translation", metadata={"a": 1}, deadline=60.0, heartbeat=5.0)
@@ -212,68 +181,18 @@ class WorkerTests(SynchronousTestCase):
             self.assertEqual(error.detail, "progress: not so")
             self.assertEqual(len(self.server.requests), 1)
 
-    def test_reports_are_repeated_until_there_is_an_answer(self) -> None:
-        for report in REPORTS:
-            worker = self.worker(
-                problem(500, "oh"), hang_up, answer(200, b"<html>"), hold, job_answer(a_job())
-            )
-            reported = report(worker)
-            self.server.pass_time(60)
-            self.assertEqual(self.successResultOf(reported), a_job())
-            # Waits of 2, 4 and 8 s; then 5 s for the request that times out, and 16 s.
-            self.assertEqual(self.server.times[:4], [0, 2, 6, 14])
-            self.assertEqual(self.server.times[4], 35)
-            self.clock.rightNow = 0.0
+    def test_a_job_is_cancelled(self) -> None:
+        cancelled = a_job("error", code="cancelled")
+        worker = self.worker(hang_up, job_answer(cancelled))
+        asked = worker.cancel(JOB_ID)
+        self.server.pass_time(5)
+        self.assertEqual(self.successResultOf(asked), cancelled)
+        self.assertEqual(self.server.asked, [f"DELETE /jobs/{JOB_ID}"] * 2)
 
-    def test_a_retry_waits_for_as_long_as_the_server_asks(self) -> None:
-        for code in (429, 503):
-            worker = self.worker(problem(code, "busy", Retry_After="40"), job_answer(a_job()))
-            reported = worker.heartbeat(JOB_ID)
-            start = self.clock.seconds()
-            self.server.pass_time(60)
-            self.successResultOf(reported)
-            self.assertEqual(self.server.times[1] - start, 40)
-
-    def test_a_report_fails_after_too_many_failures(self) -> None:
-        for failing, kind in (
-            (problem(500, "broken"), Unavailable),
-            (hang_up, Unreachable),
-            (answer(200, b"no job"), BadAnswer),
-        ):
-            worker = self.worker(*[failing] * 3, max_retries=2)
-            reported = worker.heartbeat(JOB_ID)
-            self.server.pass_time(60)
-            error = self.failureResultOf(reported, RetriesExhausted).value
-            self.assertIsInstance(error.__cause__, kind)
-            self.assertEqual(len(self.server.requests), 3)
-
-    def test_cancelling_during_a_request(self) -> None:
-        reported = self.worker().heartbeat(JOB_ID)
-        reported.cancel()
-        self.failureResultOf(reported, CancelledError)
-        self.server.stub.flush()
-        self.assertEqual(self.server.lost, 1)
-
-    def test_cancelling_between_tries(self) -> None:
-        reported = self.worker(hang_up).heartbeat(JOB_ID)
-        reported.cancel()
-        self.failureResultOf(reported, CancelledError)
-
-    def test_cancelling_while_the_name_is_resolved_ends_everything(
-        self,
-    ) -> None:
-        calls: tuple[Callable[[WorkerClient], Deferred[Any]], ...] = (
-            *REPORTS,
-            lambda worker: worker.create(),
-            lambda worker: worker.run(JOB_ID, self.fail),
-        )
-        for call in calls:
-            unresolved = Unresolved()
-            worker = WorkerClient("http://localhost", reactor=self.clock, treq=unresolved)
-            called = call(worker).addTimeout(1, self.clock)
-            self.clock.pump([1] * 100)
-            self.failureResultOf(called, TimeoutError)
-            self.assertEqual(unresolved.requests, 1)
+    def test_a_job_that_has_ended_otherwise_cannot_be_cancelled(self) -> None:
+        late = codec.encode({"detail": "too late", "job": job_to_json(a_job("completed"))})
+        error = self.failureResultOf(self.worker(answer(409, late)).cancel(JOB_ID), JobFinished)
+        self.assertEqual(error.value.job, a_job("completed"))
 
     def test_an_id_is_one_segment_of_the_path(self) -> None:
         worker = self.worker(problem(404, "no such job"))
@@ -282,7 +201,11 @@ class WorkerTests(SynchronousTestCase):
 
     def test_settings_that_make_no_sense_are_refused(self) -> None:
         self.assertRaises(BadBaseURL, WorkerClient, "example.test", reactor=self.clock)
-        for options in ({"max_retries": -1}, {"request_timeout": -1.0}):
+        for options in (
+            {"retry_for": -1.0},
+            {"retry_for": float("nan")},
+            {"request_timeout": -1.0},
+        ):
             self.assertRaises(BadSetting, self.worker, **options)
 
 
@@ -308,13 +231,13 @@ class SocketTests(SocketTestCase):
         self.assertEqual(len(server.requests), 5)
 
     async def test_creating_a_job_fails_if_no_server_listens(self) -> None:
-        worker = WorkerClient(await self.closed_port(), reactor=reactor, max_retries=0)
+        worker = WorkerClient(await self.closed_port(), reactor=reactor, retry_for=0)
         with self.assertRaises(RetriesExhausted):
             await worker.create()
 
     async def test_a_connection_that_is_reset_during_the_answer_is_a_failure(self) -> None:
         base, server = self.misbehaving(modes.reset_in_body)
-        worker = WorkerClient(base, reactor=reactor, max_retries=0)
+        worker = WorkerClient(base, reactor=reactor, retry_for=0)
         with self.assertRaises(RetriesExhausted):
             await worker.heartbeat(JOB_ID)
         await server.wait_until_closed()
