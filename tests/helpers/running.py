@@ -37,9 +37,10 @@ class RunTestCase(SynchronousTestCase):
 
     heartbeat: float | None = None
     deadline: float | None = None
+    make_clock: Callable[[], Clock] = Clock
 
     def setUp(self) -> None:
-        self.clock = Clock()
+        self.clock = self.make_clock()
         self.clock.advance(1000)
         self.when_cancelled: Callable[[Failure], object] = lambda failure: failure
         self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
@@ -66,8 +67,7 @@ class RunTestCase(SynchronousTestCase):
             reactor=self.clock,
             treq=self.server.stub,
             random=lambda: 0.0,
-            request_timeout=5,
-            **options,
+            **{"request_timeout": 5, **options},
         )
         self.cancelled = 0
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from msgspec import UNSET, UnsetType
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -142,6 +142,7 @@ class JobHandle:
         Send no more reports, and wait until none is under way.
 
         @return: members that were not reported yet, for the final report.
+        @raise CancelledError: if the wait is cancelled.
         """
         self._closed = True
         self._cancel_timer()
@@ -156,6 +157,7 @@ class JobHandle:
         self._closed = True
         self._cancel_timer()
         if self._reporting is not None:
+            self._reporting.addErrback(lambda failure: failure.trap(CancelledError))
             self._reporting.cancel()
 
     def _log_ignored(self, name: str) -> None:
@@ -235,10 +237,11 @@ class JobHandle:
             if self._unreported[name] is value:
                 del self._unreported[name]
 
-    def _report_failed(self, failure: Failure) -> None:
+    def _report_failed(self, failure: Failure) -> Failure | None:
         problem: Any = failure.value
         if self._closed:
-            return
+            # What is wrong with the job will be told by the answer to the final report.
+            return failure if isinstance(problem, CancelledError) else None
         if isinstance(problem, JobFinished):
             self._closed = True
             self.problem = problem
@@ -258,6 +261,7 @@ class JobHandle:
                 self._log.info("a report will be repeated: {problem}", problem=str(problem))
             else:
                 self._log.failure("a report could not be made", failure)
+        return None
 
     def _report_ended(self, _: None) -> None:
         self._reporting = None

@@ -126,7 +126,6 @@ class JobRun:
 
         async def report() -> Job:
             unreported = await self._handle.close()
-            self._cancellation.check()
             return await self._report({**unreported, **members})
 
         return await self._requests.repeat_final(report, self._job, output)
