@@ -2,15 +2,62 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob import RetriesExhausted, Unreachable
 from statusjob.client.work.retries import STOP_GRACE
+from tests.helpers.programs import Program
 from tests.helpers.running import RunTestCase
 from tests.helpers.scripted_server import hang_up, hold
+from tests.helpers.servers import directory
+
+#: A worker whose process is told to stop, and whose server has gone, when the work returns.
+PROGRAM = """
+import os, signal
+from twisted.internet import reactor
+from twisted.internet.task import react
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+from statusjob import RetriesExhausted, WorkerClient
+from tests.helpers.scripted_server import JOB_ID, a_job, job_body
+
+class Server(Resource):
+    isLeaf = True
+
+    def render(self, request):
+        request.setHeader("Connection", "close")
+        port.stopListening()
+        return job_body(a_job())
+
+def work(job):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return "precious"
+
+async def main(reactor):
+    worker = WorkerClient(f"http://127.0.0.1:{port.getHost().port}")
+    try:
+        await worker.run(JOB_ID, work)
+    except RetriesExhausted as error:
+        print("saved:", error.output)
+
+port = reactor.listenTCP(0, Site(Server()), interface="127.0.0.1")
+react(main)
+"""
+
+
+class ProcessTests(SynchronousTestCase):
+    """A real process."""
+
+    def test_a_process_that_is_terminated_can_save_an_output_that_was_not_reported(self) -> None:
+        arguments = [sys.executable, "-W", "error", "-c", PROGRAM]
+        program = Program(arguments, directory(self))
+        self.addCleanup(program.kill)
+        self.assertEqual(program.finish(), "saved: precious\n")
 
 
 class StoppableClock(MemoryReactorClock):
