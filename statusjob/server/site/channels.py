@@ -33,7 +33,7 @@ REQUEST_SECONDS = 60.0
 SWEEP_SECONDS = 5.0
 #: Seconds for which more of a body that is too large is read and thrown away.
 LINGER_SECONDS = 2.0
-#: Bytes of such a body that are read and thrown away; at more the connection is aborted.
+#: Most bytes of such a body that are read. Beyond, the connection is aborted.
 LINGER_LIMIT = 16 * BODY_LIMIT
 #: Most connections at the same time.
 CONNECTION_LIMIT = 25_000

@@ -71,7 +71,7 @@ class Ports:
 
     async def stop(self, seconds: float) -> None:
         """
-        Close the ports, then let what is in flight finish.
+        Close the ports, then let requests that are in flight finish.
 
         @param seconds: how long that may take. Connections that are left then are aborted.
         """

@@ -26,7 +26,7 @@ class WaitTests(WatchersTestCase):
         """
         Enter, then wait.
 
-        @param before: what is announced in between, while the job is read.
+        @param before: the updates that are announced in between, while the job is read.
         """
 
         async def waiting() -> Job | None:

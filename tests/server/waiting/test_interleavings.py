@@ -23,8 +23,8 @@ STEPS = 30
 
 class LateLane:
     """
-    As if reads and writes each had a thread: what has been given runs in any order, and its
-    outcome is told in a step of its own.
+    A lane that behaves as several threads do. Work runs in any order, and its outcome is told in
+    a step of its own.
     """
 
     def __init__(self) -> None:
@@ -54,12 +54,12 @@ class LateLane:
 
 class Round:
     """
-    One job, with all that happens to it and all who watch it, in an order drawn by chance.
+    One job with its updates and its watchers, in a random order.
 
-    @ivar polls: long-polls, each with the version that it knows already.
-    @ivar statuses: long-polls of its status.
-    @ivar streams: streams of it, and
-    @ivar wide: streams of jobs, it among them.
+    @ivar polls: the long polls for the job, each with the version that it knows.
+    @ivar statuses: the long polls for its status.
+    @ivar streams: the streams of the job.
+    @ivar wide: the streams of many jobs that include it.
     """
 
     def __init__(self, case: InterleavingTests, random: Random) -> None:

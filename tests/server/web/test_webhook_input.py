@@ -122,7 +122,7 @@ class ProtocolTests(WebhookApiTestCase):
 EVENTS = st.sampled_from(["job.progress", "job.completed", "job.error"])
 #: Ids that there are; they cannot be guessed, so these stand for them.
 JOB, DELIVERY = "job-id", "delivery-id"
-#: What may be said, and what is likely to be accepted.
+#: The members that a body may have, with values that are likely to be accepted.
 MEMBERS: dict[str, st.SearchStrategy[Any]] = {
     "url": st.sampled_from([OTHER_URL, "http://receiver.example/", "https://ü.example/ü?ü#ü"]),
     "events": st.lists(EVENTS, max_size=4),
