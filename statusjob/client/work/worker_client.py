@@ -11,8 +11,6 @@ from __future__ import annotations
 import random as _random
 import secrets
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
-from types import TracebackType
 from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType, structs
@@ -48,10 +46,7 @@ class WorkerClient:
     C{CancelledError}, and nothing goes on. An error of a report that should have ended a job
     carries its C{output}.
 
-    A job may be named by what creating it returned, by any other L{Job}, by its id or by its URL.
-
-    To send many requests by hand, use the client as an asynchronous context manager: its
-    connections are kept inside the context. They are kept while a job runs, too.
+    A job may be named by what creating it returned, by any other L{Job}, by its id or its URL.
     """
 
     _log = Logger()
@@ -85,23 +80,6 @@ class WorkerClient:
             base_url, token=token, request_timeout=request_timeout, reactor=reactor, treq=treq
         )
         self._requests = JobRequests(self._session, retry_for=retry_for, random=random)
-        self._entered: list[AbstractAsyncContextManager[None]] = []
-
-    async def __aenter__(self) -> WorkerClient:
-        """Keep connections until the context is left."""
-        entered = self._session.in_use()
-        await entered.__aenter__()
-        self._entered.append(entered)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the connections, unless another client of this reactor still keeps them."""
-        await self._entered.pop().__aexit__(kind, error, traceback)
 
     def create(
         self,
