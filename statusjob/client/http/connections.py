@@ -8,7 +8,7 @@ one process can watch thousands of jobs.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
-from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, gatherResults
 from twisted.web.client import Agent
 from twisted.web.iweb import IPolicyForHTTPS
 
@@ -48,7 +48,7 @@ class KeptConnections:
         """
         @param long_polls: whether the requests are long polls. When their server dies, they are
             not sent again at once, as Twisted does with requests on a connection that was used
-            before; and many more connections are kept, for a shorter time.
+            before; and connections are kept for a shorter time.
         @param policy: decides which certificates are trusted; by default those that the platform
             trusts.
         """
@@ -56,9 +56,10 @@ class KeptConnections:
             reactor, HostEndpoints(reactor, policy), limit=WIRE_LIMIT
         )
         self._pool = CleanPool(reactor)
+        # As many as there are slots: with Twisted's two, most requests would need a new one.
+        self._pool.maxPersistentPerHost = LONG_POLL_SLOTS if long_polls else REQUEST_SLOTS
         if long_polls:
             self._pool.retryAutomatically = False
-            self._pool.maxPersistentPerHost = LONG_POLL_SLOTS
             self._pool.cachedConnectionTimeout = LONG_POLL_KEPT
         # treq copies cookies from answers to requests; none is allowed for any domain.
         jar = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[]))
@@ -77,13 +78,14 @@ class KeptConnections:
         That takes no longer than L{CLOSE_GRACE<statusjob.client.http.bounded.CLOSE_GRACE>}.
         Connections that are not idle are aborted after that.
         """
-        opened = tuple(self._endpoints.connections)
-        try:
-            await self._pool.closeCachedConnections()
-        finally:
-            for connection in opened:
-                if connection.connected:
-                    connection.abortConnection()
+        await self._pool.closeCachedConnections()
+        self.abort()
+
+    def abort(self) -> None:
+        """Close all connections at once, whatever the servers do."""
+        for connection in tuple(self._endpoints.connections):
+            if connection.connected:
+                connection.abortConnection()
 
 
 class Connections:
@@ -104,17 +106,36 @@ class Connections:
     @asynccontextmanager
     async def in_use(self, reactor: Any) -> AsyncIterator[None]:
         """Keep connections inside the context; close them when the last user leaves its own."""
-        if not self._users:
-            self._kept = (KeptConnections(reactor), KeptConnections(reactor, long_polls=True))
-        self._users += 1
+        self.enter(reactor)
         try:
             yield
         finally:
-            self._users -= 1
-            if not self._users:
-                all_kept, self._kept = self._kept, ()
-                self._request_slots.clear()
-                await gatherResults([Deferred.fromCoroutine(kept.close()) for kept in all_kept])
+            await self.leave()
+
+    def enter(self, reactor: Any) -> None:
+        """Keep connections until L{leave} is called as often as this."""
+        if not self._users:
+            self._kept = (KeptConnections(reactor), KeptConnections(reactor, long_polls=True))
+        self._users += 1
+
+    async def leave(self) -> None:
+        """
+        Keep connections no longer. The last one who leaves waits until they are closed.
+
+        @raise CancelledError: if the wait was cancelled. Then they are closed at once.
+        """
+        self._users -= 1
+        if self._users:
+            return
+        all_kept, self._kept = self._kept, ()
+        self._request_slots.clear()
+        closed = gatherResults([Deferred.fromCoroutine(kept.close()) for kept in all_kept])
+
+        def abort() -> None:
+            for kept in all_kept:
+                kept.abort()
+
+        await _finish(closed, hurry=abort)
 
     @property
     def idle(self) -> bool:
@@ -159,3 +180,34 @@ _shared = WeakKeyDictionary[Any, Connections]()
 def shared_connections(reactor: object) -> Connections:
     """Return what all clients of C{reactor} share; a test with its own clock shares nothing."""
     return _shared.setdefault(reactor, Connections())
+
+
+async def _finish(work: Deferred[Any], hurry: Callable[[], object]) -> None:
+    """
+    Wait until some work is done, even if the wait is cancelled: nothing stays on the reactor.
+
+    @param work: what is waited for; it is not cancelled.
+    @param hurry: called when the wait is cancelled. It makes the work end soon.
+    @raise CancelledError: if the wait was cancelled, after the end of the work.
+    """
+    cancelled: CancelledError | None = None
+    done = False
+
+    def finished(result: object, waiter: Deferred[None]) -> object:
+        nonlocal done
+        done = True
+        if not waiter.called:
+            waiter.callback(None)
+        return result
+
+    while not done:
+        waiter: Deferred[None] = Deferred()
+        work.addBoth(finished, waiter)
+        try:
+            await waiter
+        except CancelledError as error:
+            cancelled = error
+            hurry()
+    if cancelled is not None:
+        raise cancelled
+    await work

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -248,6 +248,23 @@ class Session:
             raise BadAnswer(str(error)) from error
         self._refusals.server_heard = True
         return value
+
+
+class KeepsConnections:
+    """
+    A client that keeps its connections open inside C{async with}.
+
+    Without that, single calls close the connection that they have opened.
+    """
+
+    _session: Session
+
+    async def __aenter__(self) -> Self:
+        self._session.connections.enter(self._session.reactor)
+        return self
+
+    async def __aexit__(self, *reason: object) -> None:
+        await self._session.connections.leave()
 
 
 def reactor_or_global(reactor: Any) -> Any:

@@ -25,6 +25,7 @@ from statusjob.client.http.session import (
     JOB_LIMIT,
     MAX_RETRIES,
     REQUEST_TIMEOUT,
+    KeepsConnections,
     Requester,
     Session,
 )
@@ -41,11 +42,13 @@ from statusjob.jobs import Job, Status
 from statusjob.pace.bounds import MAX_INTERVAL, POLLING_INTERVAL, Pace
 
 
-class StatusClient:
+class StatusClient(KeepsConnections):
     """
     Watches one job: the one that its base URL names.
 
-    Methods that make requests return Deferreds, which may be awaited and cancelled.
+    Methods that make requests return Deferreds, which may be awaited and cancelled. Connections
+    are kept open while the job is watched, and inside C{async with client:}; a single call closes
+    its own.
     """
 
     def __init__(

@@ -20,7 +20,12 @@ from twisted.logger import Logger
 from statusjob.client.errors import BadSetting, JobFailed
 from statusjob.client.http import answers
 from statusjob.client.http.cancelling import cancellable
-from statusjob.client.http.session import REQUEST_TIMEOUT, Requester, Session
+from statusjob.client.http.session import (
+    REQUEST_TIMEOUT,
+    KeepsConnections,
+    Requester,
+    Session,
+)
 from statusjob.client.models import CreatedJob, WebhookRegistration
 from statusjob.client.work.requests import (
     JobRequests,
@@ -35,7 +40,7 @@ from statusjob.contract.clamping import clamp_members
 from statusjob.jobs import DEFAULT_KIND, FAILED, Job, Status
 
 
-class WorkerClient:
+class WorkerClient(KeepsConnections):
     """
     Creates jobs on one server, and reports on them.
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.task import Clock, deferLater
 
-from statusjob.client.http import bounded
-from statusjob.client.http.connections import KeptConnections
+from statusjob.client.http import bounded, connections
+from statusjob.client.http.bounded import HostEndpoints
+from statusjob.client.http.connections import REQUEST_SLOTS, Connections, KeptConnections
 from statusjob.client.http.exchange import exchange
 from statusjob.testing import HostileReceiver, modes
-from tests.helpers.sockets import SocketTestCase, Trusting, reactor
+from tests.helpers.scripted_server import COMPLETED, ScriptedServer
+from tests.helpers.sockets import SocketTestCase, Trusting, reactor, until
 
 
 class KeptConnectionsTests(SocketTestCase):
@@ -32,6 +34,50 @@ class KeptConnectionsTests(SocketTestCase):
         await deferLater(reactor, 0)
         self.assertEqual(kept.open, 0)
         await server.wait_until_closed()
+
+    async def test_cancelling_while_connections_close_aborts_them_and_logs_nothing(self) -> None:
+        self.patch(bounded, "CLOSE_GRACE", 60.0)
+        self.patch(connections, "HostEndpoints", lambda *_: HostEndpoints(reactor, Trusting()))
+        servers = [HostileReceiver(reactor, modes.never_part) for _ in range(3)]
+        urls = [self.listen_tls(server) for server in servers]
+        shared = Connections()
+
+        async def ask_all() -> None:
+            async with shared.in_use(reactor):
+                for url in urls:
+                    await self.ask(shared, url)
+
+        asking = Deferred.fromCoroutine(ask_all())
+        await until(lambda: shared.idle)
+        self.assertNoResult(asking)
+        for _ in range(2):
+            asking.cancel()
+        with self.assertRaises(CancelledError):
+            await asking
+        for server in servers:
+            await server.wait_until_closed()
+
+    async def ask(self, shared: Connections, url: str) -> None:
+        """Get the answer to one request."""
+        client = shared.client(long_poll=False)
+        await exchange(
+            reactor,
+            lambda: client.get(url, unbuffered=True, reactor=reactor),
+            deadline=5,
+            limit=100,
+        )
+
+    async def test_as_many_connections_are_kept_as_there_are_slots(self) -> None:
+        server = ScriptedServer(Clock(), otherwise=COMPLETED)
+        url, shared = self.serve(server), Connections()
+        async with shared.in_use(reactor):
+            for _ in range(3):
+                asking = [
+                    Deferred.fromCoroutine(self.ask(shared, url)) for _ in range(REQUEST_SLOTS)
+                ]
+                await gatherResults(asking)
+        ports = {each.port for each in server.requests}
+        self.assertEqual((len(server.requests), len(ports)), (3 * REQUEST_SLOTS, REQUEST_SLOTS))
 
     async def test_closing_without_connections_takes_no_time(self) -> None:
         kept = KeptConnections(reactor)

@@ -119,9 +119,9 @@ class SharingTests(SocketTestCase):
     async def test_clients_of_one_server_share_connections(self) -> None:
         server = ScriptedServer(Clock(), *[PENDING] * 3, answer(200, job_body(a_job())))
         base = self.serve(server)
-        async with shared_connections(reactor).in_use(reactor):
+        async with StatusClient(base, reactor=reactor) as client:
             for _ in range(3):
-                await StatusClient(base, reactor=reactor).get_status()
+                await client.get_status()
             await WorkerClient(base, reactor=reactor).heartbeat(JOB_ID)
         ports = {each.port for each in server.requests}
         self.assertEqual((len(server.requests), len(ports)), (4, 1))
@@ -170,8 +170,7 @@ class ManyTests(ServerSocketTestCase):
             await deferLater(reactor, 0.01)
             if number >= 20:
                 await self.server.lifecycle.report(job, Report(result=Result.COMPLETED))
-            # Twisted keeps two idle connections for requests that are no long polls.
-            self.assertLessEqual(len(self.server.site.channels), slots + REQUEST_SLOTS + 2)
+            self.assertLessEqual(len(self.server.site.channels), slots + REQUEST_SLOTS)
         for job in jobs[:20]:
             await self.server.lifecycle.report(job, Report(result=Result.COMPLETED))
         waiting: Deferred[list[Status]] = gatherResults(monitored)

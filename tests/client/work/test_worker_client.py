@@ -223,6 +223,13 @@ class SocketTests(SocketTestCase):
             server.asked, ["POST /jobs", f"PATCH /jobs/{JOB_ID}", f"PATCH /jobs/{JOB_ID}"]
         )
 
+    async def test_reports_in_a_row_share_a_connection_inside_async_with(self) -> None:
+        server = ScriptedServer(Clock(), otherwise=job_answer(a_job()))
+        async with WorkerClient(self.serve(server), reactor=reactor) as worker:
+            for _ in range(12):
+                await worker.heartbeat(JOB_ID)
+        self.assertEqual(len({each.port for each in server.requests}), 1)
+
     async def test_concurrent_reports(self) -> None:
         server = ScriptedServer(Clock(), otherwise=job_answer(a_job()))
         worker = WorkerClient(self.serve(server), reactor=reactor)
