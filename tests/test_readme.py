@@ -112,6 +112,10 @@ class SnippetTests(ServedTestCase):
         program = self.start_python(FIRST_LINES.format(code=code))
         self.assertEqual(program.finish(), "completed\n")
 
+    def test_work_in_a_thread_is_run_to_its_end(self) -> None:
+        written = self.start_python(snippet("python", "deferToThread(encode, job)")).finish()
+        self.assertEqual(written, "completed {'parts': 8}\n")
+
     def test_running_a_job_reports_its_end_and_output(self) -> None:
         written = self.start_python(
             snippet("python", "worker.run(job, translate)\n    pr")

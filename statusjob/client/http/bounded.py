@@ -20,6 +20,7 @@ from twisted.web.client import URI, BrowserLikePolicyForHTTPS
 from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
 
+from statusjob.client.http.lookups import LookupReactor, LookupThreads
 from statusjob.failures import ExchangeFailed
 
 #: Seconds that a peer has to take unsent bytes and, with TLS, to agree when a connection closes.
@@ -36,11 +37,13 @@ class HostEndpoints:
             trusts.
         """
         self._reactor = reactor
+        self._lookups = LookupThreads()
         self._policy: Any = BrowserLikePolicyForHTTPS() if policy is None else policy
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """Return the endpoint for an C{http} or C{https} URL."""
-        endpoint = HostnameEndpoint(self._reactor, uri.host.decode("ascii"), uri.port)
+        reactor = LookupReactor(self._reactor, self._lookups)
+        endpoint = HostnameEndpoint(reactor, uri.host.decode("ascii"), uri.port)
         if uri.scheme != b"https":
             return endpoint
         return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)

@@ -1,14 +1,27 @@
 """
-The one place in which the client relies on a private part of Twisted.
+The one place in which the client relies on private parts of Twisted.
 
-A test shows that it still works as expected with the Twisted that is installed.
+Tests show that they still work as expected with the Twisted that is installed.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet._resolver import GAIResolver
+from twisted.internet.interfaces import IHostnameResolver
 from twisted.web.client import HTTPConnectionPool
+
+
+def resolver_in_threads(reactor: Any, pool: Any) -> IHostnameResolver:
+    """
+    Return the name resolver of a reactor, changed to use other threads than the reactor's.
+
+    @param pool: the threads: something with C{callInThreadWithCallback}.
+    @return: the reactor's own resolver, if an application has installed one.
+    """
+    resolver: IHostnameResolver = reactor.nameResolver
+    return GAIResolver(reactor, lambda: pool) if type(resolver) is GAIResolver else resolver
 
 
 class CleanPool(HTTPConnectionPool):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.threads import deferToThread
 
 from statusjob import Job, JobCancelled, JobHandle, Status, StatusClient, WorkerClient
 from tests.helpers.server_sockets import ServerSocketTestCase
@@ -49,6 +52,59 @@ class ServerTests(ServerSocketTestCase):
         await self.server.lifecycle.cancel(created.id)
         await self.assertFailure(done, JobCancelled)
         self.assertEqual(cancelled, [created.id])
+
+    async def test_work_in_a_thread_reports_its_progress_and_its_end(self) -> None:
+        reported = threading.Event()
+
+        def work(job: JobHandle) -> str:
+            for part in range(1000):
+                job.progress(part / 1000, message=f"part {part}")
+            handles.append(job)
+            reported.wait(60)
+            job.progress(1, message="done")
+            return threading.current_thread().name
+
+        handles: list[JobHandle] = []
+        created = await self.worker.create(heartbeat=60)
+        done = self.worker.run(created, lambda job: deferToThread(work, job))
+        await until(lambda: handles and handles[0].job.progress == 0.999)
+        self.assertEqual(handles[0].job.message, "part 999")
+        reported.set()
+        ended = await done
+        self.assertEqual((ended.progress, ended.message), (1, "done"))
+        self.assertNotEqual(ended.output, threading.current_thread().name)
+
+    async def test_work_in_a_thread_learns_of_a_cancellation(self) -> None:
+        def work(job: JobHandle) -> None:
+            begun.set()
+            while not job.stopped:
+                time.sleep(0.01)
+            learned.set()
+            # This has no effect any more.
+            job.progress(0.5)
+
+        begun, learned = threading.Event(), threading.Event()
+        created = await self.worker.create(heartbeat=0.5)
+        done = self.worker.run(created, lambda job: deferToThread(work, job))
+        await until(begun.is_set)
+        await self.server.lifecycle.cancel(created.id)
+        await self.assertFailure(done, JobCancelled)
+        await until(learned.is_set)
+
+    async def test_work_in_a_thread_of_a_run_that_is_cancelled_learns_of_it(self) -> None:
+        def work(job: JobHandle) -> None:
+            begun.set()
+            while not job.stopped:
+                time.sleep(0.01)
+            learned.set()
+
+        begun, learned = threading.Event(), threading.Event()
+        created = await self.worker.create()
+        done = self.worker.run(created, lambda job: deferToThread(work, job))
+        await until(begun.is_set)
+        done.cancel()
+        await self.assertFailure(done, CancelledError)
+        await until(learned.is_set)
 
     async def progress(self, job: JobHandle, value: float) -> None:
         """Report progress, and wait until the server has confirmed it."""
