@@ -42,7 +42,12 @@ class ReceiverTestCase(SynchronousTestCase):
 
     def receiver(self, *secrets: str, **options: Any) -> WebhookReceiver:
         """A receiver that appends every event to C{events}."""
-        options = {"on_update": self.events.append, "reactor": self.clock, **options}
+        options = {
+            "on_update": self.events.append,
+            "reactor": self.clock,
+            "now": self.clock.seconds,
+            **options,
+        }
         return WebhookReceiver(*(secrets or (SECRET,)), **options)
 
     def send(

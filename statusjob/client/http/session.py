@@ -7,6 +7,7 @@ the reactor. It turns an answer that reports an error into an exception, and rep
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Protocol, Self, TypeVar
@@ -79,6 +80,7 @@ class Session:
     @ivar base: the base URL.
     @ivar reactor: the reactor that measures the time.
     @ivar timeout: the seconds for one request.
+    @ivar answered: whether any answer ever came, whoever sent it.
     @ivar connections: the connections that all sessions of the reactor share.
     """
 
@@ -90,6 +92,7 @@ class Session:
         request_timeout: float,
         reactor: Any,
         treq: Requester | None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         """
         @param base_url: the URL of the server, or of one of its jobs.
@@ -97,6 +100,7 @@ class Session:
         @param request_timeout: seconds for one request and its answer, above 0.
         @param reactor: the reactor to use; C{None} for the global one.
         @param treq: sends the requests; C{None} for a client over the shared connections.
+        @param now: returns the seconds since the epoch.
         @raise BadSetting: if an argument is out of range, or the base URL malformed.
         """
         if not request_timeout > 0:
@@ -104,6 +108,8 @@ class Session:
         self.base = read_base_url(base_url)
         self.reactor: IReactorTime = reactor_or_global(reactor)
         self.timeout = request_timeout
+        self.answered = False
+        self._now = now
         self.connections = shared_connections(self.reactor)
         self._treq = treq
         self._token = token
@@ -141,11 +147,13 @@ class Session:
             nullcontext() if wait else self.connections.request_slot(self._origin),
         ):
             try:
-                return await exchange(
+                answer = await exchange(
                     self.reactor, start, deadline=self.timeout + wait, limit=limit
                 )
             except ExchangeFailed as error:
                 raise Unreachable(error.kind, error.reason) from error
+        self.answered = True
+        return answer
 
     async def follow(
         self, *segments: str, headers: Mapping[str, str], take: Callable[[bytes], object]
@@ -211,13 +219,14 @@ class Session:
         """
         Return how many seconds the server asks the client to wait, or C{None}.
 
-        If the server gives a date, it is compared with the server's own C{Date}, if there is one.
+        If the server gives a date, it is compared with the server's own C{Date}, if there is one,
+        and otherwise with the wall clock.
         """
         asked = answer.header("Retry-After")
         if asked is None:
             return None
         now = read_date(answer.header("Date") or "")
-        return read_retry_after(asked, self.reactor.seconds() if now is None else now)
+        return read_retry_after(asked, self._now() if now is None else now)
 
     def refusal(self, answer: Answer) -> Refused:
         """

@@ -14,7 +14,6 @@ from inspect import isawaitable
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -40,15 +39,15 @@ class Dispatcher:
 
     _log = Logger()
 
-    def __init__(self, handler: Handler, memory: WebhookMemory, clock: IReactorTime) -> None:
+    def __init__(self, handler: Handler, memory: WebhookMemory, now: Callable[[], float]) -> None:
         """
         @param handler: called with the event of each delivery that was not handled before.
         @param memory: remembers the deliveries that were handled.
-        @param clock: tells the memory the time.
+        @param now: returns the seconds since the epoch, for the memory.
         """
         self._handler = handler
         self._memory = memory
-        self._clock = clock
+        self._now = now
         self._pending: dict[str, _Pending] = {}
         self._queues: dict[str, deque[_Pending]] = {}
 
@@ -100,12 +99,12 @@ class Dispatcher:
         del self._queues[key]
 
     async def _handle(self, delivery: WebhookDelivery, event: WebhookEvent) -> None:
-        if await _await_result(self._memory.is_handled(delivery, self._clock.seconds())):
+        if await _await_result(self._memory.is_handled(delivery, self._now())):
             self._log.debug("webhook ignored, handled before: {result}", result=event.result)
             return
         self._log.debug("webhook received: {result}", result=event.result)
         await _await_result(self._handler(event))
-        await _await_result(self._memory.remember(delivery, self._clock.seconds()))
+        await _await_result(self._memory.remember(delivery, self._now()))
 
     def _failed(self, failure: Failure) -> bool:
         self._log.failure("webhook not handled", failure)

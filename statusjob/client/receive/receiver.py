@@ -9,12 +9,12 @@ and old versions.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Collection
+import time
+from collections.abc import Awaitable, Callable, Collection
 from http import HTTPStatus
 from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
@@ -24,6 +24,7 @@ from statusjob.client.http.answers import WebhookEvent
 from statusjob.client.http.session import reactor_or_global
 from statusjob.client.receive.dispatch import Busy, Dispatcher, Handler
 from statusjob.client.receive.memory import InProcessMemory, WebhookDelivery, WebhookMemory
+from statusjob.client.receive.refusal_log import RefusalLog
 from statusjob.contract import codec
 from statusjob.contract.codec import BODY_LIMIT
 from statusjob.contract.signing import TOLERANCE, Message, VerificationFailed, Verifier
@@ -68,7 +69,8 @@ class WebhookReceiver(Resource):
 
     Updates of one job are passed on one after the other, never an older one after a newer one.
     Updates of different jobs are passed on at the same time. At most 256 deliveries are pending
-    at the same time; beyond that the server is asked to wait.
+    at the same time; beyond that the server is asked to wait. Why a delivery is refused is logged,
+    for each status code at most once in ten seconds.
     """
 
     isLeaf = True
@@ -82,6 +84,7 @@ class WebhookReceiver(Resource):
         memory: WebhookMemory | None = None,
         tolerance: float = TOLERANCE,
         reactor: Any = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         """
         @param secrets: the secrets of the webhook: one, or several while it is being rotated.
@@ -93,22 +96,25 @@ class WebhookReceiver(Resource):
             read for each update, so it may be a set that you add to and discard from.
         @param memory: remembers what was handled; C{None} for an L{InProcessMemory}.
         @param tolerance: by how many seconds a timestamp may differ from the present, either way.
-        @param reactor: tells the time; C{None} for the global reactor.
+        @param reactor: measures how often refusals are logged; C{None} for the global one.
+        @param now: returns the seconds since the epoch, with which timestamps are compared.
         @raise BadSecret: if there is no secret, or one is malformed.
         """
         super().__init__()
         self._verifier = Verifier(*secrets, tolerance=tolerance)
         self._on_update = on_update
         self._clients = clients
-        self._reactor: IReactorTime = reactor_or_global(reactor)
+        self._now = now
+        self._refusals = RefusalLog(reactor_or_global(reactor))
         memory = InProcessMemory() if memory is None else memory
-        self._dispatcher = Dispatcher(self._pass_on, memory, self._reactor)
+        self._dispatcher = Dispatcher(self._pass_on, memory, now)
 
     def render(self, request: Any) -> int:
         """Answer a request once its delivery is handled."""
         try:
             handled = self._receive(request)
         except _Refusal as refusal:
+            self._refusals.note(refusal.code, str(refusal))
             _refuse(request, refusal)
             return NOT_DONE_YET
 
@@ -141,7 +147,7 @@ class WebhookReceiver(Resource):
             )
         get_headers = request.requestHeaders.getRawHeaders
         try:
-            message = self._verifier.verify(body, get_headers, self._reactor.seconds())
+            message = self._verifier.verify(body, get_headers, self._now())
         except VerificationFailed as error:
             raise _Refusal(HTTPStatus.UNAUTHORIZED, error.reason) from None
         try:

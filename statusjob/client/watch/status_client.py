@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import os
 import random as _random
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -69,6 +70,7 @@ class StatusClient(KeepsConnections):
         reactor: Any = None,
         treq: Requester | None = None,
         random: Callable[[], float] = _random.random,
+        now: Callable[[], float] = time.time,
     ) -> None:
         """
         @param base_url: the job's URL, such as C{http://host/jobs/{id}}; C{http://host} for the
@@ -96,6 +98,7 @@ class StatusClient(KeepsConnections):
         @param treq: sends the requests, as a C{treq.client.HTTPClient} does; C{None} for
             connections that all clients of this reactor share.
         @param random: returns random numbers from 0 to 1, for jitter.
+        @param now: returns the seconds since the epoch, for dates that servers tell.
         @raise BadSetting: if an argument makes no sense; L{BadBaseURL} if it is the base URL.
         """
         try:
@@ -113,7 +116,12 @@ class StatusClient(KeepsConnections):
             self._created, base_url = base_url, base_url.url
             kind = self._created.kind if kind is None else kind
         self._session = Session(
-            base_url, token=token, request_timeout=request_timeout, reactor=reactor, treq=treq
+            base_url,
+            token=token,
+            request_timeout=request_timeout,
+            reactor=reactor,
+            treq=treq,
+            now=now,
         )
         if durations is None:
             durations = shared_memory(self._session.reactor)

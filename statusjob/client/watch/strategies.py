@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
-from statusjob.client.errors import BadAnswer, RetriesExhausted, Transient, Unreachable
+from statusjob.client.errors import BadAnswer, Transient, Unreachable
 from statusjob.client.http.event_reader import EventReader, TooLong
 from statusjob.client.http.exchange import Answer
 from statusjob.client.http.session import JOB_LIMIT, Session
@@ -37,6 +37,7 @@ from statusjob.client.watch.long_poll import (
     LongPollSupport,
     applied_wait,
 )
+from statusjob.client.watch.patience import Patience
 from statusjob.client.watch.watched import Watched, WatchedJob
 from statusjob.pace.bounds import Pace
 
@@ -105,7 +106,7 @@ class Requests:
         self._streamed = watched if isinstance(watched, WatchedJob) else None
         self._streams_left = 0 if self._streamed is None else MAX_EMPTY_STREAMS
         self._no_stream_before = 0.0
-        self._failures = 0
+        self._patience = Patience(self._clock, options.max_retries)
         # After a long poll that was lost: ask by a poll whether the server is there, and if it
         # is, long-poll it again at once, because it was merely restarted.
         self._poll_next = False
@@ -167,7 +168,7 @@ class Requests:
                 wait = await self._strategy(has_slot)()
             except Transient as problem:
                 return self._failed(problem, self._clock.seconds() - begun, long_poll=long_poll)
-        self._failures = 0
+        self._patience.succeeded()
         self._poll_next = False
         return wait
 
@@ -308,16 +309,19 @@ class Requests:
         @param long_poll: whether it was a long poll, or a stream, that should have been kept open.
             If it was for a while, this does not count as a failure: between two polls the server
             may be unreachable, too.
-        @raise RetriesExhausted: if too many requests failed in a row.
+        @raise RetriesExhausted: if too many requests failed in a row, or trying again is hopeless.
         """
         self._poll_next = True
         if long_poll:
             self._support.lost(seconds)
             self._resume_long_polls = not self._support.paused
+        level = LogLevel.info
         if not long_poll or seconds < self._pace.request_cost:
-            self._failures += 1
-        if self._failures > self._options.max_retries:
-            raise RetriesExhausted(self._failures, problem)
-        wait = self._backoff(max(1, self._failures), problem.retry_after)
-        self._log.info("asking again in {wait:.1f} s: {problem}", wait=wait, problem=str(problem))
+            self._patience.failed(problem, answered=self._session.answered)
+            if self._patience.failures == 1:
+                level = LogLevel.warn
+        wait = self._backoff(max(1, self._patience.failures), problem.retry_after)
+        self._log.emit(
+            level, "asking again in {wait:.1f} s: {problem}", wait=wait, problem=str(problem)
+        )
         return wait

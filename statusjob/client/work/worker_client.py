@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random as _random
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -52,6 +53,9 @@ class WorkerClient(KeepsConnections):
     carries its C{output}.
 
     A job may be named by what creating it returned, by any other L{Job}, by its id or its URL.
+
+    Connections are kept open while work runs, and inside C{async with worker:}; a single call
+    closes its own.
     """
 
     _log = Logger()
@@ -66,6 +70,7 @@ class WorkerClient(KeepsConnections):
         reactor: Any = None,
         treq: Requester | None = None,
         random: Callable[[], float] = _random.random,
+        now: Callable[[], float] = time.time,
     ) -> None:
         """
         @param base_url: the server's URL, such as C{http://host:8080}.
@@ -77,12 +82,18 @@ class WorkerClient(KeepsConnections):
         @param treq: sends the requests, as a C{treq.client.HTTPClient} does; C{None} for
             connections that all clients of this reactor share.
         @param random: returns random numbers from 0 to 1, for jitter.
+        @param now: returns the seconds since the epoch, for dates that servers tell.
         @raise BadSetting: if an argument makes no sense; L{BadBaseURL} if it is the base URL.
         """
         if not retry_for >= 0:
             raise BadSetting(f"retry_for must be 0 s or more, not {retry_for!r}")
         self._session = Session(
-            base_url, token=token, request_timeout=request_timeout, reactor=reactor, treq=treq
+            base_url,
+            token=token,
+            request_timeout=request_timeout,
+            reactor=reactor,
+            treq=treq,
+            now=now,
         )
         self._requests = JobRequests(self._session, retry_for=retry_for, random=random)
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from email.utils import formatdate
 
+from twisted.web.http_headers import Headers
+
+from statusjob.client.http.exchange import Answer
+from statusjob.client.http.session import Session
 from tests.helpers.scripted_server import (
     COMPLETED,
     PENDING,
@@ -38,6 +42,20 @@ class RetryAfterTests(ClientTestCase):
         then = formatdate(1_000_000_045, usegmt=True)
         now = formatdate(1_000_000_000, usegmt=True)
         self.assertEqual(self.wait_for(status("pending", Retry_After=then, Date=now)), 45)
+
+    def test_without_the_servers_clock_a_date_is_compared_with_the_wall_clock(self) -> None:
+        self.serve()
+        session = Session(
+            "http://example.test",
+            token=None,
+            request_timeout=10,
+            reactor=self.clock,
+            treq=self.server.stub,
+            now=lambda: 1_000_000_000.0,
+        )
+        then = formatdate(1_000_000_045, usegmt=True)
+        busy = Answer(503, Headers({"Retry-After": [then]}), b"")
+        self.assertEqual(session.retry_after(busy), 45)
 
     def test_a_date_in_the_past_is_no_minimum(self) -> None:
         past = formatdate(self.clock.seconds() - 1000, usegmt=True)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
-from twisted.internet.interfaces import IReactorTime
-
 from statusjob import InProcessMemory, WebhookDelivery, WebhookReceiver
 from statusjob.client.receive import dispatch
 from statusjob.client.receive.dispatch import MAX_PENDING, MAX_WAITING, Dispatcher
@@ -137,7 +133,7 @@ class BoundTests(SlowHandlerTestCase):
         self.assertEqual(len(self.events), 1)
 
     def test_nothing_is_kept_of_a_delivery_that_is_over(self) -> None:
-        dispatcher = Dispatcher(self.handle, InProcessMemory(), cast(IReactorTime, self.clock))
+        dispatcher = Dispatcher(self.handle, InProcessMemory(), self.clock.seconds)
         for finish in (self.fail_handler, self.succeed):
             dispatcher.dispatch(WebhookDelivery.of("msg_1", event()), event())
             self.assertFalse(dispatcher.idle)
