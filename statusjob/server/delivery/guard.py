@@ -79,6 +79,9 @@ _NOT_PUBLIC = [
         "240.0.0.0/4",
     )
 ]
+# Where DNS64 puts the IPv4 address of a host that has no other, for a network without IPv4
+# (RFC 6052). The local-use prefix 64:ff9b:1::/48 leads wherever an operator likes.
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 # IANA has assigned public IPv6 addresses from here only. All others embed IPv4, are local or are
 # multicast.
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
@@ -99,8 +102,8 @@ def permits(address: str, allow: Sequence[Network] = ()) -> bool:
     """
     Say whether an address may be reached.
 
-    @param address: an IP address, perhaps with a zone. An IPv4 address that is mapped to IPv6 is
-        judged as IPv4. Text that is no IP address is refused.
+    @param address: an IP address, perhaps with a zone. An IPv4 address that is mapped to IPv6, or
+        translated by NAT64, is judged as IPv4. Text that is no IP address is refused.
     @param allow: the networks that may be reached although they are not public.
     """
     try:
@@ -108,7 +111,13 @@ def permits(address: str, allow: Sequence[Network] = ()) -> bool:
     except ValueError:
         return False
     if isinstance(ip, ipaddress.IPv6Address):
-        ip = ip.ipv4_mapped or ip
+        if ip in _NAT64:
+            ip = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+            if ip.is_loopback:
+                # This would be the translator itself, not this machine, which may be allowed.
+                return False
+        else:
+            ip = ip.ipv4_mapped or ip
     if any(ip in network for network in allow):
         return True
     if isinstance(ip, ipaddress.IPv4Address):

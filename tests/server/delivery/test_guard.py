@@ -96,6 +96,27 @@ class PermitsTests(SynchronousTestCase):
         for address in ("10.2.0.1", "::ffff:10.2.0.1", "::10.1.2.3", "fc00::1", "127.0.0.1"):
             self.assertFalse(permits(address, allow), address)
 
+    def test_an_address_translated_by_nat64_is_judged_by_the_ipv4_address_inside(self) -> None:
+        allow = [ip_network("10.1.0.0/16"), ip_network("127.0.0.0/8"), ip_network("::1/128")]
+        for address in ("64:ff9b::5db8:d822", f"64:ff9b::{PUBLIC}", "64:ff9b::8.8.8.8%lo"):
+            self.assertTrue(permits(address), address)
+        self.assertTrue(permits("64:ff9b::10.1.2.3", allow))
+        for address in (
+            "64:ff9b::10.1.2.3",
+            "64:ff9b::a9fe:a9fe",
+            "64:ff9b::",
+            "64:ff9b::224.0.0.1",
+            "64:ff9b::1:8.8.8.8",
+            "64:ff9b:1::8.8.8.8",
+            "64:ff9b:1:5db8:d8:2200::",
+        ):
+            self.assertFalse(permits(address), address)
+
+    def test_the_loopback_of_nat64_is_refused_whatever_is_allowed(self) -> None:
+        allow = [ip_network("127.0.0.0/8"), ip_network("::1/128"), ip_network("::/0")]
+        for address in ("64:ff9b::7f00:1", "64:ff9b::127.255.0.1"):
+            self.assertFalse(permits(address, allow), address)
+
     @given(st.ip_addresses(v=4))
     def test_an_ipv4_address_mapped_to_ipv6_is_judged_as_ipv4(
         self, address: ipaddress.IPv4Address
@@ -107,7 +128,7 @@ class PermitsTests(SynchronousTestCase):
     def test_no_address_is_permitted_that_the_standard_library_calls_private(
         self, address: ipaddress.IPv4Address | ipaddress.IPv6Address
     ) -> None:
-        if permits(str(address)):
+        if permits(str(address)) and address not in ip_network("64:ff9b::/96"):
             self.assertTrue(address.is_global and not address.is_multicast)
 
     @given(st.text(max_size=40))
@@ -147,6 +168,10 @@ class AddressesTests(GuardTestCase):
     def test_a_name_has_all_its_addresses_in_their_order(self) -> None:
         self.names["a.example"] = [OTHER_PUBLIC, PUBLIC]
         self.assertEqual(self.addresses("a.example"), [OTHER_PUBLIC, PUBLIC])
+
+    def test_a_name_with_a_synthesised_address_beside_its_own_has_both(self) -> None:
+        self.names["a.example"] = ["64:ff9b::5db8:d822", "93.184.216.34"]
+        self.assertEqual(len(self.addresses("a.example")), 2)
 
     def test_a_name_is_refused_if_one_of_its_addresses_is(self) -> None:
         for bad in NOT_PUBLIC:
