@@ -57,7 +57,7 @@ def classify(problem: BaseException) -> BaseException:
     if due_to(error.DNSLookupError, error.UnknownHostError) or _is_bad_hostname(problem):
         failed = ExchangeFailed("dns", "the host name cannot be resolved")
     elif due_to(TLSError, VerificationError):
-        failed = ExchangeFailed("tls", "no trusted TLS connection")
+        failed = ExchangeFailed("tls", _tls_reason(str(causes)))
     elif due_to(error.TimeoutError, error.TCPTimedOutError, TimeoutError):
         failed = ExchangeFailed("timeout", "no connection in time")
     elif due_to(error.ConnectionRefusedError):
@@ -70,6 +70,17 @@ def classify(problem: BaseException) -> BaseException:
         return problem
     failed.__cause__ = problem
     return failed
+
+
+def _tls_reason(errors: str) -> str:
+    """Say why there is no TLS, from the errors of OpenSSL as text."""
+    if "protocol version" in errors or "unsupported protocol" in errors:
+        return "no version of TLS in common; the host's may be too old"
+    if any(text in errors for text in ("wrong version number", "http request", "packet length")):
+        return "the host does not speak TLS"
+    if "VerificationError" in errors:
+        return "the certificate is for another name"
+    return "no trusted TLS connection"
 
 
 def _causes(problem: BaseException) -> Iterator[BaseException]:

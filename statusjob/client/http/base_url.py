@@ -7,6 +7,7 @@ import itertools
 from hyperlink import URL
 
 from statusjob.client.errors import BadBaseURL, BadSetting
+from statusjob.contract.urls import BadURL, parse_url
 
 
 class EncodedURL(URL):
@@ -28,20 +29,14 @@ def read_base_url(base_url: str) -> EncodedURL:
     Read a base URL; a slash at its end makes no difference.
 
     @raise BadBaseURL: if it is not an absolute C{http} or C{https} URL to which a path can be
-        appended.
+        appended. It says why.
     """
     try:
-        url = URL.from_text(base_url)
-        # An address in brackets is encoded already, and IDNA does not accept it.
-        url = url if ":" in url.host else url.to_uri()
-    except (ValueError, TypeError):
-        raise BadBaseURL("the base URL is malformed") from None
-    if url.scheme not in ("http", "https") or not url.host:
-        raise BadBaseURL("the base URL must begin with http:// or https:// and a host")
+        url = parse_url(base_url)
+    except BadURL as error:
+        raise BadBaseURL(f"the base URL is refused: {error}") from None
     if url.userinfo or url.query or url.fragment:
         raise BadBaseURL("the base URL must have no user, query or fragment")
-    if not 0 < (url.port or 0) < 65536:
-        raise BadBaseURL("the base URL's port is out of range")
     path = list(url.path)
     while path and not path[-1]:
         path.pop()

@@ -11,17 +11,19 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
-from twisted.web.client import URI, BrowserLikePolicyForHTTPS
+from twisted.web.client import URI
 from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
 
+from statusjob.client.http.any_name import host_endpoint
 from statusjob.client.http.lookups import LookupReactor, LookupThreads
 from statusjob.failures import ExchangeFailed
+from statusjob.tls import TLSPolicy
 
 #: Seconds that a peer has to take unsent bytes and, with TLS, to agree when a connection closes.
 CLOSE_GRACE = 1.0
@@ -29,7 +31,7 @@ CLOSE_GRACE = 1.0
 
 @implementer(IAgentEndpointFactory)
 class HostEndpoints:
-    """Connects to the host of a URL, with TLS for C{https}, as C{Agent} does by default."""
+    """Connects to the host of a URL, with TLS for C{https}."""
 
     def __init__(self, reactor: Any, policy: IPolicyForHTTPS | None = None) -> None:
         """
@@ -38,12 +40,12 @@ class HostEndpoints:
         """
         self._reactor = reactor
         self._lookups = LookupThreads()
-        self._policy: Any = BrowserLikePolicyForHTTPS() if policy is None else policy
+        self._policy: Any = TLSPolicy() if policy is None else policy
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """Return the endpoint for an C{http} or C{https} URL."""
         reactor = LookupReactor(self._reactor, self._lookups)
-        endpoint = HostnameEndpoint(reactor, uri.host.decode("ascii"), uri.port)
+        endpoint = host_endpoint(reactor, uri.host.decode("ascii"), uri.port)
         if uri.scheme != b"https":
             return endpoint
         return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)

@@ -35,7 +35,7 @@ from twisted.internet.interfaces import (
     IStreamClientEndpoint,
 )
 from twisted.python.failure import Failure
-from twisted.web.client import URI, BrowserLikePolicyForHTTPS, HostnameCachingHTTPSPolicy
+from twisted.web.client import URI
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
@@ -44,11 +44,14 @@ from statusjob.failures import ExchangeFailed
 from statusjob.server.delivery.resolver import Resolver
 from statusjob.server.settings import Network
 from statusjob.server.webhooks.urls import parse_url
+from statusjob.tls import TLSPolicy
 
 #: Seconds that the lookup of a name may take when its webhook is registered.
 CHECK_DEADLINE = 5.0
 #: Seconds that one address may take to accept a connection. The post has a deadline of its own.
 CONNECT_TIMEOUT = 10.0
+#: Stands for the name of a host whose addresses are known: Twisted refuses some names.
+ANY_NAME = "host.invalid"
 #: Most addresses of one host that are tried.
 ADDRESSES = 16
 
@@ -195,12 +198,12 @@ class GuardedEndpoints:
         self, reactor: Any, guard: Guard, *, policy: IPolicyForHTTPS | None = None
     ) -> None:
         """
-        @param policy: verifies the certificates of receivers; as a browser does if not given.
+        @param policy: verifies the certificates of receivers; by the authorities that the platform
+            trusts if not given.
         """
         self._reactor = reactor
         self._guard = guard
-        # Without the cache the system's certificates would be read again for each host.
-        self._policy = policy or HostnameCachingHTTPSPolicy(BrowserLikePolicyForHTTPS())
+        self._policy = policy or TLSPolicy()
 
     def endpoint(self, origin: str) -> IStreamClientEndpoint:
         """
@@ -233,7 +236,7 @@ class GuardedEndpoint:
         found = await self._guard.addresses(self._host)
         guarded = GuardedReactor(self._reactor, self._guard, found)
         if len(found) > 1:
-            endpoint = HostnameEndpoint(guarded, self._host, self._port, timeout=CONNECT_TIMEOUT)
+            endpoint = HostnameEndpoint(guarded, ANY_NAME, self._port, timeout=CONNECT_TIMEOUT)
             return await endpoint.connect(factory)
         # HostnameEndpoint would report a refusal only when it would try the next address.
         kind = TCP6ClientEndpoint if ":" in found[0] else TCP4ClientEndpoint

@@ -143,6 +143,7 @@ class AttemptTests(SynchronousTestCase):
             ("http://receiver.example/", "/"),
             ("http://receiver.example//x/?", "//x/"),
             ("http://receiver.example/a/../b;c", "/a/../b;c"),
+            ("http://receiver.example:/%E4?x=%E4", "/%E4?x=%E4"),
         ):
             self.attempt(url)
             self.assertEqual(self.sent.line, f"POST {path}")

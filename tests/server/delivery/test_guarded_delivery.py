@@ -16,7 +16,6 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.client import BrowserLikePolicyForHTTPS
 from twisted.web.http import Request
 from twisted.web.iweb import IPolicyForHTTPS
 from twisted.web.resource import Resource
@@ -31,6 +30,7 @@ from statusjob.server.store.outbox_settle import Outcome
 from statusjob.server.webhooks.registry import Registrations
 from statusjob.server.webhooks.urls import origin_of
 from statusjob.testing import self_signed_options
+from statusjob.tls import TLSPolicy
 from tests.helpers.core import Core, a_claim, hook, new_job
 from tests.helpers.servers import PUBLIC
 from tests.helpers.sockets import SocketTestCase, reactor
@@ -229,7 +229,7 @@ class NamesTests(GuardedTestCase):
         listening = reactor.listenSSL(0, site, options, interface="127.0.0.1")
         self.addCleanup(listening.stopListening)
         number = listening.getHost().port
-        policy = BrowserLikePolicyForHTTPS(trusted)
+        policy = TLSPolicy(trusted)
         for host, outcome in (
             ("receiver.example", "ok"),
             ("other.example", "tls"),

@@ -1,0 +1,71 @@
+"""Hosts of any name: the client connects to names that Twisted refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.interfaces import IReactorPluggableNameResolver
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import URI
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from statusjob.client.errors import BadBaseURL
+from statusjob.client.http.any_name import _Renaming
+from statusjob.client.http.base_url import read_base_url
+from statusjob.client.http.bounded import HostEndpoints
+
+
+class Names:
+    """Resolves every name to one address, and records it."""
+
+    def __init__(self) -> None:
+        self.resolved: list[str] = []
+
+    def resolveHostName(self, receiver: Any, hostName: str, *more: Any, **named: Any) -> Any:
+        self.resolved.append(hostName)
+        receiver.resolutionBegan(self)
+        receiver.addressResolved(IPv4Address("TCP", "127.0.0.1", 80))
+        receiver.resolutionComplete()
+        return self
+
+
+@implementer(IReactorPluggableNameResolver)
+class ResolvingReactor(MemoryReactorClock):
+    """A reactor in memory whose names are L{Names}."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.nameResolver: Any = Names()
+
+    def installNameResolver(self, resolver: Any) -> Any:
+        raise NotImplementedError
+
+
+class AnyNameTests(SynchronousTestCase):
+    """Which names are resolved and dialled."""
+
+    def test_the_name_in_the_url_is_resolved_whatever_it_looks_like(self) -> None:
+        for host in ("my_service", "docker_api_1.docker_default", "ab--cd.example", "a.example"):
+            reactor: Any = ResolvingReactor()
+            uri = URI.fromBytes(read_base_url(f"http://{host}").to_text().encode())
+            connecting: Any = HostEndpoints(reactor).endpointForURI(uri)
+            connecting.connect(Factory.forProtocol(Protocol)).addErrback(lambda _: None)
+            reactor.advance(0)
+            self.assertEqual(reactor.nameResolver.resolved, [host])
+            self.assertEqual(reactor.tcpClients[0][:2], ("127.0.0.1", 80))
+
+    def test_what_stands_in_for_the_reactor_provides_the_interface_of_twisted(self) -> None:
+        reactor: Any = ResolvingReactor()
+        verifyObject(IReactorPluggableNameResolver, _Renaming(reactor, "my_service"))
+
+    def test_a_base_url_that_is_refused_says_why(self) -> None:
+        for base, reason in (
+            ("http://a..b", "empty label"),
+            ("http://m\u00fc_x", "characters that no host name may have"),
+            ("http://" + "a" * 64, "longer than 63"),
+        ):
+            self.assertIn(reason, str(self.assertRaises(BadBaseURL, read_base_url, base)))
