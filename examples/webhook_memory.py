@@ -11,7 +11,6 @@ other database will do as well.
 
 from __future__ import annotations
 
-import secrets
 import sys
 from typing import Any
 
@@ -71,7 +70,7 @@ async def open_database(now: float) -> ConnectionPool:
 async def main(reactor: Any, base_url: str = "http://localhost:8080") -> None:
     """Receive the webhook of a job that we complete ourselves."""
     pool = await open_database(reactor.seconds())
-    secret = new_secret(secrets.token_bytes(32))
+    secret = new_secret()
     told: Deferred[WebhookEvent] = Deferred()
     receiver = WebhookReceiver(secret, on_update=told.callback, memory=StoredMemory(pool))
     port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(Site(receiver))

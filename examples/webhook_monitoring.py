@@ -10,7 +10,6 @@ URL the program waits for the server's demo job.
 
 from __future__ import annotations
 
-import secrets
 import sys
 import time
 from typing import Any
@@ -66,7 +65,7 @@ async def main(reactor: Any, base_url: str = "http://localhost:8080") -> None:
     def on_update(status: Status) -> None:
         say(f"{status}")
 
-    secret = new_secret(secrets.token_bytes(32))
+    secret = new_secret()
     clients: set[StatusClient] = set()
     receiver = WebhookReceiver(secret, on_update=on_event, clients=clients, reactor=reactor)
     site = Site(Application(receiver).app.resource(), reactor=reactor)

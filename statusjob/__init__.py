@@ -30,11 +30,12 @@ from statusjob.client.http.answers import WebhookEvent
 from statusjob.client.models import CreatedJob, WebhookRegistration
 from statusjob.client.receive.memory import InProcessMemory, WebhookDelivery, WebhookMemory
 from statusjob.client.receive.receiver import WebhookReceiver
+from statusjob.client.receive.secret import new_secret
 from statusjob.client.watch.history import DurationMemory
 from statusjob.client.watch.status_client import StatusClient, wait_for
 from statusjob.client.work.handle import JobHandle
 from statusjob.client.work.worker_client import WorkerClient
-from statusjob.contract.signing import BadSecret, new_secret
+from statusjob.contract.signing import BadSecret
 from statusjob.jobs import EventType, Job, JobFailure, Status
 from statusjob.version import __version__
 

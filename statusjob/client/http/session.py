@@ -7,6 +7,7 @@ the reactor. It turns an answer that reports an error into an exception, and rep
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -128,6 +129,7 @@ class Session:
         headers: Mapping[str, str] | None = None,
         limit: int = STATUS_LIMIT,
         wait: float = 0.0,
+        timeout: float = math.inf,
     ) -> Answer:
         """
         Send one request, and return the answer whatever its status is.
@@ -139,6 +141,7 @@ class Session:
         @param wait: for how many seconds the server may delay its answer. If that is not 0, the
             request is a long poll, and the caller must hold a slot for it
             (L{Connections.take_slot<statusjob.client.http.connections.Connections.take_slot>}).
+        @param timeout: the seconds for this request, if they are fewer than for any other.
         @raise Unreachable: if no complete answer came.
         """
         start = self._request(method, segments, body, {**_JSON, **(headers or {})}, wait > 0)
@@ -147,9 +150,8 @@ class Session:
             nullcontext() if wait else self.connections.request_slot(self._origin),
         ):
             try:
-                answer = await exchange(
-                    self.reactor, start, deadline=self.timeout + wait, limit=limit
-                )
+                deadline = min(self.timeout, timeout) + wait
+                answer = await exchange(self.reactor, start, deadline=deadline, limit=limit)
             except ExchangeFailed as error:
                 raise Unreachable(error.kind, error.reason) from error
         self.answered = True

@@ -4,6 +4,7 @@ The requests of a worker: each has a job as its answer, and may be repeated with
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -90,13 +91,19 @@ class JobRequests:
         self._retry_for = retry_for
 
     async def ask(
-        self, method: str, *path: str, body: object = None, key: str | None = None
+        self,
+        method: str,
+        *path: str,
+        body: object = None,
+        key: str | None = None,
+        timeout: float = math.inf,
     ) -> tuple[Job, Answer]:
         """
         Send a request once.
 
         @param path: the segments of the path below the base URL.
         @param key: its idempotency key, if it has one.
+        @param timeout: its time-out in seconds, if it has one of its own.
         @raise StatusjobError: if it fails or is refused.
         """
         headers = {} if key is None else {"Idempotency-Key": key}
@@ -106,12 +113,15 @@ class JobRequests:
             body=body,
             headers=headers,
             limit=JOB_LIMIT,
+            timeout=timeout,
         )
         return self.session.read(answer, answers.read_job), answer
 
-    async def report(self, job_id: str, members: Mapping[str, object]) -> tuple[Job, Answer]:
+    async def report(
+        self, job_id: str, members: Mapping[str, object], *, timeout: float = math.inf
+    ) -> tuple[Job, Answer]:
         """Send a report once, as L{ask} does."""
-        return await self.ask("PATCH", "jobs", job_id, body=members)
+        return await self.ask("PATCH", "jobs", job_id, body=members, timeout=timeout)
 
     async def repeat(
         self, ask: Callable[[], Coroutine[Any, Any, T]], *, heartbeat: float | None = None

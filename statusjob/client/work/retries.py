@@ -8,6 +8,7 @@ output would be lost with it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -33,6 +34,25 @@ STOP_GRACE = 5.0
 HEARTBEATS_PER_LIMIT = 3
 #: Shortest time in seconds between two heartbeats.
 SHORTEST_HEARTBEAT = 0.1
+
+
+#: The part of that time after which a report without an answer is given up, so that there is time
+#: to send it again on another connection; but not before so many seconds.
+REPORT_TIMEOUT_SHARE = 0.2
+SHORTEST_REPORT_TIMEOUT = 0.5
+
+
+def report_timeout(heartbeat: float | None) -> float:
+    """
+    Return the seconds after which a report is given up that is not answered.
+
+    A connection may be dead without any sign of it.
+
+    @param heartbeat: the job's heartbeat in seconds, if it has one.
+    """
+    if heartbeat is None:
+        return math.inf
+    return max(SHORTEST_REPORT_TIMEOUT, heartbeat * REPORT_TIMEOUT_SHARE)
 
 
 def heartbeat_interval(limit: float) -> float:

@@ -7,6 +7,7 @@ reported after the run was cancelled.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ from statusjob.client.work.requests import (
     encode_output,
     failure_members,
 )
+from statusjob.client.work.retries import report_timeout
 from statusjob.jobs import Job, Status
 
 Work = Callable[[JobHandle], object]
@@ -79,7 +81,8 @@ class JobRun:
                 handle.abandon()
 
     async def _report(self, members: Mapping[str, object]) -> Job:
-        job, _ = await self._requests.report(self._job.id, members)
+        timeout = report_timeout(self._job.heartbeat)
+        job, _ = await self._requests.report(self._job.id, members, timeout=timeout)
         return job
 
     async def _complete(self, output: Any) -> Job:
@@ -123,9 +126,15 @@ class JobRun:
 
     async def _end(self, members: Mapping[str, object], output: Any) -> Job:
         """Send the final report, with what was not reported yet."""
+        # An output may be large, and take long to send. Only on the connection that is there may
+        # it not take longer than any report.
+        timeout = report_timeout(self._job.heartbeat)
 
         async def report() -> Job:
-            unreported = await self._handle.close()
-            return await self._report({**unreported, **members})
+            nonlocal timeout
+            first_timeout, timeout = timeout, math.inf
+            body = {**await self._handle.close(), **members}
+            job, _ = await self._requests.report(self._job.id, body, timeout=first_timeout)
+            return job
 
         return await self._requests.repeat_final(report, self._job, output)

@@ -35,7 +35,7 @@ from statusjob.client.work.requests import (
     encode_output,
     failure_members,
 )
-from statusjob.client.work.retries import RETRY_FOR
+from statusjob.client.work.retries import RETRY_FOR, report_timeout
 from statusjob.client.work.run import JobRun, Work
 from statusjob.contract.clamping import clamp_members
 from statusjob.jobs import DEFAULT_KIND, FAILED, Job, Status
@@ -251,7 +251,8 @@ class WorkerClient(KeepsConnections):
 
     def _report(self, job: ReportedJob, members: Mapping[str, object]) -> Deferred[Job]:
         async def report() -> Job:
-            reported, _ = await self._requests.report(job.id, members)
+            timeout = report_timeout(job.heartbeat)
+            reported, _ = await self._requests.report(job.id, members, timeout=timeout)
             return reported
 
         return cancellable(lambda _: self._requests.repeat(report, heartbeat=job.heartbeat))

@@ -241,6 +241,31 @@ class HeartbeatTests(RunTestCase):
         self.successResultOf(done)
         self.assertEqual(self.times, [2 * number for number in range(11)])
 
+    def test_a_heartbeat_that_is_not_answered_is_sent_again_before_the_job_is_lost(self) -> None:
+        for heartbeat in (3.0, 6.0, 10.0, 60.0):
+            self.heartbeat = heartbeat
+            self.server.requests.clear()
+            done = self.run_job(request_timeout=10)
+            begun = self.server.times[0]
+            self.server.then(hold)
+            self.server.pass_time(heartbeat, step=0.1)
+            again = self.server.times[2] - begun
+            self.assertLessEqual(again, 0.9 * heartbeat)
+            self.work.callback(None)
+            self.successResultOf(done)
+
+    def test_a_final_report_that_is_not_answered_is_sent_again_before_the_job_is_lost(
+        self,
+    ) -> None:
+        done = self.run_job(request_timeout=10)
+        self.server.pass_time(1.75)
+        self.server.then(hold, hold)
+        self.work.callback("large")
+        self.server.pass_time(20)
+        self.successResultOf(done)
+        # The second try has all the time that a request has.
+        self.assertEqual(self.times, [1.75, 5.0, 17.0])
+
     def test_heartbeats_to_an_unreachable_server_are_sent_as_often(self) -> None:
         done = self.run_job()
         self.server.then(*[hang_up] * 10)
