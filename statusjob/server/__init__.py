@@ -23,7 +23,9 @@ B{The way of a report}, C{PATCH /jobs/ID}
     C{forecast/learner.py}, C{delivery/worker.py} and C{waiting/watchers.py}.
  9. Only then the route goes on, and C{web/writing.py} writes the answer.
 
-Jobs that nobody reports on end by C{jobs/due.py}, in the same way from step 6 on.
+Jobs that nobody reports on end by C{jobs/due.py}, in the same way from step 6 on; whether the
+server could have heard a report is known to C{jobs/listening.py}. C{jobs/expiry.py} deletes old
+jobs.
 
 B{The way of a delivery}
 

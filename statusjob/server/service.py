@@ -28,8 +28,10 @@ from statusjob.server.delivery.worker import DeliveryWorker
 from statusjob.server.feed import Feed
 from statusjob.server.forecast.learner import Forecast
 from statusjob.server.jobs.creation import Simulator
-from statusjob.server.jobs.due import begin_demo, delete_expired, handle_due_alarms
+from statusjob.server.jobs.due import DueJobs, begin_demo
+from statusjob.server.jobs.expiry import Expiry
 from statusjob.server.jobs.lifecycle import Lifecycle
+from statusjob.server.jobs.listening import Listening
 from statusjob.server.lanes import Lane, ThreadLane
 from statusjob.server.settings import Settings
 from statusjob.server.site.channels import BoundedSite
@@ -157,15 +159,16 @@ class Server(Service):
         )
         self.site = BoundedSite(Root(self.api), reactor)
         self._ports = Ports(reactor, self.site, settings, closed=self._answer_those_who_wait)
-        alarms = Alarm(
-            reactor, "jobs' alarms", lambda: self.store.write(handle_due_alarms), now=now
-        )
+        self._listening = Listening(reactor, now)
+        due_jobs = DueJobs(self.store, self._listening)
+        alarms = Alarm(reactor, "jobs' alarms", due_jobs.handle, now=now)
         follow(self.feed, alarms)
         poster = Poster(reactor, GuardedEndpoints(reactor, guard).endpoint)
-        expire = partial(delete_expired, seconds=settings.retention)
+        expiry = Expiry(self.store, settings.retention, reactor.seconds)
         self.parts: Sequence[Part] = (
             _StorePart(self.store, partial(begin_demo, simulator=simulator)),
-            Alarm(reactor, "retention", lambda: self.store.write(expire), now=now),
+            Alarm(reactor, "retention", expiry.delete_batch, now=now),
+            self._listening,
             alarms,
             self.forecast,
             lookups,
@@ -231,6 +234,7 @@ class Server(Service):
 
     def _answer_those_who_wait(self) -> None:
         """Answer long polls and end streams, now that the ports are closed."""
+        self._listening.cease()
         self.api.draining = True
         self.watchers.end_waits()
 

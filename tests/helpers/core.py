@@ -19,8 +19,9 @@ from statusjob.jobs import EventType, Job
 from statusjob.server.alarms import Alarm, follow
 from statusjob.server.feed import Feed
 from statusjob.server.jobs.creation import Simulator
-from statusjob.server.jobs.due import begin_demo, handle_due_alarms
+from statusjob.server.jobs.due import DueJobs, begin_demo
 from statusjob.server.jobs.lifecycle import Lifecycle
+from statusjob.server.jobs.listening import Listening
 from statusjob.server.lanes import Lane
 from statusjob.server.store.interface import Row, Tx, Update
 from statusjob.server.store.outbox_claim import Claim
@@ -45,11 +46,20 @@ def anywhere(url: str) -> Deferred[None]:
     return succeed(None)
 
 
+class Attentive(Listening):
+    """Has always listened, however far a test moves the clock at once."""
+
+    def seconds(self) -> float:
+        return 1e9
+
+
 class Core:
     """
     A core in memory, or on a file.
 
     @ivar heard: every update that the feed has announced, in order.
+    @ivar listening: tells the alarms for how long the server has listened: always, unless a test
+        puts another one here.
     @ivar ahead: how many seconds the machine's clock was set forward. This moves no timer.
     """
 
@@ -82,6 +92,7 @@ class Core:
             render=webhook_payload,
             connect=connect_migrated,
         )
+        self.listening: Listening = Attentive(self.time, self.now)
         self.simulator = Simulator(random=random)
         self.lifecycle = Lifecycle(self.store, check_address=anywhere, simulator=self.simulator)
         self.registrations = Registrations(self.store, check_address=anywhere)
@@ -102,7 +113,8 @@ class Core:
 
     def start_alarms(self) -> Alarm:
         """Handle jobs' alarms when they are due, as the server does."""
-        alarm = Alarm(self.time, "alarms", lambda: self.store.write(handle_due_alarms))
+        due_jobs = DueJobs(self.store, self.listening)
+        alarm = Alarm(self.time, "alarms", due_jobs.handle, now=self.now)
         follow(self.feed, alarm)
         alarm.start()
         self.clock.advance(0)

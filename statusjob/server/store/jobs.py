@@ -113,9 +113,9 @@ def add(
     row = tx.one(
         "INSERT INTO jobs (id, kind, result, version, metadata, deadline, heartbeat,"
         " simulated_delay, simulated_result, step_at, idempotency_key, idempotency_hash,"
-        " created_at, updated_at)"
+        " created_at, begun_at, updated_at)"
         " VALUES (:id, :kind, :result, :version, :metadata, :deadline, :heartbeat,"
-        " :delay, :outcome, :step_at, :key, :key_hash, :created_at, :updated_at)"
+        " :delay, :outcome, :step_at, :key, :key_hash, :created_at, :created_at, :updated_at)"
         " ON CONFLICT (idempotency_key) DO NOTHING RETURNING due_at",
         id=job.id,
         kind=job.kind,

@@ -21,6 +21,8 @@ SQLITE: Dialect = {
     "real": "REAL",
     "identity": "INTEGER PRIMARY KEY AUTOINCREMENT",
     "least": "MIN",
+    "greatest": "MAX",
+    "generated": "VIRTUAL",
     "strict": "STRICT",
     "clustered": "STRICT, WITHOUT ROWID",
 }
@@ -276,6 +278,49 @@ MIGRATIONS = (
             """,
             "UPDATE jobs SET output = old_output WHERE old_output IS NOT NULL",
             "ALTER TABLE jobs DROP COLUMN old_output",
+            # begun_at is created_at, but moves along with a clock that is set back; heard_at is
+            # moved on where the server could not hear. A job whose alarm cannot be handled is set
+            # aside for a while.
+            "ALTER TABLE jobs ADD COLUMN begun_at {real}",
+            "UPDATE jobs SET begun_at = created_at WHERE result = 'pending'",
+            "ALTER TABLE jobs ADD COLUMN set_aside_until {real}",
+            "DROP INDEX jobs_due",
+            "ALTER TABLE jobs DROP COLUMN due_at",
+            """
+            ALTER TABLE jobs ADD COLUMN
+                due_at {real} GENERATED ALWAYS AS (
+                    CASE WHEN result = 'pending' THEN NULLIF({greatest}(
+                        COALESCE(set_aside_until, 0),
+                        {least}(
+                            COALESCE(begun_at + deadline, 1e99),
+                            COALESCE(heard_at + heartbeat, 1e99),
+                            COALESCE(step_at, 1e99)
+                        )
+                    ), 1e99) END
+                ) {generated}
+            """,
+            "CREATE INDEX jobs_due ON jobs (due_at) WHERE due_at IS NOT NULL",
+            # Retention goes through what may be deleted, in this order.
+            "DROP INDEX jobs_finished",
+            """
+            CREATE INDEX jobs_finished ON jobs (finished_at, id) WHERE finished_at IS NOT NULL
+            """,
+            "DROP INDEX webhooks_removed",
+            """
+            CREATE INDEX webhooks_removed
+                ON webhooks (removed_at, id) WHERE removed_at IS NOT NULL
+            """,
+            "CREATE INDEX old_secrets_until ON old_secrets (until)",
+            # The time that was seen last. If the clock was set forward, by how many seconds, and
+            # when that was.
+            """
+            CREATE TABLE clock (
+                seen_at {real} NOT NULL,
+                leap {real} NOT NULL,
+                leapt_at {real} NOT NULL
+            ) {strict}
+            """,
+            "INSERT INTO clock (seen_at, leap, leapt_at) VALUES (0, 0, 0)",
         ),
     ),
 )

@@ -32,7 +32,7 @@ from statusjob.server.store.interface import (
     Update,
 )
 from statusjob.server.store.schema import SQLITE, migrate
-from statusjob.server.store.single_process import move_waits, release_leases
+from statusjob.server.store.single_process import move_waits, note_time, resume
 from statusjob.server.store.sqlite_file import MEMORY, Connect, connect, is_ours, lock
 
 T = TypeVar("T")
@@ -46,6 +46,9 @@ CHECKPOINT_PAGES = 8192
 #: The machine's clock counts as set if it differs by more than this many seconds from a clock that
 #: nobody sets.
 CLOCK_STEP = 2.0
+#: Seconds after which a batch notes the time, for the case that the clock is set back while the
+#: server does not run.
+NOTE_INTERVAL = 10.0
 
 #: The oldest SQLite that has everything that is used here (C{IS DISTINCT FROM}).
 OLDEST = (3, 39, 0)
@@ -159,7 +162,7 @@ class SQLiteStore:
             self._writer.execute("BEGIN IMMEDIATE")
             transaction = _Transaction(self._writer, self._now(), self._render)
             migrate(transaction, SQLITE)
-            release_leases(transaction)
+            resume(transaction)
             prepare(transaction)
             self._writer.execute("COMMIT")
             self._reader = self._writer
@@ -170,6 +173,7 @@ class SQLiteStore:
             self._release()
             reason = error.strerror if isinstance(error, OSError) else error
             raise StoreUnusable(f"cannot use the database {self._path}: {reason}") from error
+        self._noted_at = transaction.now
         self._ahead = self._now() - self._monotonic()
         self._write_lane = self._make_lane("statusjob-write")
         self._read_lane = (
@@ -228,6 +232,9 @@ class SQLiteStore:
             step = now - self._monotonic() - self._ahead
             if abs(step) > CLOCK_STEP:
                 move_waits(_Transaction(self._writer, now, self._render), step)
+            if abs(now - self._noted_at) > NOTE_INTERVAL:
+                note_time(_Transaction(self._writer, now, self._render))
+                self._noted_at = now
             for work in batch:
                 transaction = _Transaction(self._writer, now, self._render)
                 execute("SAVEPOINT call")

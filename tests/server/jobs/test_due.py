@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from statusjob.jobs import DEADLINE_EXCEEDED, WORKER_LOST, Status
+from functools import partial
+
+from statusjob.jobs import DEADLINE_EXCEEDED, WORKER_LOST, Job, Status
 from statusjob.server.alarms import LONGEST_SLEEP
 from statusjob.server.errors import UnknownJob
-from statusjob.server.jobs.due import ALARM_BATCH, handle_due_alarms
-from tests.helpers.core import COMPLETED, CoreTestCase, a_report, new_job
+from statusjob.server.jobs.due import ALARM_BATCH, SET_ASIDE, handle_due_alarms
+from tests.helpers.core import COMPLETED, Core, CoreTestCase, a_report, new_job
 from tests.helpers.servers import ServerTestCase
 
 
@@ -83,11 +85,12 @@ class AlarmTests(CoreTestCase):
             core.lifecycle.create(new_job(b'{"deadline":1}'))
         core.clock.advance(2)
         before = len(core.heard)
-        next_due = self.write(core, handle_due_alarms)
+        handle = partial(handle_due_alarms, listened=core.listening.seconds)
+        next_due = self.write(core, handle)
         self.assertEqual(len(core.heard) - before, ALARM_BATCH)
         assert next_due is not None
         self.assertLess(next_due, core.clock.seconds())
-        self.assertIsNone(self.write(core, handle_due_alarms))
+        self.assertIsNone(self.write(core, handle))
         self.assertEqual(len(core.heard) - before, jobs)
 
 
@@ -118,3 +121,43 @@ class ServerTests(ServerTestCase):
         self.successResultOf(lifecycle.get(job.id))
         fake.clock.pump([1] * 31)
         self.failureResultOf(lifecycle.get(job.id), UnknownJob)
+
+
+class BadRowTests(CoreTestCase):
+    """A row that cannot be handled holds up no other."""
+
+    def spoilt(self, column: str, value: str) -> tuple[Core, Job, list[Job]]:
+        """Spoil one of three jobs that become due together."""
+        core = self.core()
+        core.start_alarms()
+        body = b'{"deadline":5,"metadata":{},"simulate":{"delay":6}}'
+        jobs = [self.create(core, body) for _ in range(3)]
+        self.execute(core, f"UPDATE jobs SET {column} = {value} WHERE id = :id", id=jobs[0].id)
+        return core, jobs[0], jobs[1:]
+
+    def ended(self, core: Core) -> list[str]:
+        return self.column(core, "SELECT id FROM jobs WHERE result = 'error'")
+
+    def test_the_other_jobs_end_on_time(self) -> None:
+        for column, value in (
+            ("metadata", "'{'"),
+            ("kind", "CAST(x'ff' AS TEXT)"),
+            ("simulated_result", "CAST(x'ff' AS TEXT)"),
+        ):
+            core, _, good = self.spoilt(column, value)
+            core.clock.pump([0.25] * 24)
+            self.assertCountEqual(self.ended(core), [job.id for job in good])
+            later = self.create(core, b'{"deadline":1}')
+            core.clock.pump([0.25] * 8)
+            self.assertIn(later.id, self.ended(core))
+            self.assertEqual(len(self.flushLoggedErrors()), 1)
+
+    def test_the_bad_job_is_looked_at_again_an_hour_later(self) -> None:
+        core, bad, _ = self.spoilt("metadata", "'{'")
+        core.clock.pump([0.5] * 20)
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
+        self.execute(core, "UPDATE jobs SET metadata = NULL")
+        core.clock.pump([1] * (round(SET_ASIDE) - 10))
+        self.assertNotIn(bad.id, self.ended(core))
+        core.clock.pump([1] * 10)
+        self.assertIn(bad.id, self.ended(core))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
 
 from statusjob.contract.jobs import NewJob, Simulation
 from statusjob.jobs import DEMO_KIND, SIMULATED, Job, JobFailure, Status
 from statusjob.server.errors import UnknownJob
 from statusjob.server.feed import jobs_of
-from statusjob.server.jobs.due import delete_expired
+from statusjob.server.jobs.expiry import Expiry
 from statusjob.server.store.jobs import Poll
 from tests.helpers.core import URL, Core, CoreTestCase, a_report, hook, new_job
 from tests.helpers.servers import EPOCH, InMemoryServer, ServerTestCase
@@ -223,5 +224,6 @@ class DemoTests(CoreTestCase):
         core.clock.advance(20)
         newest = self.successResultOf(core.lifecycle.poll(None)).id
         core.clock.advance(1000)
-        self.write(core, lambda tx: delete_expired(tx, 10))
+        expiry = Expiry(core.store, 10, core.clock.seconds)
+        self.successResultOf(Deferred.fromCoroutine(expiry.delete_batch()))
         self.assertEqual(self.column(core, "SELECT id FROM jobs"), [newest])
