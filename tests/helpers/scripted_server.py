@@ -9,7 +9,7 @@ from email.utils import formatdate
 from typing import Any
 
 from treq.testing import StubTreq
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import DNSLookupError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -215,12 +215,18 @@ class Unresolved:
     @ivar requests: the number of requests.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, fails: bool = False) -> None:
+        """
+        @param fails: whether it is found out at once that there is no such name.
+        """
         self.requests = 0
+        self._fails = fails
 
     def request(self, method: str, url: Any, **options: Any) -> Deferred[Any]:
         """Begin a request."""
         self.requests += 1
+        if self._fails:
+            return fail(DNSLookupError())
         return Deferred(lambda each: each.errback(DNSLookupError()))
 
 

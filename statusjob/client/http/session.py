@@ -81,6 +81,7 @@ class Session:
     @ivar base: the base URL.
     @ivar reactor: the reactor that measures the time.
     @ivar timeout: the seconds for one request.
+    @ivar now: returns the seconds since the epoch.
     @ivar answered: whether any answer ever came, whoever sent it.
     @ivar connections: the connections that all sessions of the reactor share.
     """
@@ -110,7 +111,7 @@ class Session:
         self.reactor: IReactorTime = reactor_or_global(reactor)
         self.timeout = request_timeout
         self.answered = False
-        self._now = now
+        self.now = now
         self.connections = shared_connections(self.reactor)
         self._treq = treq
         self._token = token
@@ -228,7 +229,7 @@ class Session:
         if asked is None:
             return None
         now = read_date(answer.header("Date") or "")
-        return read_retry_after(asked, self._now() if now is None else now)
+        return read_retry_after(asked, self.now() if now is None else now)
 
     def refusal(self, answer: Answer) -> Refused:
         """

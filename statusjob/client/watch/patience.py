@@ -6,14 +6,8 @@ from __future__ import annotations
 
 from twisted.internet.interfaces import IReactorTime
 
-from statusjob.client.errors import RetriesExhausted, Transient, Unreachable
-
-#: What can hardly get better by itself, while nothing was ever answered: a name that does not
-#: exist, or a certificate that is not trusted. It is tolerated for so many tries and so many
-#: seconds: a container's name, for example, appears once the container runs.
-_HOPELESS = frozenset(("dns", "tls"))
-HOPELESS_TRIES = 5
-HOPELESS_TIME = 30.0
+from statusjob.client.errors import RetriesExhausted, Transient
+from statusjob.client.http.hopeless import is_hopeless
 
 
 class Patience:
@@ -47,12 +41,8 @@ class Patience:
         self.failures += 1
         if self.failures == 1 or now < self._since:
             self._since = now
-        is_hopeless = (
-            isinstance(problem, Unreachable)
-            and problem.kind in _HOPELESS
-            and not answered
-            and self.failures >= HOPELESS_TRIES
-            and now - self._since >= HOPELESS_TIME
+        hopeless = is_hopeless(
+            problem, failures=self.failures, seconds=now - self._since, answered=answered
         )
-        if is_hopeless or self.failures > self._max_retries:
+        if hopeless or self.failures > self._max_retries:
             raise RetriesExhausted(self.failures, problem)

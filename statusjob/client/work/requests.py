@@ -61,16 +61,19 @@ class ReportedJob:
         return cls(job.id, job.heartbeat, deadline_at)
 
     @classmethod
-    def named(cls, job: Job | str) -> ReportedJob:
+    def named(cls, job: Job | str, session: Session) -> ReportedJob:
         """
         Tell what is known from whatever names a job.
 
+        @param session: tells how old the job is.
         @raise TypeError: if it names none.
         @raise BadSetting: if it is a URL, but not that of a job.
         """
         if isinstance(job, Job):
-            created = job.created_here if isinstance(job, CreatedJob) else job.created_at
-            return cls.of(job, created)
+            if isinstance(job, CreatedJob):
+                return cls.of(job, job.created_here)
+            # By the wall clock, which the reactor's need not be.
+            return cls.of(job, session.reactor.seconds() - (session.now() - job.created_at))
         return cls(read_job_id(job))
 
 
@@ -135,7 +138,7 @@ class JobRequests:
         """
         waits = RetryWaits(LONGEST_WAIT, random=self.random, heartbeat=heartbeat)
         async with self.session.in_use():
-            return await self._repetition(waits, self._retry_for).run(ask)
+            return await Repetition(self.session, waits, seconds=self._retry_for).run(ask)
 
     async def repeat_final(
         self, ask: Callable[[], Coroutine[Any, Any, T]], job: ReportedJob, output: Any
@@ -152,18 +155,13 @@ class JobRequests:
         seconds = FINAL_RETRY_FOR
         if job.deadline_at is not None:
             seconds = min(seconds, job.deadline_at - self.session.reactor.seconds())
-        repetition = self._repetition(waits, max(seconds, self._retry_for))
+        repetition = Repetition(self.session, waits, seconds=max(seconds, self._retry_for))
         try:
             async with self.session.in_use():
                 return await repetition.run_until_stop(ask)
         except StatusjobError as error:
             error.output = output
             raise
-
-    def _repetition(self, waits: RetryWaits, seconds: float) -> Repetition:
-        return Repetition(
-            self.session.reactor, waits, seconds=seconds, request_timeout=self.session.timeout
-        )
 
 
 def encode_output(output: Any) -> Raw:

@@ -17,6 +17,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorCore
 from twisted.logger import Logger
 
 from statusjob.client.errors import RetriesExhausted, Transient, Unreachable
+from statusjob.client.http.hopeless import is_hopeless
+from statusjob.client.http.session import Session
 from statusjob.pace.bounds import Pace
 
 T = TypeVar("T")
@@ -106,18 +108,17 @@ class Repetition:
 
     _log = Logger()
 
-    def __init__(
-        self, reactor: Any, waits: RetryWaits, *, seconds: float, request_timeout: float
-    ) -> None:
+    def __init__(self, session: Session, waits: RetryWaits, *, seconds: float) -> None:
         """
+        @param session: sends the request.
         @param waits: how long to wait between two tries.
         @param seconds: for how long to repeat the request.
-        @param request_timeout: the most seconds that one try takes.
         """
-        self._reactor = reactor
+        self._reactor: Any = session.reactor
+        self._session = session
         self._waits = waits
-        self._left = seconds
-        self._request_timeout = request_timeout
+        self._seconds = seconds
+        self._spent = 0.0
         self._asking: Deferred[Any] | None = None
         self._waiting: Deferred[None] | None = None
         self._stopping = False
@@ -129,8 +130,8 @@ class Repetition:
         Repeat a request.
 
         @param ask: makes the request once.
-        @raise RetriesExhausted: if it failed with L{Transient} errors until the time was over, or
-            if the server asks to wait for longer than that.
+        @raise RetriesExhausted: if it failed with L{Transient} errors until the time was over, if
+            the server asks to wait for longer than that, or if it is hopeless.
         """
         failures = 0
         while True:
@@ -140,15 +141,16 @@ class Repetition:
             except Transient as problem:
                 failures += 1
                 took = self._reactor.seconds() - begun
-                self._left -= min(max(took, 0.0), self._request_timeout)
-                if self._is_over(problem.retry_after):
+                self._spent += min(max(took, 0.0), self._session.timeout)
+                if self._is_over(failures, problem):
                     raise RetriesExhausted(failures, problem) from problem
-                wait = min(self._waits.after(failures, problem.retry_after), self._left)
+                left = self._seconds - self._spent
+                wait = min(self._waits.after(failures, problem.retry_after), left)
                 self._log.info(
                     "asking again in {wait:.1f} s: {problem}", wait=wait, problem=str(problem)
                 )
             await self._wait(wait)
-            self._left -= wait
+            self._spent += wait
 
     async def run_until_stop(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """
@@ -170,9 +172,19 @@ class Repetition:
             if self._late is not None and self._late.active():
                 self._late.cancel()
 
-    def _is_over(self, retry_after: float | None) -> bool:
-        least = 0.0 if retry_after is None else self._waits.least(retry_after)
-        return self._stopping or self._left <= least
+    def _is_over(self, failures: int, problem: Transient) -> bool:
+        asked = problem.retry_after
+        least = 0.0 if asked is None else self._waits.least(asked)
+        return (
+            self._stopping
+            or self._spent + least >= self._seconds
+            or is_hopeless(
+                problem,
+                failures=failures,
+                seconds=self._spent,
+                answered=self._session.answered,
+            )
+        )
 
     async def _ask(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
         asking: Deferred[T] = Deferred.fromCoroutine(ask())

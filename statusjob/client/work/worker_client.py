@@ -157,7 +157,7 @@ class WorkerClient(KeepsConnections):
             notices that nobody does.
         @raise TypeError: if C{job} names no job.
         """
-        named = ReportedJob.named(job)
+        named = self._named(job)
         return cancellable(
             lambda cancellation: JobRun(self._requests, cancellation).run(named, work)
         )
@@ -181,7 +181,7 @@ class WorkerClient(KeepsConnections):
         @raise TypeError: if a value has the wrong type, or C{job} names no job.
         """
         return self._report(
-            ReportedJob.named(job), self._clamped(progress=progress, message=message, eta=eta)
+            self._named(job), self._clamped(progress=progress, message=message, eta=eta)
         )
 
     def complete(
@@ -196,7 +196,7 @@ class WorkerClient(KeepsConnections):
         @raise BadOutput: if the output is no JSON value, too long or too deep.
         """
         members = {"result": Status.COMPLETED, **self._clamped(message=message)}
-        return self._report_end(ReportedJob.named(job), members, output)
+        return self._report_end(self._named(job), members, output)
 
     def fail(
         self,
@@ -217,7 +217,7 @@ class WorkerClient(KeepsConnections):
             output.
         """
         members = failure_members(JobFailed(code, message))
-        return self._report_end(ReportedJob.named(job), members, output)
+        return self._report_end(self._named(job), members, output)
 
     def heartbeat(self, job: Job | str) -> Deferred[Job]:
         """
@@ -225,7 +225,7 @@ class WorkerClient(KeepsConnections):
 
         @raise TypeError: if C{job} names no job.
         """
-        return self._report(ReportedJob.named(job), {})
+        return self._report(self._named(job), {})
 
     def cancel(self, job: Job | str) -> Deferred[Job]:
         """
@@ -235,13 +235,16 @@ class WorkerClient(KeepsConnections):
             it had ended otherwise.
         @raise TypeError: if C{job} names no job.
         """
-        named = ReportedJob.named(job)
+        named = self._named(job)
 
         async def cancel() -> Job:
             cancelled, _ = await self._requests.ask("DELETE", "jobs", named.id)
             return cancelled
 
         return cancellable(lambda _: self._requests.repeat(cancel))
+
+    def _named(self, job: Job | str) -> ReportedJob:
+        return ReportedJob.named(job, self._session)
 
     def _clamped(self, **given: object) -> dict[str, Any]:
         return clamp_members(

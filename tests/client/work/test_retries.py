@@ -37,6 +37,8 @@ from tests.helpers.workers import REPORTS, WorkerTestCase, job_answer
 class RetryTests(WorkerTestCase):
     """C{WorkerClient}, and a server that does not answer."""
 
+    now = 1_700_000_000.0
+
     def test_reports_are_repeated_until_there_is_an_answer(self) -> None:
         for report in REPORTS:
             worker = self.worker(
@@ -118,17 +120,27 @@ class RetryTests(WorkerTestCase):
             self.assertEqual(error.output, [1])
 
     def test_the_report_of_an_end_is_not_repeated_after_the_deadline(self) -> None:
-        self.clock.advance(1_700_000_000)
-        for job in (
-            a_job(deadline=600.0, created_at=self.clock.seconds()),
-            CreatedJob(**asdict(a_job(deadline=600.0)), url="", created_here=1_700_000_000.0),
-        ):
-            ended = self.worker(*[hang_up] * 99).complete(job, output=[1])
-            self.server.pass_time(590, step=1)
+        job = a_job(deadline=600.0, created_at=self.now - 300)
+        created = CreatedJob(**asdict(job), url="", created_here=self.clock.seconds() - 300)
+        for named in (job, created):
+            # The reactor's clock is not the wall clock.
+            worker = self.worker(*[hang_up] * 99, now=lambda: self.now)
+            ended = worker.complete(named, output=[1])
+            self.server.pass_time(290, step=1)
             self.assertNoResult(ended)
             self.server.pass_time(11, step=1)
             self.assertEqual(self.failureResultOf(ended, RetriesExhausted).value.output, [1])
-            self.clock.rightNow = 1_700_000_000
+            self.clock.rightNow -= 301
+
+    def test_a_name_that_does_not_exist_is_not_tried_for_a_day(self) -> None:
+        unknown = Unresolved(fails=True)
+        worker = WorkerClient("http://lokalhost", reactor=self.clock, treq=unknown)
+        ended = worker.complete(JOB_ID, output=[1])
+        self.clock.pump([1] * 29)
+        self.assertNoResult(ended)
+        self.clock.pump([1] * 60)
+        self.assertEqual(self.failureResultOf(ended, RetriesExhausted).value.output, [1])
+        self.assertGreaterEqual(unknown.requests, 5)
 
     def test_a_refused_report_of_an_end_carries_the_output(self) -> None:
         for code, kind in ((404, JobNotFound), (401, NotAuthorized), (413, BadRequest)):
