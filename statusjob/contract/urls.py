@@ -73,11 +73,13 @@ def parse_url(url: str) -> hyperlink.URL:
         raise BadURL("it is malformed") from None
     if encoded.scheme not in _DEFAULT_PORTS or not parsed.host:
         raise BadURL("it must begin with http:// or https:// and a host")
-    if not 0 < (parsed.port or 0) < 65536:
+    # hyperlink knows the default port of a scheme only in lower case.
+    port = _DEFAULT_PORTS[encoded.scheme] if parsed.port is None else parsed.port
+    if not 0 < port < 65536:
         raise BadURL("the port is out of range")
     # An IPv6 address must not be encoded as a name.
     host = parsed.host if ":" in parsed.host else encode_host(parsed.host)
-    return encoded.replace(host=host)
+    return encoded.replace(host=host, port=port)
 
 
 def origin_of(url: str) -> str:

@@ -122,7 +122,7 @@ class NormalFormTests(SynchronousTestCase):
                 "http://localhost:9/?",
                 "http://localhost:9/#a",
             ),
-            ("http://h", "http://h:80/", "http://h:", "http://H:080"),
+            ("http://h", "http://h:80/", "http://h:", "http://H:080", "HTTP://H"),
             ("https://b\u00fccher.example/\u00fc", "https://XN--BCHER-KVA.example:443/%C3%BC#"),
         ):
             for spelling in spellings:

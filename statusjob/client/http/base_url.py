@@ -26,13 +26,18 @@ class EncodedURL(URL):
 
 def read_base_url(base_url: str) -> EncodedURL:
     """
-    Read a base URL; a slash at its end makes no difference.
+    Read a base URL.
+
+    A slash at its end makes no difference, nor do blanks and line ends around it, as they come
+    out of files, and capitals in its scheme and host.
 
     @raise BadBaseURL: if it is not an absolute C{http} or C{https} URL to which a path can be
         appended. It says why.
     """
+    if not isinstance(base_url, str):
+        raise BadBaseURL(f"the base URL must be a text, not {type(base_url).__name__}")
     try:
-        url = parse_url(base_url)
+        url = parse_url(base_url.strip())
     except BadURL as error:
         raise BadBaseURL(f"the base URL is refused: {error}") from None
     if url.userinfo or url.query or url.fragment:

@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IConsumer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import ResponseDone
+from twisted.web.client import GzipDecoder, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer, IResponse
@@ -134,6 +134,7 @@ async def read_answer(response: IResponse, limit: int) -> Answer:
             raise too_big
         body.extend(piece)
 
+    response = decoded(response)
     reader = BodyReader(collect)
     done = reader.read(response)
     if isinstance(response.length, int) and response.length > limit:
@@ -143,6 +144,21 @@ async def read_answer(response: IResponse, limit: int) -> Answer:
         # RFC 9110 15: not a status code. Twisted accepts any integer, of any size.
         raise ExchangeFailed("connect", "the answer has no valid status code")
     return Answer(response.code, response.headers, bytes(body))
+
+
+def decoded(response: IResponse) -> IResponse:
+    """
+    Decode an answer that is compressed with gzip under another name for that.
+
+    treq asks for C{gzip}, and decodes what is called exactly that. C{x-gzip} is the same, and
+    names of codings are case-insensitive (RFC 9110 8.4.1).
+    """
+    codings = response.headers.getRawHeaders(b"Content-Encoding", [])
+    if len(codings) == 1 and codings[0].strip().lower() in (b"gzip", b"x-gzip"):
+        response.headers.removeHeader(b"Content-Encoding")
+        unpacked: IResponse = GzipDecoder(response)
+        return unpacked
+    return response
 
 
 class BodyReader(Protocol):

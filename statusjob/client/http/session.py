@@ -105,8 +105,11 @@ class Session:
         @param now: returns the seconds since the epoch.
         @raise BadSetting: if an argument is out of range, or the base URL malformed.
         """
-        if not request_timeout > 0:
-            raise BadSetting(f"request_timeout must be above 0 s, not {request_timeout!r}")
+        if not is_positive(request_timeout):
+            raise BadSetting(
+                f"request_timeout must be a number of seconds above 0, not {request_timeout!r}:"
+                " without it, a request could hang for ever"
+            )
         self.base = read_base_url(base_url)
         self.reactor: IReactorTime = reactor_or_global(reactor)
         self.timeout = request_timeout
@@ -277,6 +280,11 @@ class KeepsConnections:
 
     async def __aexit__(self, *reason: object) -> None:
         await self._session.connections.leave()
+
+
+def is_positive(value: object) -> bool:
+    """Tell whether a setting is a finite number above 0."""
+    return isinstance(value, (int, float)) and 0 < value < math.inf
 
 
 def reactor_or_global(reactor: Any) -> Any:

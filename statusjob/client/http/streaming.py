@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.iweb import IResponse
 
-from statusjob.client.http.exchange import Answer, BodyReader, read_answer, run_in_time
+from statusjob.client.http.exchange import Answer, BodyReader, decoded, read_answer, run_in_time
 
 #: The media type of server-sent events.
 EVENT_STREAM = "text/event-stream"
@@ -56,7 +56,7 @@ def stream(
             take(piece)
 
         reader = BodyReader(took)
-        await reader.read(response)
+        await reader.read(decoded(response))
         return None
 
     return run_in_time(reactor, run, deadline)

@@ -29,6 +29,7 @@ from statusjob.client.http.session import (
     KeepsConnections,
     Requester,
     Session,
+    is_positive,
 )
 from statusjob.client.models import CreatedJob, WebhookRegistration
 from statusjob.client.watch.history import DurationMemory, shared_memory
@@ -57,7 +58,7 @@ class StatusClient(KeepsConnections):
         base_url: str | CreatedJob,
         *,
         polling_interval: float = POLLING_INTERVAL,
-        max_interval: float = MAX_INTERVAL,
+        max_interval: float | None = None,
         max_retries: int = MAX_RETRIES,
         timeout: float | None = None,
         request_timeout: float = REQUEST_TIMEOUT,
@@ -77,7 +78,8 @@ class StatusClient(KeepsConnections):
             demo job. A L{CreatedJob} will do, too: what it tells is not asked for again.
         @param polling_interval: what a request costs, in seconds of delay. It is also the shortest
             wait between two requests, unless the server holds its answers.
-        @param max_interval: the longest wait in seconds. Only a server may ask for a longer one.
+        @param max_interval: the longest wait in seconds, by default 30, or C{polling_interval} if
+            that is longer. Only a server may ask for a longer one.
         @param max_retries: how many failures in a row are tolerated.
         @param timeout: seconds for the whole monitoring; C{None} for no limit.
         @param request_timeout: seconds for one request and its answer, in addition to the time
@@ -102,15 +104,19 @@ class StatusClient(KeepsConnections):
         @raise BadSetting: if an argument makes no sense; L{BadBaseURL} if it is the base URL.
         """
         try:
+            if max_interval is None:
+                max_interval = max(MAX_INTERVAL, polling_interval)
             pace = Pace(polling_interval, max_interval)
             if webhook_secret is not None:
                 check_secret(webhook_secret)
+        except TypeError:
+            raise BadSetting("polling_interval and max_interval must be numbers") from None
         except (ValueError, BadSecret) as error:
             raise BadSetting(str(error)) from None
-        if timeout is not None and not timeout > 0:
-            raise BadSetting(f"timeout must be above 0 s or None, not {timeout!r}")
-        if max_retries < 0:
-            raise BadSetting(f"max_retries must be 0 or more, not {max_retries!r}")
+        if timeout is not None and not is_positive(timeout):
+            raise BadSetting(f"timeout must be a number above 0 s, or None, not {timeout!r}")
+        if not isinstance(max_retries, int) or max_retries < 0:
+            raise BadSetting(f"max_retries must be a whole number from 0, not {max_retries!r}")
         self._created: CreatedJob | None = None
         if isinstance(base_url, CreatedJob):
             self._created, base_url = base_url, base_url.url

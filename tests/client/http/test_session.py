@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import cast
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -59,6 +59,20 @@ class BaseURLTests(SynchronousTestCase):
     def test_a_slash_at_the_end_makes_no_difference(self) -> None:
         for base in ("http://example.test/a", "http://example.test/a/", "http://example.test/a//"):
             self.assertEqual(read_base_url(base).child("b").to_text(), "http://example.test/a/b")
+
+    def test_capitals_and_blanks_around_it_make_no_difference(self) -> None:
+        for base in (
+            "HTTP://EXAMPLE.TEST/A",
+            " http://example.test/A\r\n",
+            "http://Example.Test/A",
+        ):
+            self.assertEqual(read_base_url(base).to_text(), "http://example.test/A")
+        self.assertEqual(read_base_url("HTTPS://LOCALHOST").port, 443)
+
+    def test_what_is_no_text_is_refused_by_name(self) -> None:
+        for base in (None, 5, b"http://example.test"):
+            given: Any = base
+            self.assertRaises(BadBaseURL, read_base_url, given)
 
     def test_an_international_name_and_an_ipv6_address_are_sent_encoded(self) -> None:
         for base, encoded in (

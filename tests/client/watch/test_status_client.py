@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from typing import Any
 
@@ -143,6 +144,58 @@ class SettingTests(ClientTestCase):
             {"timeout": 0},
             {"request_timeout": 0},
             {"request_timeout": float("nan")},
+            {"request_timeout": None},
+            {"request_timeout": float("inf")},
+            {"request_timeout": "10"},
+            {"timeout": "60"},
+            {"timeout": float("inf")},
+            {"max_retries": None},
+            {"max_retries": 2.5},
+            {"polling_interval": None},
+            {"polling_interval": "2", "max_interval": 30},
             {"webhook_secret": "plain"},
         ):
             self.assertRaises(BadSetting, self.client, **options)
+
+    def test_a_polling_interval_may_be_longer_than_the_usual_longest_wait(self) -> None:
+        self.serve(PENDING, PENDING, COMPLETED)
+        self.client(polling_interval=60).start_monitoring()
+        self.server.pass_time(200)
+        self.assertEqual(self.waits(), [60, 60])
+
+
+class LeniencyTests(ClientTestCase):
+    """What differs from the contract without harm."""
+
+    def test_an_answer_may_begin_with_a_byte_order_mark(self) -> None:
+        self.serve(answer(200, b'\xef\xbb\xbf{"result":"completed"}'))
+        self.assertIs(self.successResultOf(self.client().get_status()), Status.COMPLETED)
+        self.serve(answer(200, b"\xef\xbb\xbf" + job_body(a_job("error"))))
+        self.assertEqual(self.successResultOf(self.client().get_job()), a_job("error"))
+
+    def test_the_reason_of_an_error_may_begin_with_a_byte_order_mark(self) -> None:
+        self.serve(answer(400, b'\xef\xbb\xbf{"error":"no"}'))
+        refused = self.failureResultOf(self.client().get_status(), Refused).value
+        self.assertEqual(str(refused), "400: no")
+
+    def test_a_proxy_may_say_that_it_has_changed_the_answer(self) -> None:
+        self.serve(answer(203, b'{"result":"completed"}'))
+        self.assertIs(self.successResultOf(self.client().get_status()), Status.COMPLETED)
+
+    def test_gzip_may_have_another_name(self) -> None:
+        packed = gzip.compress(b'{"result":"completed"}')
+        for name in ("gzip", "x-gzip", "GZIP", " X-Gzip "):
+            self.serve(answer(200, packed, Content_Encoding=name))
+            self.assertIs(self.successResultOf(self.client().get_status()), Status.COMPLETED)
+
+    def test_what_is_unpacked_is_bounded_under_each_name(self) -> None:
+        packed = gzip.compress(b" " * 1_000_000 + b'{"result":"completed"}')
+        for name in ("gzip", "x-gzip"):
+            self.serve(answer(200, packed, Content_Encoding=name))
+            failed = self.failureResultOf(self.client().get_status(), Unreachable).value
+            self.assertEqual(failed.kind, "too-big")
+
+    def test_what_is_not_gzip_is_a_failure(self) -> None:
+        for name in ("gzip", "x-gzip"):
+            self.serve(answer(200, b'{"result":"completed"}', Content_Encoding=name))
+            self.failureResultOf(self.client().get_status(), Unreachable)
