@@ -30,7 +30,8 @@ T = TypeVar("T")
 #: Called with an age in seconds at which a job was pending, and one at which it had ended.
 Learn = Callable[[float, float], object]
 
-_STATUS_ETAG = re.compile(r'\A(?:W/)?"([0-9a-f-]+)\.[a-z]+"\Z')
+#: A proxy that compresses weakens it, or appends its coding: C{"...pending-gzip"}.
+_STATUS_ETAG = re.compile(r'\A(?:W/)?"([0-9a-f-]+)\.[a-z-]+"\Z')
 #: An ETag longer than this, or not printable ASCII, is not sent back.
 _ETAG_LIMIT = 256
 _EVENT_TYPES = frozenset(EventType)

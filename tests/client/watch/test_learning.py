@@ -169,6 +169,16 @@ class FirstPollTests(LearningTestCase):
         self.watch(self.client(f"{KEY}/{old}"))
         self.assertTrue(15 <= self.waits()[0] <= 16, self.waits())
 
+    def test_the_age_of_a_demo_job_is_read_from_its_etag_however_a_proxy_renamed_it(self) -> None:
+        for form in ('"{}"', 'W/"{}"', '"{}-gzip"', 'W/"{}-br"', '"{}--gzip"'):
+            self.memory = DurationMemory()
+            self.know(115.0, ORIGINAL)
+            old = new_job_id(self.clock.seconds() - 100, 1)
+            tagged = answer(200, b'{"result":"pending"}', ETag=form.format(f"{old}.pending"))
+            self.serve(tagged, status("completed", old))
+            self.watch(self.client(ORIGINAL))
+            self.assertTrue(15 <= self.waits()[0] <= 16, (form, self.waits()))
+
     def test_the_age_begins_anew_with_a_new_demo_job(self) -> None:
         first, second = (
             new_job_id(self.clock.seconds() - 500, 1),
