@@ -4,24 +4,20 @@ The files for deployment work, as far as the programs that they are for are inst
 
 from __future__ import annotations
 
+import re
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Any, ClassVar
 
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-)
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from statusjob.server.settings import resolve
-from statusjob.testing.certificates import self_signed_options
+from statusjob.server.site.channels import IDLE_SECONDS
+from statusjob.server.waiting.event_stream import BEAT_SECONDS
+from statusjob.server.web.preferences import WAIT_LIMIT
 from tests.helpers.programs import ROOT, ServedTestCase
 from tests.helpers.servers import directory
 
@@ -68,80 +64,35 @@ class UnitTests(SynchronousTestCase):
         self.assertEqual(settings.public_url, "https://jobs.example.com")
 
 
-class ProxyTests(ServedTestCase):
-    """A server behind nginx."""
+class ProxyTests(SynchronousTestCase):
+    """
+    The files for proxies fit the times of the server.
 
-    variables: ClassVar = {"STATUSJOB_PUBLIC_URL": "https://jobs.example.com"}
+    C{tests/end_to_end/intermediaries/} runs these proxies.
+    """
 
-    def setUp(self) -> None:
-        """Start nginx with our file, inside the least that nginx needs around it."""
-        nginx = need("nginx")
-        need("curl")
-        super().setUp()
-        with closing(socket.create_server(("127.0.0.1", 0))) as free:
-            self.port = free.getsockname()[1]
-        options: Any = self_signed_options("jobs.example.com")
-        certificate, key = self.directory / "certificate.pem", self.directory / "key.pem"
-        certificate.write_bytes(options.certificate.public_bytes(Encoding.PEM))
-        key.write_bytes(
-            options.privateKey.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        )
-        ours = (FILES / "nginx.conf").read_text()
-        for shown, real in (
-            ("server 127.0.0.1:8080;", f"server {self.url.removeprefix('http://')};"),
-            ("listen 443 ", f"listen 127.0.0.1:{self.port} "),
-            ("/etc/ssl/jobs.example.com.pem", str(certificate)),
-            ("/etc/ssl/jobs.example.com.key", str(key)),
+    def seconds(self, file: str, pattern: str) -> float:
+        """Return the number of seconds that a file says, once, in what matches C{pattern}."""
+        found = re.findall(rf"^ *{pattern}", (FILES / file).read_text(), re.MULTILINE)
+        self.assertEqual(len(found), 1, (file, pattern))
+        return float(found[0])
+
+    def test_a_proxy_waits_longer_than_a_long_poll_or_a_quiet_stream_lasts(self) -> None:
+        longest = max(WAIT_LIMIT, BEAT_SECONDS)
+        for file, pattern in (
+            ("nginx.conf", r"proxy_read_timeout ([0-9]+)s;"),
+            ("haproxy.cfg", r"timeout server ([0-9]+)s"),
+            ("haproxy.cfg", r"timeout client ([0-9]+)s"),
+            ("apache.conf", r"ProxyPass .* timeout=([0-9]+)\b"),
         ):
-            self.assertEqual(ours.count(shown), 1, shown)
-            ours = ours.replace(shown, real)
-        paths = "".join(
-            f"{name}_temp_path {self.directory}/{name};\n"
-            for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        configuration = self.directory / "nginx.conf"
-        configuration.write_text(
-            f"daemon off; master_process off; pid {self.directory}/nginx.pid;\n"
-            f"error_log stderr notice;\nevents {{}}\n"
-            f"http {{ access_log off;\n{paths}{ours}}}\n"
-        )
-        arguments = (nginx, "-e", "stderr", "-c", str(configuration), "-p", str(self.directory))
-        self.assertIn("syntax is ok", self.run_program(*arguments, "-t"))
-        self.proxy = self.start(*arguments)
-        self.proxy.wait_for('using the "epoll" event method|start worker')
+            self.assertGreaterEqual(self.seconds(file, pattern), longest + 10, (file, pattern))
 
-    def curl(self, path: str, *options: str) -> tuple[str, ...]:
-        """The command that asks through nginx."""
-        host = f"jobs.example.com:{self.port}"
-        return (
-            "curl",
-            "-skiN",
-            "--retry",
-            "20",
-            "--retry-connrefused",
-            "--resolve",
-            f"{host}:127.0.0.1",
-            *options,
-            f"https://{host}{path}",
-        )
-
-    def test_a_long_poll_is_held_and_answered_at_the_end(self) -> None:
-        job = self.create()
-        poll = self.start(*self.curl(f"{job}/status", "-H", "Prefer: wait=50"))
-        self.ask("PATCH", job, {"result": "completed"})
-        answer = poll.finish()
-        self.assertIn("HTTP/2 200", answer)
-        self.assertIn("preference-applied: wait=50", answer)
-        self.assertTrue(answer.endswith('{"result":"completed"}'), answer)
-
-    def test_a_stream_shows_each_event_at_once(self) -> None:
-        job = self.create()
-        stream = self.start(*self.curl(f"{job}/events"))
-        for number, report in enumerate(({"progress": 0.5}, {"result": "completed"}), 1):
-            # The next report is made only when this event has arrived.
-            stream.wait_for(rf"(?m)^id: {number}\n")
-            self.ask("PATCH", job, report)
-        self.assertIn("event: job.completed\n", stream.finish())
+    def test_a_proxy_closes_an_idle_connection_before_the_server_does(self) -> None:
+        for file, pattern in (
+            ("nginx.conf", r"keepalive_timeout ([0-9]+)s;"),
+            ("apache.conf", r"ProxyPass .* ttl=([0-9]+)\b"),
+        ):
+            self.assertLess(self.seconds(file, pattern), IDLE_SECONDS, file)
 
 
 class BackupTests(ServedTestCase):

@@ -1,0 +1,1 @@
+"""Real nginx, HAProxy and Apache httpd between clients and a server."""
