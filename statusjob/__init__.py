@@ -27,7 +27,7 @@ from statusjob.client.errors import (
     Unreachable,
 )
 from statusjob.client.http.answers import WebhookEvent
-from statusjob.client.models import CreatedJob, WebhookRegistration
+from statusjob.client.models import CreatedJob, JobPage, WebhookRegistration
 from statusjob.client.receive.memory import InProcessMemory, WebhookDelivery, WebhookMemory
 from statusjob.client.receive.receiver import WebhookReceiver
 from statusjob.client.receive.secret import new_secret
@@ -58,6 +58,7 @@ __all__ = [
     "JobFinished",
     "JobHandle",
     "JobNotFound",
+    "JobPage",
     "MonitoringTimeout",
     "NoWebhook",
     "NotAuthorized",

@@ -21,6 +21,19 @@ class WebhookRegistration:
     secret: str | None = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """
+    A page of a list of jobs.
+
+    @ivar jobs: the jobs, the newest first.
+    @ivar next: the cursor of the next page; C{None} on the last page.
+    """
+
+    jobs: tuple[Job, ...]
+    next: str | None
+
+
 class CreatedJob(Job, frozen=True, kw_only=True):
     """
     A job as its creator sees it. It can be given to everything that watches a job.

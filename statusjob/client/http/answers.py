@@ -84,6 +84,11 @@ class _JobAnswer(Struct):
         )
 
 
+class _PageAnswer(Struct):
+    jobs: list[_JobAnswer]
+    next: str | None = None
+
+
 class _StatusAnswer(Struct):
     result: Status
 
@@ -158,6 +163,17 @@ def read_job(body: bytes) -> Job:
     @raise BadInput: if it is not a job that follows the contract.
     """
     return _read(body, _JobAnswer).job()
+
+
+def read_page(body: bytes) -> tuple[tuple[Job, ...], str | None]:
+    """
+    Read a page of a list of jobs from a server's answer.
+
+    @return: the jobs, and the cursor of the next page if there is one.
+    @raise BadInput: if it does not follow the contract.
+    """
+    page = _read(body, _PageAnswer)
+    return tuple(each.job() for each in page.jobs), page.next
 
 
 def read_event_type(body: bytes) -> str | None:

@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Protocol, Self, TypeVar
+from urllib.parse import quote
 
+from hyperlink import URL
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
@@ -129,6 +131,7 @@ class Session:
         self,
         method: str,
         *segments: str,
+        query: Mapping[str, str] | None = None,
         body: object = None,
         headers: Mapping[str, str] | None = None,
         limit: int = STATUS_LIMIT,
@@ -139,6 +142,7 @@ class Session:
         Send one request, and return the answer whatever its status is.
 
         @param segments: the segments of the path below the base URL.
+        @param query: the query of the URL, if it has one.
         @param body: sent as JSON, unless it is C{None}.
         @param headers: further headers to send.
         @param limit: most bytes that the answer's body may have.
@@ -148,7 +152,8 @@ class Session:
         @param timeout: the seconds for this request, if they are fewer than for any other.
         @raise Unreachable: if no complete answer came.
         """
-        start = self._request(method, segments, body, {**_JSON, **(headers or {})}, wait > 0)
+        url = self._url(segments, query or {})
+        start = self._request(method, url, body, {**_JSON, **(headers or {})}, wait > 0)
         async with (
             self.in_use(),
             nullcontext() if wait else self.connections.request_slot(self._origin),
@@ -175,7 +180,7 @@ class Session:
         @raise Unreachable: if the stream broke off, did not begin within L{STREAM_START}, or was
             silent for L{SILENCE}.
         """
-        start = self._request("GET", segments, None, {**_EVENTS, **headers}, True)
+        start = self._request("GET", self._url(segments, {}), None, {**_EVENTS, **headers}, True)
         async with self.in_use():
             try:
                 return await stream(
@@ -189,10 +194,16 @@ class Session:
             except ExchangeFailed as error:
                 raise Unreachable(error.kind, error.reason) from error
 
+    def _url(self, segments: Sequence[str], query: Mapping[str, str]) -> URL:
+        """Return a URL below the base URL."""
+        url = self.base.child(*segments) if segments else self.base
+        encoded = {name: quote(value, safe="") for name, value in query.items()}
+        return url.replace(query=tuple(encoded.items()))
+
     def _request(
         self,
         method: str,
-        segments: Sequence[str],
+        url: URL,
         body: object,
         headers: Mapping[str, str],
         long_poll: bool,
@@ -210,7 +221,7 @@ class Session:
             treq: Any = self._treq or self.connections.client(long_poll=long_poll)
             sending: Deferred[Any] = treq.request(
                 method,
-                self.base.child(*segments) if segments else self.base,
+                url,
                 headers=sent,
                 data=None if body is None else codec.encode(body),
                 allow_redirects=False,

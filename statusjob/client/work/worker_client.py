@@ -21,13 +21,14 @@ from twisted.logger import Logger
 from statusjob.client.errors import BadSetting, JobFailed
 from statusjob.client.http import answers
 from statusjob.client.http.cancelling import cancellable
+from statusjob.client.http.connections import WIRE_LIMIT
 from statusjob.client.http.session import (
     REQUEST_TIMEOUT,
     KeepsConnections,
     Requester,
     Session,
 )
-from statusjob.client.models import CreatedJob, WebhookRegistration
+from statusjob.client.models import CreatedJob, JobPage, WebhookRegistration
 from statusjob.client.work.requests import (
     JobRequests,
     ReportedJob,
@@ -242,6 +243,32 @@ class WorkerClient(KeepsConnections):
             return cancelled
 
         return cancellable(lambda _: self._requests.repeat(cancel))
+
+    def list_jobs(
+        self,
+        *,
+        result: Status | str | None = None,
+        kind: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Deferred[JobPage]:
+        """
+        List jobs by pages, the newest first.
+
+        @param result: only jobs with this result.
+        @param kind: only jobs of this kind.
+        @param limit: the most jobs that the page may have, from 1 to 100. The server may return
+            fewer, if they are large.
+        @param cursor: the C{next} of the page before this one; C{None} for the first page.
+        """
+        given = {"result": result, "kind": kind, "limit": limit, "cursor": cursor}
+        query = {name: str(value) for name, value in given.items() if value is not None}
+
+        async def ask() -> JobPage:
+            answer = await self._session.ask("GET", "jobs", query=query, limit=WIRE_LIMIT)
+            return JobPage(*self._session.read(answer, answers.read_page))
+
+        return cancellable(lambda _: self._requests.repeat(ask))
 
     def _named(self, job: Job | str) -> ReportedJob:
         return ReportedJob.named(job, self._session)

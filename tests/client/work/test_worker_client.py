@@ -16,9 +16,11 @@ from statusjob import (
     JobCancelled,
     JobFinished,
     JobNotFound,
+    JobPage,
     NotAuthorized,
     Refused,
     RetriesExhausted,
+    Status,
     WebhookRegistration,
     WorkerClient,
 )
@@ -193,6 +195,22 @@ class WorkerTests(WorkerTestCase):
         late = codec.encode({"detail": "too late", "job": job_to_json(a_job("completed"))})
         error = self.failureResultOf(self.worker(answer(409, late)).cancel(JOB_ID), JobFinished)
         self.assertEqual(error.value.job, a_job("completed"))
+
+    def test_jobs_are_listed_by_pages(self) -> None:
+        jobs = (a_job("completed"), a_job())
+        first = {"jobs": [job_to_json(each) for each in jobs], "next": JOB_ID}
+        last: dict[str, Any] = {"jobs": [], "next": None}
+        worker = self.worker(*(answer(200, codec.encode(each)) for each in (first, last)))
+        page = self.successResultOf(worker.list_jobs())
+        self.assertEqual(page, JobPage(jobs, JOB_ID))
+        listed = worker.list_jobs(result=Status.ERROR, kind="a&b=c", limit=7, cursor=page.next)
+        self.assertEqual(self.successResultOf(listed), JobPage((), None))
+        query = f"result=error&kind=a%26b%3Dc&limit=7&cursor={JOB_ID}"
+        self.assertEqual(self.server.asked, ["GET /jobs", f"GET /jobs?{query}"])
+
+    def test_a_list_that_the_server_refuses(self) -> None:
+        worker = self.worker(problem(400, "`limit` must be at most 100"))
+        self.failureResultOf(worker.list_jobs(limit=1000), BadRequest)
 
     def test_an_id_is_one_segment_of_the_path(self) -> None:
         worker = self.worker(problem(404, "no such job"))
