@@ -79,7 +79,6 @@ class JobRoutes(WatchRoutes):
             request.setHeader(b"retry-after", b"%d" % retry_after)
         answer = job_to_json(job, self.prefix)
         if created.webhook is not None:
-            request.setHeader(b"cache-control", b"no-store")
             answer["webhook"] = {"id": created.webhook.id, "secret": created.webhook.secret}
         return json_answer(request, answer)
 
@@ -92,7 +91,6 @@ class JobRoutes(WatchRoutes):
         page, more = await self.lifecycle.list(
             limit=query.limit, before=query.cursor, result=query.result, kind=query.kind
         )
-        request.setHeader(b"cache-control", b"private, no-cache")
         return json_answer(
             request,
             {

@@ -53,7 +53,7 @@ class WebhookRoutes(Routes):
         answer = {"message": "webhook registered successfully", "id": registered.id}
         if registered.secret is not None:
             answer["secret"] = registered.secret
-        return _confidential(request, answer)
+        return json_answer(request, answer)
 
     @route("/webhooks/unregister", "DELETE", needs=WRITE)
     @route("/jobs/<job_id>/webhooks/unregister", "DELETE", needs=WRITE)
@@ -77,7 +77,7 @@ class WebhookRoutes(Routes):
             request.setResponseCode(201)
             answer["secret"] = secret
         request.setHeader(b"location", f"{self.prefix}/webhooks/{answer['id']}".encode())
-        return _confidential(request, answer)
+        return json_answer(request, answer)
 
     @route("/webhooks", "GET", needs=WRITE)
     async def list_webhooks(self, request: Request) -> bytes:
@@ -86,7 +86,7 @@ class WebhookRoutes(Routes):
         page, more = await self.registrations.list(
             limit=query.limit, before=read_cursor(query.cursor)
         )
-        return _listing(
+        return json_answer(
             request,
             {
                 "webhooks": [webhooks.webhook_to_json(each) for each in page],
@@ -98,7 +98,7 @@ class WebhookRoutes(Routes):
     async def get_webhook(self, request: Request, webhook_id: str) -> bytes:
         """Show a webhook."""
         webhook = await self.registrations.get(webhook_id)
-        return _listing(request, webhooks.webhook_to_json(webhook))
+        return json_answer(request, webhooks.webhook_to_json(webhook))
 
     @route(_WEBHOOK, "PATCH", needs=WRITE)
     async def change_webhook(self, request: Request, webhook_id: str) -> bytes:
@@ -118,7 +118,7 @@ class WebhookRoutes(Routes):
         """Give a webhook a new secret. For a day, the old one signs as well."""
         _, asked = json_body(request, webhooks.Rotation)
         rotated = await self.registrations.rotate(webhook_id, asked.secret)
-        return _confidential(request, {"id": rotated.id, "secret": rotated.secret})
+        return json_answer(request, {"id": rotated.id, "secret": rotated.secret})
 
     @route(f"{_WEBHOOK}/test", "POST", needs=WRITE)
     async def test(self, request: Request, webhook_id: str) -> bytes:
@@ -138,7 +138,7 @@ class WebhookRoutes(Routes):
             before=read_cursor(query.cursor),
             state=query.state,
         )
-        return _listing(
+        return json_answer(
             request,
             {
                 "deliveries": [webhooks.delivery_to_json(each) for each in page],
@@ -162,18 +162,6 @@ class WebhookRoutes(Routes):
 
 class _NoMembers(Struct, frozen=True, forbid_unknown_fields=True):
     """A body without members."""
-
-
-def _confidential(request: Request, value: object) -> bytes:
-    """Answer with JSON that may contain a secret, which nobody may store."""
-    request.setHeader(b"cache-control", b"no-store")
-    return json_answer(request, value)
-
-
-def _listing(request: Request, value: object) -> bytes:
-    """Answer with JSON that must be asked for anew each time."""
-    request.setHeader(b"cache-control", b"private, no-cache")
-    return json_answer(request, value)
 
 
 def _url(asked: Registration) -> str:

@@ -26,11 +26,13 @@ def send(request: Request, answer: Answer) -> bytes:
 
 def json_answer(request: Request, value: object) -> bytes:
     """
-    Answer a request with JSON.
+    Answer a request with JSON that no cache may keep: neither secrets nor lists are for all who
+    share a proxy, and who asks again wants to know what is so now.
 
     @return: the body, which the route must return.
     """
     body = codec.encode(value)
+    request.setHeader(b"cache-control", b"no-store")
     request.setHeader(b"content-type", b"application/json")
     request.setHeader(b"content-length", b"%d" % len(body))
     return body

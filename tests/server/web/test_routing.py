@@ -11,6 +11,7 @@ from twisted.web.test.requesthelper import DummyRequest
 
 from statusjob.server.web.access import Authority
 from statusjob.server.web.routing import NO_ROUTE, OPEN, ROUTES, WATCH, WRITE, app
+from tests.helpers.messages import Reply
 from tests.helpers.servers import InMemoryServer, ServerTestCase
 
 TOKEN = "correct-horse"
@@ -61,17 +62,21 @@ class AuthorityTests(ServerTestCase):
 
     def codes(self, fake: InMemoryServer, headers: Mapping[str, str]) -> dict[str, int]:
         """The status code with which each route answers."""
+        return {name: reply.code for name, reply in self.replies(fake, headers).items()}
+
+    def replies(self, fake: InMemoryServer, headers: Mapping[str, str]) -> dict[str, Reply]:
+        """What each route answers."""
         given = {"job_id": self.create(fake, headers=BEARER)["id"], "webhook_id": "wh_" + "0" * 32}
         # A stream of a job that has ended ends at once.
         self.ask(fake, "DELETE", f"/jobs/{given['job_id']}", headers=BEARER)
-        codes = {}
+        replies = {}
         for rule in app.url_map.iter_rules():
             # The stream of many jobs would not end; HEAD is answered with its beginning.
             method = "HEAD" if rule.endpoint == BY_QUERY else rule.endpoint.split(" ")[0]
             adapter = app.url_map.bind("localhost")
             path = adapter.build(rule.endpoint, {name: given[name] for name in rule.arguments})
-            codes[rule.endpoint] = self.ask(fake, method, path, headers=headers).code
-        return codes
+            replies[rule.endpoint] = self.ask(fake, method, path, headers=headers)
+        return replies
 
     def assert_refused(
         self,
@@ -108,6 +113,11 @@ class AuthorityTests(ServerTestCase):
         private = {"STATUSJOB_TOKEN": TOKEN, "STATUSJOB_PRIVATE": "on"}
         self.assert_refused(private, {}, 401, {WATCH, WRITE})
         self.assert_refused(private, BEARER, 401, set())
+
+    def test_no_answer_may_be_kept_by_a_cache_that_others_use(self) -> None:
+        for name, reply in self.replies(self.serve(), {}).items():
+            control = reply.header("Cache-Control") or ""
+            self.assertTrue(control.startswith(("no-store", "private, no-cache")), (name, control))
 
 
 class CountTests(ServerTestCase):

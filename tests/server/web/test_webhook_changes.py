@@ -51,7 +51,7 @@ class ShowTests(WebhookApiTestCase):
         hook = self.hook(URL, secret=SECRET)["id"]
         for path in ("/webhooks", f"/webhooks/{hook}", f"/webhooks/{hook}/deliveries"):
             reply = self.ask(self.fake, "GET", path)
-            self.assertEqual(reply.header("Cache-Control"), "private, no-cache")
+            self.assertEqual(reply.header("Cache-Control"), "no-store")
             for word in (b"whsec", b"deep", b"hunter", b"user", b"token"):
                 self.assertNotIn(word, reply.body)
 
