@@ -11,9 +11,9 @@ CREATE TABLE attempts (
                 detail TEXT
             ) STRICT
             ;
-INSERT INTO "attempts" VALUES(1,'msg_f66702ebdb8c50218a23dd9989ae43dd',1,1732384806.0,1732384806.0,'ok',200,NULL);
-INSERT INTO "attempts" VALUES(2,'msg_ffe97c39cedb956c148f98824067ea61',1,1732384808.0,1732384808.0,'connect',NULL,NULL);
-INSERT INTO "attempts" VALUES(3,'msg_8bae4e1a60dba8087da09324516f1a06',1,1732384810.0,1732384810.0,'connect',NULL,NULL);
+INSERT INTO "attempts" VALUES(1,'msg_8f5d5d2f73d41c4edd814b93e9123323',1,1732384806.0,1732384806.0,'ok',200,NULL);
+INSERT INTO "attempts" VALUES(2,'msg_dab8c29593ff823442c4b824b9a6c747',1,1732384808.0,1732384808.0,'connect',NULL,NULL);
+INSERT INTO "attempts" VALUES(3,'msg_98a927fe545205e17ce36f99520ba9ec',1,1732384810.0,1732384810.0,'connect',NULL,NULL);
 CREATE TABLE bodies (
                 id INTEGER PRIMARY KEY AUTOINCREMENT,
                 job_id TEXT REFERENCES jobs (id) ON DELETE CASCADE,
@@ -22,10 +22,10 @@ CREATE TABLE bodies (
                 UNIQUE (job_id, version)
             ) STRICT
             ;
-INSERT INTO "bodies" VALUES(1,'01935a2e-5088-7342-b847-6aa7205d0a84',2,'{"result":"completed","timestamp":1732384806000,"type":"job.completed","job":{"id":"01935a2e-5088-7342-b847-6aa7205d0a84","kind":"delivered","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":{"frames":7},"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:05.000Z","updated_at":"2024-11-23T18:00:06.000Z","finished_at":"2024-11-23T18:00:06.000Z","duration":1,"links":{"self":"/jobs/01935a2e-5088-7342-b847-6aa7205d0a84","status":"/jobs/01935a2e-5088-7342-b847-6aa7205d0a84/status","operation":"/jobs/01935a2e-5088-7342-b847-6aa7205d0a84/operation","events":"/jobs/01935a2e-5088-7342-b847-6aa7205d0a84/events"}}}');
-INSERT INTO "bodies" VALUES(2,'01935a2e-5858-783c-a6c3-3ac4abbf70e8',2,'{"result":"error","timestamp":1732384808000,"type":"job.error","job":{"id":"01935a2e-5858-783c-a6c3-3ac4abbf70e8","kind":"dead","result":"error","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":{"code":"disk","message":"is full"},"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:07.000Z","updated_at":"2024-11-23T18:00:08.000Z","finished_at":"2024-11-23T18:00:08.000Z","duration":1,"links":{"self":"/jobs/01935a2e-5858-783c-a6c3-3ac4abbf70e8","status":"/jobs/01935a2e-5858-783c-a6c3-3ac4abbf70e8/status","operation":"/jobs/01935a2e-5858-783c-a6c3-3ac4abbf70e8/operation","events":"/jobs/01935a2e-5858-783c-a6c3-3ac4abbf70e8/events"}}}');
-INSERT INTO "bodies" VALUES(3,'01935a2e-6028-76c2-9bce-19b6d7608007',2,'{"result":"completed","timestamp":1732384810000,"type":"job.completed","job":{"id":"01935a2e-6028-76c2-9bce-19b6d7608007","kind":"retried","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:09.000Z","updated_at":"2024-11-23T18:00:10.000Z","finished_at":"2024-11-23T18:00:10.000Z","duration":1,"links":{"self":"/jobs/01935a2e-6028-76c2-9bce-19b6d7608007","status":"/jobs/01935a2e-6028-76c2-9bce-19b6d7608007/status","operation":"/jobs/01935a2e-6028-76c2-9bce-19b6d7608007/operation","events":"/jobs/01935a2e-6028-76c2-9bce-19b6d7608007/events"}}}');
-INSERT INTO "bodies" VALUES(4,'01935a2e-6be0-7c47-82bc-e6fc6ceeaec0',2,'{"result":"completed","timestamp":1732384813000,"type":"job.completed","job":{"id":"01935a2e-6be0-7c47-82bc-e6fc6ceeaec0","kind":"sending","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:12.000Z","updated_at":"2024-11-23T18:00:13.000Z","finished_at":"2024-11-23T18:00:13.000Z","duration":1,"links":{"self":"/jobs/01935a2e-6be0-7c47-82bc-e6fc6ceeaec0","status":"/jobs/01935a2e-6be0-7c47-82bc-e6fc6ceeaec0/status","operation":"/jobs/01935a2e-6be0-7c47-82bc-e6fc6ceeaec0/operation","events":"/jobs/01935a2e-6be0-7c47-82bc-e6fc6ceeaec0/events"}}}');
+INSERT INTO "bodies" VALUES(1,'01935a2e-5088-7a93-bd9a-127a974b30bf',2,'{"result":"completed","timestamp":1732384806000,"type":"job.completed","job":{"id":"01935a2e-5088-7a93-bd9a-127a974b30bf","kind":"delivered","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":{"frames":7},"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:05.000Z","updated_at":"2024-11-23T18:00:06.000Z","finished_at":"2024-11-23T18:00:06.000Z","duration":1,"links":{"self":"/jobs/01935a2e-5088-7a93-bd9a-127a974b30bf","status":"/jobs/01935a2e-5088-7a93-bd9a-127a974b30bf/status","operation":"/jobs/01935a2e-5088-7a93-bd9a-127a974b30bf/operation","events":"/jobs/01935a2e-5088-7a93-bd9a-127a974b30bf/events"}}}');
+INSERT INTO "bodies" VALUES(2,'01935a2e-5858-7fd3-a204-73c51a3b3e7c',2,'{"result":"error","timestamp":1732384808000,"type":"job.error","job":{"id":"01935a2e-5858-7fd3-a204-73c51a3b3e7c","kind":"dead","result":"error","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":{"code":"disk","message":"is full"},"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:07.000Z","updated_at":"2024-11-23T18:00:08.000Z","finished_at":"2024-11-23T18:00:08.000Z","duration":1,"links":{"self":"/jobs/01935a2e-5858-7fd3-a204-73c51a3b3e7c","status":"/jobs/01935a2e-5858-7fd3-a204-73c51a3b3e7c/status","operation":"/jobs/01935a2e-5858-7fd3-a204-73c51a3b3e7c/operation","events":"/jobs/01935a2e-5858-7fd3-a204-73c51a3b3e7c/events"}}}');
+INSERT INTO "bodies" VALUES(3,'01935a2e-6028-7f7a-b5cb-04ba276e4329',2,'{"result":"completed","timestamp":1732384810000,"type":"job.completed","job":{"id":"01935a2e-6028-7f7a-b5cb-04ba276e4329","kind":"retried","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:09.000Z","updated_at":"2024-11-23T18:00:10.000Z","finished_at":"2024-11-23T18:00:10.000Z","duration":1,"links":{"self":"/jobs/01935a2e-6028-7f7a-b5cb-04ba276e4329","status":"/jobs/01935a2e-6028-7f7a-b5cb-04ba276e4329/status","operation":"/jobs/01935a2e-6028-7f7a-b5cb-04ba276e4329/operation","events":"/jobs/01935a2e-6028-7f7a-b5cb-04ba276e4329/events"}}}');
+INSERT INTO "bodies" VALUES(4,'01935a2e-6be0-7505-aaf0-755b6ab4abbd',2,'{"result":"completed","timestamp":1732384813000,"type":"job.completed","job":{"id":"01935a2e-6be0-7505-aaf0-755b6ab4abbd","kind":"sending","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:12.000Z","updated_at":"2024-11-23T18:00:13.000Z","finished_at":"2024-11-23T18:00:13.000Z","duration":1,"links":{"self":"/jobs/01935a2e-6be0-7505-aaf0-755b6ab4abbd","status":"/jobs/01935a2e-6be0-7505-aaf0-755b6ab4abbd/status","operation":"/jobs/01935a2e-6be0-7505-aaf0-755b6ab4abbd/operation","events":"/jobs/01935a2e-6be0-7505-aaf0-755b6ab4abbd/events"}}}');
 CREATE TABLE clock (
                 seen_at REAL NOT NULL,
                 leap REAL NOT NULL,
@@ -47,14 +47,14 @@ CREATE TABLE deliveries (
                 attempts INTEGER NOT NULL DEFAULT 0,
                 due_at REAL NOT NULL,
                 created_at REAL NOT NULL,
-                finished_at REAL, begun_at REAL, reason TEXT,
+                finished_at REAL, begun_at REAL, reason TEXT, first_begun_at REAL, probe INTEGER NOT NULL DEFAULT 0,
                 CHECK ((state IN ('pending', 'sending')) = (finished_at IS NULL))
             ) STRICT
             ;
-INSERT INTO "deliveries" VALUES('msg_f66702ebdb8c50218a23dd9989ae43dd','wh_e4349f9040c96bedd68a30005ed09da6',1,'01935a2e-5088-7342-b847-6aa7205d0a84',2,'job.completed',1,'delivered',1,1732384806.0,1732384806.0,1732384806.0,1732384806.0,NULL);
-INSERT INTO "deliveries" VALUES('msg_ffe97c39cedb956c148f98824067ea61','wh_55520ae378761fcfe11b3709ec306a1a',1,'01935a2e-5858-783c-a6c3-3ac4abbf70e8',2,'job.error',2,'dead',1,1732384808.0,1732384808.0,1732384808.0,1732384808.0,'every attempt failed');
-INSERT INTO "deliveries" VALUES('msg_8bae4e1a60dba8087da09324516f1a06','wh_652145feca07787bfe4653f6f0df35fb',1,'01935a2e-6028-76c2-9bce-19b6d7608007',2,'job.completed',3,'pending',1,1732388410.0,1732384810.0,NULL,1732384810.0,NULL);
-INSERT INTO "deliveries" VALUES('msg_aa6e6990ea2254b30353aa05f268c8da','wh_47f40a357ccd51d3dc698d423f4db324',1,'01935a2e-6be0-7c47-82bc-e6fc6ceeaec0',2,'job.completed',4,'sending',1,1732384813.0,1732384813.0,NULL,1732384813.0,NULL);
+INSERT INTO "deliveries" VALUES('msg_8f5d5d2f73d41c4edd814b93e9123323','wh_4ba2cc4f36075974a908812f7d42f8c1',1,'01935a2e-5088-7a93-bd9a-127a974b30bf',2,'job.completed',1,'delivered',1,1732384806.0,1732384806.0,1732384806.0,1732384806.0,NULL,NULL,0);
+INSERT INTO "deliveries" VALUES('msg_dab8c29593ff823442c4b824b9a6c747','wh_cea434e6a140d78ffcd3bf8fc8b796b1',1,'01935a2e-5858-7fd3-a204-73c51a3b3e7c',2,'job.error',2,'dead',1,1732384808.0,1732384808.0,1732384808.0,1732384808.0,'every attempt failed',NULL,0);
+INSERT INTO "deliveries" VALUES('msg_98a927fe545205e17ce36f99520ba9ec','wh_4078c32656ee9c42148f216097c62e9d',1,'01935a2e-6028-7f7a-b5cb-04ba276e4329',2,'job.completed',3,'pending',1,1732388410.0,1732384810.0,NULL,1732384810.0,NULL,NULL,0);
+INSERT INTO "deliveries" VALUES('msg_ef5b29eeb9fe5b39acd05977d9f16f63','wh_ad680760fb4ccb81d5fb480457f0eb4c',1,'01935a2e-6be0-7505-aaf0-755b6ab4abbd',2,'job.completed',4,'sending',1,1732384813.0,1732384813.0,NULL,1732384813.0,NULL,NULL,0);
 CREATE TABLE events (
                 job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
                 version INTEGER NOT NULL,
@@ -65,22 +65,22 @@ CREATE TABLE events (
                 PRIMARY KEY (job_id, version)
             ) STRICT, WITHOUT ROWID
             ;
-INSERT INTO "events" VALUES('01935a2e-3d00-7d2e-ad6f-2b125aeff4f6',1,1732384800.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-40e8-7dde-8b47-9fc84e19f7c6',1,1732384801.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-40e8-7dde-8b47-9fc84e19f7c6',2,1732384802.0,'pending',0.5,'half');
-INSERT INTO "events" VALUES('01935a2e-48b8-740b-821c-1c2bb6a52666',1,1732384803.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-4ca0-785d-8dea-66c6d091abeb',1,1732384804.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-5088-7342-b847-6aa7205d0a84',1,1732384805.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-5088-7342-b847-6aa7205d0a84',2,1732384806.0,'completed',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-5858-783c-a6c3-3ac4abbf70e8',1,1732384807.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-5858-783c-a6c3-3ac4abbf70e8',2,1732384808.0,'error',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-6028-76c2-9bce-19b6d7608007',1,1732384809.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-6028-76c2-9bce-19b6d7608007',2,1732384810.0,'completed',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-67f8-71e6-87ea-80424e369c29',1,1732384811.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-67f8-71e6-87ea-80424e369c29',2,1732384811.0,'error',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-67f8-7ff6-9d00-29273d1dddf9',1,1732384811.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-6be0-7c47-82bc-e6fc6ceeaec0',1,1732384812.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-6be0-7c47-82bc-e6fc6ceeaec0',2,1732384813.0,'completed',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-3d00-7611-8d41-b4a4575b22ed',1,1732384800.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-40e8-7478-9096-5271df5ae49c',1,1732384801.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-40e8-7478-9096-5271df5ae49c',2,1732384802.0,'pending',0.5,'half');
+INSERT INTO "events" VALUES('01935a2e-48b8-7403-9678-be7919198a4f',1,1732384803.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-4ca0-7f3a-a913-1c161e8d0a5e',1,1732384804.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-5088-7a93-bd9a-127a974b30bf',1,1732384805.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-5088-7a93-bd9a-127a974b30bf',2,1732384806.0,'completed',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-5858-7fd3-a204-73c51a3b3e7c',1,1732384807.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-5858-7fd3-a204-73c51a3b3e7c',2,1732384808.0,'error',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-6028-7f7a-b5cb-04ba276e4329',1,1732384809.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-6028-7f7a-b5cb-04ba276e4329',2,1732384810.0,'completed',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-67f8-77a9-aa29-585479a843ab',1,1732384811.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-67f8-7c97-b83e-9dff07ebedfd',1,1732384811.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-67f8-7c97-b83e-9dff07ebedfd',2,1732384811.0,'error',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-6be0-7505-aaf0-755b6ab4abbd',1,1732384812.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-6be0-7505-aaf0-755b6ab4abbd',2,1732384813.0,'completed',NULL,NULL);
 CREATE TABLE jobs (
                 id TEXT PRIMARY KEY,
                 kind TEXT NOT NULL,
@@ -117,16 +117,16 @@ CREATE TABLE jobs (
                 CHECK ((result = 'error') = (error_code IS NOT NULL))
             ) STRICT
             ;
-INSERT INTO "jobs" VALUES('01935a2e-3d00-7d2e-ad6f-2b125aeff4f6','demo','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,15.0,'completed',1732384801.5,NULL,NULL,1732384800.0,1732384800.0,NULL,NULL,1732384800.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-40e8-7dde-8b47-9fc84e19f7c6','waiting','pending',2,0.5,'half',1732384862.0,NULL,NULL,'{"a":[1,"ü"]}',NULL,600.0,1732384802.0,NULL,NULL,NULL,NULL,NULL,1732384801.0,1732384802.0,NULL,NULL,1732384801.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-48b8-740b-821c-1c2bb6a52666','limited','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,3600.0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384803.0,1732384803.0,NULL,NULL,1732384803.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-4ca0-785d-8dea-66c6d091abeb','simulated','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,600.0,'error',1732384864.0,NULL,NULL,1732384804.0,1732384804.0,NULL,NULL,1732384804.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-5088-7342-b847-6aa7205d0a84','delivered','completed',2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384806.0,NULL,NULL,NULL,NULL,NULL,1732384805.0,1732384806.0,1732384806.0,'{"frames":7}',1732384805.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-5858-783c-a6c3-3ac4abbf70e8','dead','error',2,NULL,NULL,NULL,'disk','is full',NULL,NULL,NULL,1732384808.0,NULL,NULL,NULL,NULL,NULL,1732384807.0,1732384808.0,1732384808.0,NULL,1732384807.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-6028-76c2-9bce-19b6d7608007','retried','completed',2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384810.0,NULL,NULL,NULL,NULL,NULL,1732384809.0,1732384810.0,1732384810.0,NULL,1732384809.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-67f8-71e6-87ea-80424e369c29','cancelled','error',2,NULL,NULL,NULL,'cancelled',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384811.0,1732384811.0,1732384811.0,NULL,1732384811.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-67f8-7ff6-9d00-29273d1dddf9','keyed','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'key','hash',1732384811.0,1732384811.0,NULL,NULL,1732384811.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-6be0-7c47-82bc-e6fc6ceeaec0','sending','completed',2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384813.0,NULL,NULL,NULL,NULL,NULL,1732384812.0,1732384813.0,1732384813.0,NULL,1732384812.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-3d00-7611-8d41-b4a4575b22ed','demo','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,15.0,'completed',1732384801.5,NULL,NULL,1732384800.0,1732384800.0,NULL,NULL,1732384800.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-40e8-7478-9096-5271df5ae49c','waiting','pending',2,0.5,'half',1732384862.0,NULL,NULL,'{"a":[1,"ü"]}',NULL,600.0,1732384802.0,NULL,NULL,NULL,NULL,NULL,1732384801.0,1732384802.0,NULL,NULL,1732384801.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-48b8-7403-9678-be7919198a4f','limited','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,3600.0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384803.0,1732384803.0,NULL,NULL,1732384803.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-4ca0-7f3a-a913-1c161e8d0a5e','simulated','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,600.0,'error',1732384864.0,NULL,NULL,1732384804.0,1732384804.0,NULL,NULL,1732384804.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-5088-7a93-bd9a-127a974b30bf','delivered','completed',2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384806.0,NULL,NULL,NULL,NULL,NULL,1732384805.0,1732384806.0,1732384806.0,'{"frames":7}',1732384805.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-5858-7fd3-a204-73c51a3b3e7c','dead','error',2,NULL,NULL,NULL,'disk','is full',NULL,NULL,NULL,1732384808.0,NULL,NULL,NULL,NULL,NULL,1732384807.0,1732384808.0,1732384808.0,NULL,1732384807.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-6028-7f7a-b5cb-04ba276e4329','retried','completed',2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384810.0,NULL,NULL,NULL,NULL,NULL,1732384809.0,1732384810.0,1732384810.0,NULL,1732384809.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-67f8-7c97-b83e-9dff07ebedfd','cancelled','error',2,NULL,NULL,NULL,'cancelled',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384811.0,1732384811.0,1732384811.0,NULL,1732384811.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-67f8-77a9-aa29-585479a843ab','keyed','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'key','hash',1732384811.0,1732384811.0,NULL,NULL,1732384811.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-6be0-7505-aaf0-755b6ab4abbd','sending','completed',2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384813.0,NULL,NULL,NULL,NULL,NULL,1732384812.0,1732384813.0,1732384813.0,NULL,1732384812.0,NULL);
 CREATE TABLE old_secrets (
                 webhook_id TEXT NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
                 secret TEXT NOT NULL,
@@ -134,7 +134,7 @@ CREATE TABLE old_secrets (
                 PRIMARY KEY (webhook_id, secret)
             ) STRICT, WITHOUT ROWID
             ;
-INSERT INTO "old_secrets" VALUES('wh_d6919cd1a360ed389aeb287e0c6408cd','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1732471211.0);
+INSERT INTO "old_secrets" VALUES('wh_89cade8daa00a047aa88ae186fbbc19f','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1732471211.0);
 CREATE TABLE origins (
                 id INTEGER PRIMARY KEY AUTOINCREMENT,
                 origin TEXT NOT NULL UNIQUE,
@@ -148,6 +148,14 @@ CREATE TABLE origins (
 INSERT INTO "origins" VALUES(1,'https://receiver.example:443',0.0,2,1732384813.0,'node',1732384873.0,4,2,1732384808.0);
 CREATE TABLE schema_version (version INTEGER NOT NULL, compatible INTEGER NOT NULL);
 INSERT INTO "schema_version" VALUES(3,3);
+CREATE TABLE url_pauses (
+                normal_url TEXT PRIMARY KEY,
+                origin_id INTEGER NOT NULL REFERENCES origins (id) ON DELETE CASCADE,
+                until REAL NOT NULL,
+                asked INTEGER NOT NULL,
+                streak INTEGER NOT NULL
+            ) STRICT, WITHOUT ROWID
+            ;
 CREATE TABLE webhooks (
                 id TEXT PRIMARY KEY,
                 origin_id INTEGER NOT NULL REFERENCES origins (id),
@@ -162,24 +170,20 @@ CREATE TABLE webhooks (
                 failing_since REAL,
                 created_at REAL NOT NULL,
                 finished_at REAL,
-                removed_at REAL, failing_days INTEGER NOT NULL DEFAULT 0, failed_on INTEGER, given_up INTEGER NOT NULL DEFAULT 0,
+                removed_at REAL, failing_days INTEGER NOT NULL DEFAULT 0, failed_on INTEGER, given_up INTEGER NOT NULL DEFAULT 0, normal_url TEXT NOT NULL DEFAULT '',
                 CHECK (job_id IS NULL OR kind IS NULL)
             ) STRICT
             ;
-INSERT INTO "webhooks" VALUES('wh_e4349f9040c96bedd68a30005ed09da6',1,'01935a2e-5088-7342-b847-6aa7205d0a84',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,NULL,1732384805.0,1732384806.0,NULL,0,NULL,0);
-INSERT INTO "webhooks" VALUES('wh_55520ae378761fcfe11b3709ec306a1a',1,'01935a2e-5858-783c-a6c3-3ac4abbf70e8',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,1732384808.0,1732384807.0,1732384808.0,NULL,1,20050,0);
-INSERT INTO "webhooks" VALUES('wh_652145feca07787bfe4653f6f0df35fb',1,'01935a2e-6028-76c2-9bce-19b6d7608007',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,1732384810.0,1732384809.0,1732384810.0,NULL,1,20050,0);
-INSERT INTO "webhooks" VALUES('wh_529544a693d803f9e4a14fbf251a9f9f',1,'01935a2e-67f8-71e6-87ea-80424e369c29',NULL,'https://receiver.example/hook','job.completed job.error',NULL,'whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,NULL,1732384811.0,1732384811.0,1732384811.0,0,NULL,0);
-INSERT INTO "webhooks" VALUES('wh_d6919cd1a360ed389aeb287e0c6408cd',1,NULL,'delivered','https://receiver.example/hook','job.completed job.error','kind','whsec_Pufnkms7pzsQMEotBYLn1Tab5iE16mSBA9kzLd55srA=',1,NULL,NULL,1732384811.0,NULL,NULL,0,NULL,0);
-INSERT INTO "webhooks" VALUES('wh_01f32279c2e59d760dce0bf30677c79d',1,NULL,NULL,'https://receiver.example/hook','job.completed job.error','gone','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',0,'by request',NULL,1732384811.0,NULL,NULL,0,NULL,0);
-INSERT INTO "webhooks" VALUES('wh_47f40a357ccd51d3dc698d423f4db324',1,'01935a2e-6be0-7c47-82bc-e6fc6ceeaec0',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,NULL,1732384812.0,1732384813.0,NULL,0,NULL,0);
+INSERT INTO "webhooks" VALUES('wh_4ba2cc4f36075974a908812f7d42f8c1',1,'01935a2e-5088-7a93-bd9a-127a974b30bf',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,NULL,1732384805.0,1732384806.0,NULL,0,NULL,0,'https://receiver.example:443/hook');
+INSERT INTO "webhooks" VALUES('wh_cea434e6a140d78ffcd3bf8fc8b796b1',1,'01935a2e-5858-7fd3-a204-73c51a3b3e7c',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,1732384808.0,1732384807.0,1732384808.0,NULL,1,20050,0,'https://receiver.example:443/hook');
+INSERT INTO "webhooks" VALUES('wh_4078c32656ee9c42148f216097c62e9d',1,'01935a2e-6028-7f7a-b5cb-04ba276e4329',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,1732384810.0,1732384809.0,1732384810.0,NULL,1,20050,0,'https://receiver.example:443/hook');
+INSERT INTO "webhooks" VALUES('wh_e7a017b06080fcd6dca131cb9e5bbf40',1,'01935a2e-67f8-7c97-b83e-9dff07ebedfd',NULL,'https://receiver.example/hook','job.completed job.error',NULL,'whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,NULL,1732384811.0,1732384811.0,1732384811.0,0,NULL,0,'https://receiver.example:443/hook');
+INSERT INTO "webhooks" VALUES('wh_89cade8daa00a047aa88ae186fbbc19f',1,NULL,'delivered','https://receiver.example/hook','job.completed job.error','kind','whsec_Fh79xqs3DgvPkfAafeb3YEVg4OiTWNkX08NkM0fbADA=',1,NULL,NULL,1732384811.0,NULL,NULL,0,NULL,0,'https://receiver.example:443/hook');
+INSERT INTO "webhooks" VALUES('wh_c974acfd1e42412f92775f2c31694891',1,NULL,NULL,'https://receiver.example/hook','job.completed job.error','gone','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',0,'by request',NULL,1732384811.0,NULL,NULL,0,NULL,0,'https://receiver.example:443/hook');
+INSERT INTO "webhooks" VALUES('wh_ad680760fb4ccb81d5fb480457f0eb4c',1,'01935a2e-6be0-7505-aaf0-755b6ab4abbd',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,NULL,1732384812.0,1732384813.0,NULL,0,NULL,0,'https://receiver.example:443/hook');
 CREATE INDEX jobs_kind ON jobs (kind, id);
 CREATE INDEX jobs_result ON jobs (result, id);
 CREATE INDEX jobs_kind_result ON jobs (kind, result, id);
-CREATE UNIQUE INDEX webhooks_scope
-                ON webhooks (url, COALESCE(job_id, ''), COALESCE(kind, ''))
-                WHERE removed_at IS NULL
-            ;
 CREATE INDEX webhooks_job ON webhooks (job_id) WHERE job_id IS NOT NULL;
 CREATE INDEX webhooks_wide ON webhooks (kind) WHERE job_id IS NULL;
 CREATE INDEX webhooks_active
@@ -209,6 +213,15 @@ CREATE INDEX deliveries_dead
             ;
 CREATE INDEX webhooks_listed
                 ON webhooks (created_at, id) WHERE removed_at IS NULL
+            ;
+CREATE INDEX webhooks_scope
+                ON webhooks (normal_url, COALESCE(job_id, ''), COALESCE(kind, ''), created_at, id)
+                WHERE removed_at IS NULL
+            ;
+CREATE INDEX url_pauses_origin ON url_pauses (origin_id, until);
+CREATE INDEX url_pauses_until ON url_pauses (until);
+CREATE INDEX deliveries_probe
+                ON deliveries (origin_id) WHERE state = 'pending' AND probe = 1
             ;
 CREATE INDEX jobs_due ON jobs (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX jobs_finished ON jobs (finished_at, id) WHERE finished_at IS NOT NULL

@@ -8,9 +8,10 @@ versions. Words in braces stand for what engines spell differently (L{Dialect}).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from statusjob.contract.urls import BadURL, normal_form
 from statusjob.server.store.interface import StoreUnusable, Tx
 
 #: How an engine spells each word in braces.
@@ -37,11 +38,33 @@ class Migration:
     @ivar compatible: the lowest version of the schema that a program may know and still work
         with this one.
     @ivar statements: the SQL of the migration.
+    @ivar convert: does what SQL cannot do, after the statements.
     """
 
     version: int
     compatible: int
     statements: tuple[str, ...]
+    convert: Callable[[Tx], None] = lambda tx: None
+
+
+def _fill_normal_urls(tx: Tx) -> None:
+    """Write down by which form the URL of each webhook is compared."""
+    after = ""
+    while rows := tx.all(
+        "SELECT id, url FROM webhooks WHERE id > :after ORDER BY id LIMIT 1000", after=after
+    ):
+        for webhook_id, url in rows:
+            try:
+                normal_url = normal_form(url)
+            except BadURL:
+                # The URL of a deleted webhook is gone.
+                normal_url = url
+            tx.execute(
+                "UPDATE webhooks SET normal_url = :normal_url WHERE id = :id",
+                id=webhook_id,
+                normal_url=normal_url,
+            )
+            after = webhook_id
 
 
 MIGRATIONS = (
@@ -269,6 +292,40 @@ MIGRATIONS = (
             UPDATE webhooks SET given_up = 1
                 WHERE enabled = 0 AND reason = 'every delivery failed for 5 days'
             """,
+            # URLs are compared by this form. It need not be unique: earlier versions have
+            # registered several spellings of one URL.
+            "ALTER TABLE webhooks ADD COLUMN normal_url TEXT NOT NULL DEFAULT ''",
+            "DROP INDEX webhooks_scope",
+            """
+            CREATE INDEX webhooks_scope
+                ON webhooks (normal_url, COALESCE(job_id, ''), COALESCE(kind, ''), created_at, id)
+                WHERE removed_at IS NULL
+            """,
+            # Until when a URL is paused; whether its receiver asked for that; how many pauses in a
+            # row there were of which it named no end.
+            """
+            CREATE TABLE url_pauses (
+                normal_url TEXT PRIMARY KEY,
+                origin_id {big} NOT NULL REFERENCES origins (id) ON DELETE CASCADE,
+                until {real} NOT NULL,
+                asked {big} NOT NULL,
+                streak {big} NOT NULL
+            ) {clustered}
+            """,
+            "CREATE INDEX url_pauses_origin ON url_pauses (origin_id, until)",
+            "CREATE INDEX url_pauses_until ON url_pauses (until)",
+            # When the first attempt of the present schedule began; whether the next one is made
+            # although its URL or its origin is paused.
+            "ALTER TABLE deliveries ADD COLUMN first_begun_at {real}",
+            """
+            UPDATE deliveries SET first_begun_at = begun_at
+                WHERE state IN ('pending', 'sending') AND attempts > 0
+            """,
+            "ALTER TABLE deliveries ADD COLUMN probe {big} NOT NULL DEFAULT 0",
+            """
+            CREATE INDEX deliveries_probe
+                ON deliveries (origin_id) WHERE state = 'pending' AND probe = 1
+            """,
             # A job that failed may have an output, too. The column is made anew, and the check of
             # the old one goes with it: SQLite cannot drop a check alone.
             "ALTER TABLE jobs RENAME COLUMN output TO old_output",
@@ -322,6 +379,7 @@ MIGRATIONS = (
             """,
             "INSERT INTO clock (seen_at, leap, leapt_at) VALUES (0, 0, 0)",
         ),
+        convert=_fill_normal_urls,
     ),
 )
 
@@ -348,6 +406,7 @@ def migrate(tx: Tx, dialect: Dialect) -> None:
             continue
         for statement in migration.statements:
             tx.execute(_spell(statement, dialect))
+        migration.convert(tx)
         version, compatible = migration.version, max(compatible, migration.compatible)
     tx.execute("DELETE FROM schema_version")
     tx.execute(

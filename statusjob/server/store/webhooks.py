@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Collection
 from typing import NamedTuple
 
+from statusjob.contract.urls import BadURL, normal_form
 from statusjob.contract.webhooks import Webhook
 from statusjob.jobs import DEMO_KIND, EventType, Job
 from statusjob.server.errors import UnknownWebhook
@@ -76,12 +77,15 @@ def get(tx: Tx, webhook_id: str) -> Webhook:
 def find_by_url(
     tx: Tx, url: str, *, job_id: str | None = None, kind: str | None = None
 ) -> Webhook | None:
-    """The webhook of a URL that is registered for one job, one kind or (with neither) all jobs."""
+    """
+    The webhook of a URL, in any spelling, that is registered for one job, one kind or (with
+    neither) all jobs. If there are several, it is the oldest.
+    """
     row = tx.one(
-        f"{_WEBHOOKS} WHERE url = :url"
+        f"{_WEBHOOKS} WHERE normal_url = :url"
         " AND COALESCE(job_id, '') = :job_id AND COALESCE(kind, '') = :kind"
-        " AND removed_at IS NULL",
-        url=url,
+        " AND removed_at IS NULL ORDER BY created_at, webhooks.id LIMIT 1",
+        url=normal_form(url),
         job_id=job_id or "",
         kind=kind or "",
     )
@@ -150,13 +154,15 @@ def add(
     )
     webhook_id = "wh_" + secrets.token_hex(16)
     tx.execute(
-        "INSERT INTO webhooks (id, origin_id, job_id, kind, url, events, name, secret, created_at)"
-        " SELECT :id, id, :job_id, :kind, :url, :events, :name, :secret, :now"
+        "INSERT INTO webhooks (id, origin_id, job_id, kind, url, normal_url, events, name, secret,"
+        " created_at)"
+        " SELECT :id, id, :job_id, :kind, :url, :normal_url, :events, :name, :secret, :now"
         " FROM origins WHERE origin = :origin",
         id=webhook_id,
         job_id=job_id,
         kind=kind,
         url=url,
+        normal_url=normal_form(url),
         events=" ".join(events),
         name=name,
         secret=secret,
@@ -302,13 +308,17 @@ def give_up_if_failing(tx: Tx, webhook_id: str) -> None:
 
 def unregister(tx: Tx, url: str, *, job_id: str) -> None:
     """
-    Send the webhook of a URL no more updates of a job. Deliveries that are already written are
-    still made.
+    Send the webhooks of a URL, in all spellings, no more updates of a job. Deliveries that are
+    already written are still made. A URL that is not registered is no error.
     """
+    try:
+        normal_url = normal_form(url)
+    except BadURL:
+        return
     tx.execute(
-        "UPDATE webhooks SET removed_at = :now"
-        " WHERE url = :url AND job_id = :job_id AND removed_at IS NULL",
-        url=url,
+        "UPDATE webhooks SET removed_at = :now WHERE normal_url = :url"
+        " AND COALESCE(job_id, '') = :job_id AND removed_at IS NULL",
+        url=normal_url,
         job_id=job_id,
         now=tx.now,
     )
@@ -321,7 +331,8 @@ def delete(tx: Tx, webhook_id: str) -> None:
     deleted later (L{statusjob.server.store.retention.delete_removed_webhooks}).
     """
     tx.execute(
-        "UPDATE webhooks SET removed_at = :now, url = '', secret = '' WHERE id = :id",
+        "UPDATE webhooks SET removed_at = :now, url = '', normal_url = '', secret = ''"
+        " WHERE id = :id",
         id=webhook_id,
         now=tx.now,
     )

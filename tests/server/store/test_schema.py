@@ -165,6 +165,16 @@ class Version2Tests(DumpContract, SchemaTestCase):
         given_up = self.column(core, "SELECT given_up FROM webhooks WHERE enabled = 0")
         self.assertEqual(given_up, [1])
 
+    def test_webhooks_are_found_by_any_spelling_of_their_url_and_then_the_oldest(self) -> None:
+        self.sql("UPDATE webhooks SET url = 'HTTPS://Receiver.example' WHERE name = 'gone'")
+        self.sql("UPDATE webhooks SET url = '', removed_at = 5 WHERE name = 'kind'")
+        ((gone,),) = self.sql("SELECT id FROM webhooks WHERE name = 'gone'")
+        core = self.open()
+        url = "https://receiver.example:443/#a"
+        found = self.write(core, lambda tx: webhooks.find_by_url(tx, url))
+        assert found is not None
+        self.assertEqual(found.id, gone)
+
 
 class Version3Tests(DumpContract, SchemaTestCase):
     """A database of version 3."""

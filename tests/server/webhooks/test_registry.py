@@ -9,7 +9,7 @@ from statusjob.contract import signing
 from statusjob.contract.codec import BadInput
 from statusjob.contract.webhooks import URL_LIMIT, NewScopedWebhook
 from statusjob.jobs import EventType
-from statusjob.server.errors import UnknownJob, WebhookConflict
+from statusjob.server.errors import UnknownJob, UnknownWebhook, WebhookConflict
 from statusjob.server.webhooks import registry
 from statusjob.server.webhooks.registry import Registered
 from statusjob.server.webhooks.urls import origin_of
@@ -131,6 +131,20 @@ class RegisterTests(CoreTestCase):
     def test_the_order_of_events_does_not_matter(self) -> None:
         first = self.register(events=[EventType.ERROR, EventType.COMPLETED, EventType.ERROR])
         self.assertEqual(self.register().id, first.id)
+
+    def test_another_spelling_of_a_url_is_the_same_webhook(self) -> None:
+        first = self.register("http://localhost:9")
+        for url in ("http://localhost:9/", "HTTP://LOCALHOST:9", "http://localhost:9/?#a"):
+            self.assertEqual(self.register(url), Registered(first.id))
+        self.assertNotEqual(self.register("http://localhost:9/a").id, first.id)
+
+    def test_unregistering_removes_every_spelling_of_a_url(self) -> None:
+        ids = [self.register(url).id for url in ("http://localhost:9", "http://localhost:9/a")]
+        self.execute(self.box, "UPDATE webhooks SET normal_url = 'http://localhost:9/'")
+        unregistering = self.box.registrations.unregister(self.job.id, "http://LOCALHOST:9#a")
+        self.successResultOf(unregistering)
+        for webhook_id in ids:
+            self.failureResultOf(self.box.registrations.get(webhook_id), UnknownWebhook)
 
     def test_the_same_url_for_another_job_is_another_webhook(self) -> None:
         first = self.register(secret=SECRET)
