@@ -32,6 +32,7 @@ from statusjob.client.http.cancelling import Cancellation
 from statusjob.client.work.eta import EtaEstimate
 from statusjob.client.work.retries import LONGEST_WAIT, RetryWaits, heartbeat_interval
 from statusjob.contract.clamping import clamp_members
+from statusjob.contract.jobs import CENTURY
 from statusjob.jobs import Job
 
 #: Shortest time in seconds from one report to the next.
@@ -93,7 +94,8 @@ class JobHandle:
         self._retry_after: float | None = None
         self._timer: IDelayedCall | None = None
         self._reporting: Deferred[None] | None = None
-        self._closed = False
+        # Whether no more reports are sent, and whether even the final one takes no more members.
+        self._closed = self._work_ended = False
         self._schedule_report()
 
     @property
@@ -144,7 +146,7 @@ class JobHandle:
         @return: members that were not reported yet, for the final report.
         @raise CancelledError: if the wait is cancelled.
         """
-        self._closed = True
+        self._closed = self._work_ended = True
         self._cancel_timer()
         if self._reporting is not None:
             # The final report must not overtake this one.
@@ -171,6 +173,9 @@ class JobHandle:
 
         @param now: the time at which the function reported them.
         """
+        if self._work_ended:
+            # Another thread may not know it yet. All tries of the final report must be the same.
+            return
         if "eta" in members:
             self._eta_estimate = None
         elif self._eta_estimate is not None and members.get("progress") is not None:
@@ -218,7 +223,7 @@ class JobHandle:
     async def _send(self, unreported: Mapping[str, Any]) -> None:
         members = dict(unreported)
         if members.get("eta") is not None:
-            members["eta"] = max(0.0, members["eta"] - self._last_report)
+            members["eta"] = min(max(0.0, members["eta"] - self._last_report), CENTURY)
         try:
             self.job = await self._report(members)
         except BadRequest as problem:

@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from statusjob.client.errors import RetriesExhausted, Transient, Unreachable
 from statusjob.client.http.hopeless import is_hopeless
 from statusjob.client.http.session import Session
-from statusjob.pace.bounds import Pace
+from statusjob.pace.bounds import RETRY_AFTER_LIMIT, Pace
 
 T = TypeVar("T")
 
@@ -96,7 +96,7 @@ class RetryWaits:
 
     def least(self, retry_after: float) -> float:
         """Return how many of the seconds that the server asks for are waited at least."""
-        return retry_after if self._cap is None else min(retry_after, self._cap)
+        return min(retry_after, RETRY_AFTER_LIMIT if self._cap is None else self._cap)
 
 
 class Repetition:

@@ -171,6 +171,24 @@ class ProgressTests(RunTestCase):
             self.assertRaises(TypeError, self.job.progress, **options)
         self.assertEqual(self.end_work(done), {"result": "completed"})
 
+    def test_an_eta_stays_acceptable_when_the_clock_is_set_back(self) -> None:
+        done = self.run_job()
+        self.job.progress(0.5, eta=float("inf"))
+        self.clock.rightNow -= 60
+        self.server.pass_time(61)
+        codec.decode(codec.encode(self.reports[0]), Report)
+        self.end_work(done)
+
+    def test_progress_after_the_end_of_the_work_does_not_change_the_final_report(self) -> None:
+        done = self.run_job()
+        self.server.then(hang_up)
+        self.job.progress(0.5, eta=None)
+        self.work.callback(None)
+        self.job.progress(0.6)
+        self.server.pass_time(5)
+        self.successResultOf(done)
+        self.assertEqual(self.reports, [{"progress": 0.5, "result": "completed"}] * 2)
+
     def test_an_eta_is_estimated_from_the_progress(self) -> None:
         done = self.run_job()
         for number in range(1, 4):

@@ -98,6 +98,12 @@ class RetryTests(WorkerTestCase):
         assert isinstance(error.__cause__, Unavailable)
         self.assertEqual(error.__cause__.retry_after, 61)
 
+    def test_the_report_of_an_end_is_not_given_up_because_of_an_absurd_retry_after(self) -> None:
+        busy = problem(503, "busy", Retry_After="99999999")
+        ended = self.worker(busy, job_answer(a_job())).complete(JOB_ID)
+        self.server.pass_time(3601, step=1)
+        self.successResultOf(ended)
+
     def test_no_retries(self) -> None:
         worker = self.worker(hang_up, retry_for=0.0)
         self.failureResultOf(worker.heartbeat(JOB_ID), RetriesExhausted)

@@ -9,7 +9,17 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.threads import deferToThread
 
-from statusjob import Job, JobCancelled, JobHandle, Status, StatusClient, WorkerClient
+from statusjob import (
+    Job,
+    JobCancelled,
+    JobFailed,
+    JobFailure,
+    JobFinished,
+    JobHandle,
+    Status,
+    StatusClient,
+    WorkerClient,
+)
 from tests.helpers.server_sockets import ServerSocketTestCase
 from tests.helpers.sockets import reactor, until
 
@@ -52,6 +62,35 @@ class ServerTests(ServerSocketTestCase):
         await self.server.lifecycle.cancel(created.id)
         await self.assertFailure(done, JobCancelled)
         self.assertEqual(cancelled, [created.id])
+
+    async def test_a_job_that_failed_keeps_its_partial_results(self) -> None:
+        def work(_: JobHandle) -> None:
+            raise JobFailed("disk-full", "after 3 files", output=["a", "b", "c"])
+
+        created = await self.worker.create()
+        with self.assertRaises(JobFailed):
+            await self.worker.run(created, work)
+        (job,) = (await self.worker.list_jobs(result=Status.ERROR)).jobs
+        self.assertEqual(
+            (job.error, job.output), (JobFailure("disk-full", "after 3 files"), ["a", "b", "c"])
+        )
+
+    async def test_a_final_report_whose_answer_was_lost_may_come_again(self) -> None:
+        created = await self.worker.create()
+        for _ in range(2):
+            job = await self.worker.complete(created, output={"a": [1, None, 0.1]}, message="x")
+        self.assertEqual((job.result, job.version), (Status.COMPLETED, 2))
+        for _ in range(2):
+            with self.assertRaises(JobFinished):
+                await self.worker.cancel(created.url)
+
+    async def test_a_job_that_was_cancelled_is_cancelled_again(self) -> None:
+        created = await self.worker.create()
+        first, second = [await self.worker.cancel(created) for _ in range(2)]
+        self.assertEqual(first, second)
+        with self.assertRaises(JobCancelled) as raised:
+            await self.worker.complete(created, output="late")
+        self.assertEqual(raised.exception.output, "late")
 
     async def test_work_in_a_thread_reports_its_progress_and_its_end(self) -> None:
         reported = threading.Event()
