@@ -8,14 +8,16 @@ code 1.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from statusjob.contract.jobs import webhook_payload
@@ -34,11 +36,12 @@ from statusjob.server.jobs.lifecycle import Lifecycle
 from statusjob.server.jobs.listening import Listening
 from statusjob.server.lanes import Lane, ThreadLane
 from statusjob.server.settings import Settings
+from statusjob.server.site.careful import CannotListen, check_tls
 from statusjob.server.site.channels import BoundedSite
-from statusjob.server.site.ports import CannotListen, Ports, describe
+from statusjob.server.site.ports import Ports, describe
 from statusjob.server.store.interface import StoreUnusable, Tx
 from statusjob.server.store.sqlite import SQLiteStore
-from statusjob.server.store.sqlite_file import Connect, connect
+from statusjob.server.store.sqlite_file import MEMORY, Connect, connect
 from statusjob.server.waiting.watchers import Watchers
 from statusjob.server.web.access import Access
 from statusjob.server.web.root import Api, Root
@@ -47,6 +50,25 @@ from statusjob.server.webhooks.registry import Registrations
 
 #: The name of the lane that is not the store's.
 FORECAST_LANE = "statusjob-forecast"
+
+
+class CannotStart(SystemExit, Exception):
+    """
+    The server cannot start; the message is one line that says why.
+
+    As a C{SystemExit} it ends a process in the foreground with this line and exit code 1, without
+    a traceback. It is an C{Exception} as well, because C{twistd} only then tells the process that
+    started a daemon, and removes the file with its process id.
+    """
+
+    # What twistd tells is cut after 100 bytes, the name of the exception included.
+    __module__ = "statusjob"
+
+    def __init__(self, reason: str) -> None:
+        """
+        @param reason: one line.
+        """
+        super().__init__(f"statusjob: {reason}")
 
 
 class Part(Protocol):
@@ -191,11 +213,23 @@ class Server(Service):
         """The ports that are open."""
         return self._ports.listening
 
+    def privilegedStartService(self) -> None:
+        """
+        Open the ports while the process may: C{twistd --uid} gives its privileges up after this.
+
+        @raise CannotStart: if one of them cannot be had.
+        """
+        super().privilegedStartService()
+        try:
+            self._ports.open()
+        except CannotListen as error:
+            raise CannotStart(str(error)) from None
+
     def startService(self) -> None:
         """
         Start every part.
 
-        @raise SystemExit: with one line, if a part cannot start. Those before it are stopped.
+        @raise CannotStart: if a part cannot start. Those before it are stopped.
         """
         super().startService()
         for part in self.parts:
@@ -203,8 +237,9 @@ class Server(Service):
                 part.start()
             except (StoreUnusable, CannotListen) as error:
                 # Nothing is in flight yet, so this ends at once.
+                self._started.append(self._ports)
                 Deferred.fromCoroutine(self._stop_parts(0.0))
-                stop_at_once(str(error))
+                raise CannotStart(str(error)) from None
             self._started.append(part)
         self._announce()
 
@@ -219,6 +254,10 @@ class Server(Service):
 
     async def _stop(self) -> None:
         if self._started:
+            if delay := self.settings.shutdown_delay:
+                self.api.stopping = True
+                self._log.info("going on for {seconds:g} s; /readyz answers 503", seconds=delay)
+                await deferLater(self._reactor, delay)
             await self._stop_parts(self.settings.drain)
             self._log.info("stopped; every acknowledged change is on disk")
 
@@ -238,21 +277,21 @@ class Server(Service):
         self.api.draining = True
         self.watchers.end_waits()
 
+    def reload(self) -> None:
+        """Read the certificates of TLS endpoints again."""
+        self._ports.renew_certificates()
+
     def _announce(self) -> None:
+        try:
+            check_tls()
+        except CannotListen as error:
+            self._log.warn("webhooks to https URLs will fail: {error}", error=error)
         for port in self.ports:
             self._log.info("listening on {where}", where=describe(port))
-        self._log.info("the database is {database}", database=self.settings.database)
+        path = self.settings.database
+        where = path if path == MEMORY else os.path.abspath(path)
+        self._log.info("the database is {database}", database=where)
         if self.settings.token:
             self._log.info("clients need a token to change, register and list")
         else:
             self._log.info("not open to the network: set STATUSJOB_TOKEN to open it")
-
-
-def stop_at_once(reason: str) -> NoReturn:
-    """
-    End the process before it has started.
-
-    @param reason: one line that says why.
-    @raise SystemExit: always, with exit code 1.
-    """
-    raise SystemExit(f"statusjob: {reason}")

@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+#: What can be sent as a bearer token (RFC 6750 2.1).
+_TOKEN = re.compile(r"\A[A-Za-z0-9._~+/-]+=*\Z")
 
 _LOOPBACK = (ipaddress.IPv4Network("127.0.0.0/8"), ipaddress.IPv6Network("::1/128"))
 
@@ -96,9 +100,11 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _tokens(text: str) -> tuple[str, ...]:
     tokens = tuple(each.strip() for each in text.split(",") if each.strip())
-    unfit = [t for t in tokens if not t.isascii() or not t.isprintable() or " " in t]
-    if unfit or not tokens:
-        raise ValueError("must be tokens of printable ASCII without spaces, separated by commas")
+    if not tokens or not all(map(_TOKEN.match, tokens)):
+        raise ValueError(
+            "must be tokens of letters, digits and -._~+/ (RFC 6750) without quotes, separated by"
+            " commas"
+        )
     return tokens
 
 
@@ -240,9 +246,16 @@ SETTINGS: Sequence[Setting] = (
     Setting(
         "drain",
         "STATUSJOB_DRAIN",
-        "10",
+        "8",
         _number(0, 3600, "a number of seconds"),
         "seconds to wait for requests and deliveries in flight when the server stops",
+    ),
+    Setting(
+        "shutdown-delay",
+        "STATUSJOB_SHUTDOWN_DELAY",
+        "0",
+        _number(0, 3600, "a number of seconds"),
+        "seconds to go on serving after the signal to stop, while /readyz already answers 503",
     ),
 )
 
@@ -272,6 +285,7 @@ class Settings:
     max_watchers: int
     max_job_watchers: int
     drain: float
+    shutdown_delay: float
 
     def __repr__(self) -> str:
         return f"<Settings port={self.port} database={self.database!r}>"

@@ -9,16 +9,21 @@ from __future__ import annotations
 import gc
 import os
 import time
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
 
-from dotenv import dotenv_values
 from twisted.application.service import IService
+from twisted.logger import Logger
 from twisted.python import usage
 
 from statusjob.clock import use_monotonic_clock
-from statusjob.server.service import Server, stop_at_once
+from statusjob.server.environment import EnvFile, check_environment, read_env_file
+from statusjob.server.service import CannotStart, Server
 from statusjob.server.settings import SETTINGS, BadSetting, Setting, Settings, resolve
+from statusjob.server.signals import Signals
+
+_log = Logger()
 
 
 def _repeatable(setting: Setting) -> Callable[[Options, str], None]:
@@ -36,6 +41,8 @@ class Options(usage.Options):
     The options of the server.
 
     @ivar settings: what all options, variables and the file C{.env} amount to.
+    @ivar env_file: the file C{.env} of the directory in which the server will run.
+    @ivar warnings: what in the file and in the environment was not understood, a line each.
     """
 
     synopsis = "[options]"
@@ -50,6 +57,8 @@ class Options(usage.Options):
     optFlags: ClassVar = [[s.option, None, s.help_text] for s in SETTINGS if s.kind == "flag"]
 
     settings: Settings
+    env_file: EnvFile | None = None
+    warnings: Sequence[str] = ()
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,15 +70,18 @@ class Options(usage.Options):
         """
         Make the settings.
 
-        @raise SystemExit: with one line, if they cannot be used. A C{UsageError} would bury that
-            line under the list of all options.
+        @raise CannotStart: if they cannot be used. A C{UsageError} would bury the reason under the
+            list of all options.
         """
+        # twistd changes to this directory only later.
+        parent: Any = self.parent
+        directory = "." if parent is None else parent.get("rundir") or "."
         try:
-            self.settings = resolve(self, os.environ, dotenv_values(".env", interpolate=False))
+            self.env_file = read_env_file(Path(directory) / ".env")
+            self.warnings = [*self.env_file.warnings, *check_environment(os.environ)]
+            self.settings = resolve(self, os.environ, self.env_file.values)
         except BadSetting as error:
-            stop_at_once(str(error))
-        except (OSError, UnicodeDecodeError) as error:
-            stop_at_once(f"cannot read .env: {error}")
+            raise CannotStart(str(error)) from None
 
 
 for _setting in SETTINGS:
@@ -83,10 +95,17 @@ def makeService(options: Options) -> IService:
 
     @return: the service, not started.
     """
-    from twisted.internet import reactor
+    from twisted.internet import reactor as _reactor
 
+    reactor: Any = _reactor
     use_monotonic_clock(reactor)
     service = Server(reactor, options.settings, now=time.time)
+    service.parts = [*service.parts, Signals(reactor, service.reload)]
+    for warning in options.warnings:
+        _log.warn("{warning}", warning=warning)
+    if options.env_file is not None:
+        found = "read" if options.env_file.found else "there is no"
+        _log.info("{found} {path}", found=found, path=options.env_file.path)
     # A full garbage collection would look at everything that was imported, and each time hold the
     # reactor up for 50 ms. All of that is needed to the end, so it is left out of collections.
     gc.collect()

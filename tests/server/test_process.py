@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sqlite3
+import sys
+
+from twisted.internet.utils import getProcessOutputAndValue
+from twisted.web.resource import Resource
+from twisted.web.server import Site
 
 from statusjob.failures import ExchangeFailed
 from tests.helpers.inbox import disordered
@@ -86,6 +92,18 @@ class RefusalTests(ProcessTestCase):
         (line,) = [line for line in process.output.splitlines() if b"bogus" in line]
         self.assertIn(b"statusjob: cannot listen on", line)
         self.assertNotIn(b"Traceback", process.output + process.errors)
+
+    async def test_a_daemon_that_cannot_start_says_why_and_leaves_nothing(self) -> None:
+        port = reactor.listenTCP(0, Site(Resource()), interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        number = str(port.getHost().port)
+        program = [*TWISTD[:2], "--pidfile", "pid", "statusjob", "--port", number]
+        output, errors, code = await getProcessOutputAndValue(
+            sys.executable, program, os.environ, str(self.directory)
+        )
+        self.assertEqual(code, 1, errors)
+        self.assertIn(f"cannot listen on 127.0.0.1:{number}".encode(), output + errors)
+        self.assertEqual(list(self.directory.glob("*pid*")), [])
 
     async def test_a_bad_setting_is_named_and_a_token_is_never_shown(self) -> None:
         self.place("port"), self.place("token")

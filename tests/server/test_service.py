@@ -8,10 +8,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from statusjob.server.service import Server
+from statusjob.server.service import CannotStart, Server
 from statusjob.server.settings import resolve
-from statusjob.server.site.ports import CannotListen
+from statusjob.server.site.careful import CannotListen
 from tests.helpers.lanes import InlineLane
+from tests.helpers.servers import ServerTestCase
 
 DRAIN = 10.0
 
@@ -86,3 +87,45 @@ class PartsTests(SynchronousTestCase):
         self.assertEqual(self.events, ["start first", "stop first within 0"])
         self.successResultOf(self.server.stopService())
         self.assertEqual(len(self.events), 2)
+
+
+class ShutdownDelayTests(ServerTestCase):
+    """A server that goes on serving for some seconds after the signal to stop."""
+
+    def test_it_serves_but_is_not_ready(self) -> None:
+        fake = self.serve(STATUSJOB_SHUTDOWN_DELAY="5")
+        self.assertEqual(self.ask(fake, "GET", "/readyz").code, 200)
+        stopped = fake.server.stopService()
+        fake.clock.advance(4.9)
+        self.assertEqual(self.ask(fake, "GET", "/readyz").code, 503)
+        self.assertEqual(self.ask(fake, "GET", "/healthz").code, 200)
+        self.create(fake)
+        self.assertNoResult(stopped)
+        fake.clock.advance(0.1)
+        fake.clock.advance(fake.server.settings.drain)
+        self.successResultOf(stopped)
+
+
+class PrivilegeTests(SynchronousTestCase):
+    """C{twistd} calls one method while it is privileged, and another when it is no more."""
+
+    def test_ports_are_opened_while_privileged_and_once(self) -> None:
+        clock: Any = MemoryReactorClock()
+        variables = {
+            "STATUSJOB_DATABASE": ":memory:",
+            "STATUSJOB_ENDPOINT": r"tcp6:80:interface=\:\:1",
+        }
+        server = Server(clock, resolve({}, variables, {}), lanes=lambda name: InlineLane())
+        server.privilegedStartService()
+        self.assertEqual(len(clock.tcpServers), 1)
+        server.startService()
+        self.assertEqual(len(clock.tcpServers), 1)
+        stopped = server.stopService()
+        clock.advance(server.settings.drain)
+        self.successResultOf(stopped)
+
+    def test_a_port_that_cannot_be_had_ends_the_start(self) -> None:
+        clock: Any = MemoryReactorClock()
+        given = resolve({}, {"STATUSJOB_ENDPOINT": "bogus"}, {})
+        server = Server(clock, given, lanes=lambda name: InlineLane())
+        self.assertRaises(CannotStart, server.privilegedStartService)

@@ -7,6 +7,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from twisted.python import usage
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -30,6 +31,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "max-watchers": ("500", 500),
     "max-job-watchers": ("0", 0),
     "drain": ("2.5", 2.5),
+    "shutdown-delay": ("5", 5.0),
 }
 #: The one setting that cannot be alone.
 TOKEN = {"token": "one"}
@@ -56,7 +58,8 @@ class SourceTests(SynchronousTestCase):
                 retention=604800.0,
                 max_watchers=20_000,
                 max_job_watchers=1_000,
-                drain=10.0,
+                drain=8.0,
+                shutdown_delay=0.0,
             ),
         )
         self.assertEqual(settings.prefix, "")
@@ -135,7 +138,7 @@ class RefusalTests(SynchronousTestCase):
         ("status-delay", ("fast", "-1", "nan", "inf")),
         ("error-rate", ("1.1", "-0.1", "20%", "nan")),
         ("database", ("postgresql://host/db", "postgres:db")),
-        ("token", ("two words", "ключ", "a\tb", "one,tw\x00o", ",", " ")),
+        ("token", ("two words", "ключ", "a\tb", "one,tw\x00o", ",", " ", '"one"', "'one'", "a=b")),
         ("private", ("maybe", "2")),
         (
             "public-url",
@@ -247,7 +250,33 @@ class OptionsTests(SynchronousTestCase):
 
     def test_a_file_that_cannot_be_read_ends_the_start_with_one_line(self) -> None:
         Path(".env").write_bytes(b"PORT=\xff\n")
-        self.assertIn("cannot read .env", self.refusal())
+        self.assertIn(f"cannot read {self.directory / '.env'}", self.refusal())
+
+    def test_a_file_that_is_none_ends_the_start(self) -> None:
+        for make in (lambda: Path(".env").mkdir(), lambda: Path(".env").symlink_to("nowhere")):
+            make()
+            self.assertIn(f"{self.directory / '.env'} is not a file", self.refusal())
+            Path(".env").rmdir() if Path(".env").is_dir() else Path(".env").unlink()
+
+    def test_the_file_is_read_where_twistd_will_run(self) -> None:
+        Path("run").mkdir()
+        Path("run/.env").write_text("PORT=3\n")
+        Path(".env").write_text("PORT=4\n")
+        options = Options()
+        twistd = usage.Options()
+        twistd["rundir"] = "run"
+        options.parent = twistd
+        options.parseOptions([])
+        self.assertEqual(options.settings.port, 3)
+        assert options.env_file is not None
+        self.assertEqual(options.env_file.path, self.directory / "run" / ".env")
+
+    def test_what_was_not_understood_is_kept_to_be_logged(self) -> None:
+        Path(".env").write_text("Prose, not a setting.\nPORT=3\n")
+        self.environment["STATUSJOB_COLOUR"] = "red"
+        options = Options()
+        options.parseOptions([])
+        self.assertEqual(len(options.warnings), 2, options.warnings)
 
     def test_an_unknown_option_is_a_usage_error(self) -> None:
         for arguments in (["--colour=red"], ["--port"], ["--private=yes"], ["stray"]):

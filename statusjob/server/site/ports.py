@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import resource
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from statusjob.server.settings import Settings
+from statusjob.server.site.careful import CannotListen, CarefulReactor, RenewedContext
 from statusjob.server.site.channels import CONNECTION_LIMIT, BoundedSite
 from statusjob.server.web.access import is_loopback
 
@@ -32,10 +34,6 @@ OTHER_FILES = 1_000
 
 #: The errors of an attempt to listen on IPv6 on a machine without it.
 _NO_IPV6 = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
-
-
-class CannotListen(Exception):
-    """The server cannot or must not listen there. The message says why, in one line."""
 
 
 class Ports:
@@ -59,6 +57,21 @@ class Ports:
         self._settings = settings
         self._closed = closed
         self.listening: Sequence[IListeningPort] = []
+        self._contexts: list[RenewedContext] = []
+
+    def open(self) -> None:
+        """
+        Open the ports, unless they are open. Connections wait until the reactor runs.
+
+        @raise CannotListen: if one of them cannot be had, or must not be without a token.
+        """
+        if not self.listening:
+            self.listening = listen(self._reactor, self._site, self._settings, self._contexts)
+
+    def renew_certificates(self) -> None:
+        """Read the certificates of TLS endpoints again, now rather than within a minute."""
+        for context in self._contexts:
+            context.renew()
 
     def start(self) -> None:
         """
@@ -67,7 +80,7 @@ class Ports:
         @raise CannotListen: if one of them cannot be had, or must not be without a token.
         """
         allow_files(CONNECTION_LIMIT + OTHER_FILES)
-        self.listening = listen(self._reactor, self._site, self._settings)
+        self.open()
 
     async def stop(self, seconds: float) -> None:
         """
@@ -83,19 +96,30 @@ class Ports:
             self._log.warn("aborted {aborted} connections", aborted=aborted)
 
 
-def listen(reactor: Any, factory: IProtocolFactory, settings: Settings) -> list[IListeningPort]:
+def listen(
+    reactor: Any,
+    factory: IProtocolFactory,
+    settings: Settings,
+    contexts: list[RenewedContext] | None = None,
+) -> list[IListeningPort]:
     """
     Listen at the endpoints of the settings. If they name none, listen on the loopback addresses
     or, with a token, on every interface.
 
+    @param contexts: receives the TLS contexts of the endpoints.
     @return: the ports, which listen already.
     @raise CannotListen: if listening at one of them fails, or if one is open to the network
         although there is no token. None of them listens then.
     """
     ports: list[IListeningPort] = []
+    contexts = [] if contexts is None else contexts
     try:
         for description in settings.endpoint:
-            ports.append(_by_description(reactor, factory, description))
+            ports.append(
+                _by_description(
+                    reactor, factory, description, [] if contexts is None else contexts
+                )
+            )
         if not settings.endpoint:
             ports += _by_default(reactor, factory, settings)
         if not settings.token:
@@ -153,8 +177,11 @@ def _by_default(
             raise
 
     if settings.token:
-        # On a machine with IPv6 this socket accepts IPv4 connections, too.
-        return ipv6("::") or [ipv4("")]
+        every = ipv6("::")
+        # Usually this socket accepts IPv4 connections, too.
+        if not every or _is_ipv6_only(every[0]):
+            every.append(ipv4(""))
+        return every
     first = ipv4("127.0.0.1")
     try:
         return [first, *ipv6("::1")]
@@ -163,13 +190,28 @@ def _by_default(
         raise
 
 
-def _by_description(reactor: Any, factory: IProtocolFactory, description: str) -> IListeningPort:
+def _is_ipv6_only(port: Any) -> bool:
+    """Whether a port on every IPv6 address is none on IPv4 (Linux: C{net.ipv6.bindv6only})."""
+    ours: socket.socket | None = getattr(port, "socket", None)
+    return ours is not None and bool(ours.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
+
+
+def _by_description(
+    reactor: Any,
+    factory: IProtocolFactory,
+    description: str,
+    contexts: list[RenewedContext],
+) -> IListeningPort:
+    if description.startswith(("unix:", "ssl:")):
+        reactor = CarefulReactor(reactor, description, contexts)
     try:
         return _listen_on(serverFromString(reactor, description), factory)
     except CannotListen:
         raise
     except Exception as error:
         # Endpoints are plugins that read files and open sockets: they may raise anything.
+        if isinstance(error, LookupError) and description.startswith("systemd:"):
+            error = LookupError("systemd has passed no such socket")
         raise CannotListen(f"cannot listen on {description!r}: {_reason(error)}") from error
 
 

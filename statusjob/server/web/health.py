@@ -22,7 +22,7 @@ class HealthRoutes(Routes):
     @route("/readyz", "GET", needs=OPEN)
     async def readyz(self, request: Request) -> bytes:
         """Answer whether the server is not stopping and its database can be read."""
-        if self.draining:
+        if self.draining or self.stopping:
             raise Problem("unavailable", "the server is stopping")
         await self.store.read(lambda tx: tx.one("SELECT 1 AS one"))
         return json_answer(request, {"status": "ready"})

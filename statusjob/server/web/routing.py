@@ -98,7 +98,8 @@ class Routes:
 
     @ivar answered: the number of answers, by the name of the route (or L{NO_ROUTE}) and the status
         code. A stream is counted when it begins.
-    @ivar draining: whether the server is stopping.
+    @ivar draining: whether the server has closed its ports and only finishes what is in flight.
+    @ivar stopping: whether the server will stop soon, but still accepts all requests.
     @ivar log_answers: whether to log every answer at debug level. This is off by default, because
         C{twistd} writes events of every level, and to write one costs nearly as much as an answer.
     """
@@ -133,7 +134,7 @@ class Routes:
         self.public_url = public_url
         self.prefix = prefix
         self.event_encoder = EventEncoder(prefix)
-        self.draining = False
+        self.draining = self.stopping = False
         self.answered: Counter[tuple[str, int]] = Counter()
         self.log_answers = False
 

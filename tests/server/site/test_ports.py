@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
@@ -21,7 +21,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from statusjob.server.settings import Settings, resolve
 from statusjob.server.site import ports
-from statusjob.server.site.ports import BACKLOG, CannotListen, allow_files, describe, listen
+from statusjob.server.site.careful import CannotListen
+from statusjob.server.site.ports import BACKLOG, allow_files, describe, listen
 from tests.helpers.servers import directory
 
 reactor: Any = _reactor
@@ -174,6 +175,48 @@ class SocketTests(TestCase):
         self.assertRegex(where[0], r"\Ahttp://127\.0\.0\.1:\d+\Z")
         self.assertEqual(where[1:], [f"unix:{path}"])
         self.assertTrue(Path(path).is_socket())
+
+    async def test_a_socket_of_a_killed_process_is_replaced_whatever_lives_by_its_id(self) -> None:
+        path = Path(directory(self)) / "socket"
+        with socket.socket(socket.AF_UNIX) as killed:
+            killed.bind(str(path))
+        for lock in (str(os.getpid()), "4194304", None):
+            path.with_name("socket.lock").unlink(missing_ok=True)
+            if lock is not None:
+                path.with_name("socket.lock").symlink_to(lock)
+            (port,) = listen(reactor, Factory.forProtocol(Protocol), settings(f"unix:{path}"))
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(path))
+            await maybeDeferred(port.stopListening)
+            # A kill leaves this behind.
+            with socket.socket(socket.AF_UNIX) as again:
+                again.bind(str(path))
+
+    async def test_a_socket_on_which_somebody_accepts_is_left_alone(self) -> None:
+        path = Path(directory(self)) / "socket"
+        self.listen(settings(f"unix:{path}"))
+        for endpoint in (f"unix:{path}", f"unix:{path}:lockfile=0"):
+            self.assertIn(str(path), await self.refused(settings(endpoint)))
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+
+    async def test_a_file_that_is_no_socket_is_left_alone(self) -> None:
+        path = Path(directory(self)) / "file"
+        path.write_text("precious")
+        await self.refused(settings(f"unix:{path}:lockfile=0"))
+        self.assertEqual(path.read_text(), "precious")
+
+    async def test_a_socket_that_systemd_has_not_passed_is_named(self) -> None:
+        for endpoint in ("systemd:domain=INET:index=0", "systemd:domain=INET:name=web"):
+            self.assertIn(
+                "systemd has passed no such socket", await self.refused(settings(endpoint))
+            )
+
+    async def test_both_families_are_served_where_ipv6_sockets_are_for_ipv6_only(self) -> None:
+        self.patch(ports, "_is_ipv6_only", lambda port: True)
+        opened = self.listen(settings(port=0, token="x"))
+        families = {type(port.getHost()) for port in opened}
+        self.assertIn(IPv4Address, families)
 
     async def test_an_endpoint_that_is_open_to_the_network_needs_a_token(self) -> None:
         for endpoint in ("tcp:0", "tcp:0:interface=0.0.0.0", r"tcp6:0:interface=\:\:"):
