@@ -30,7 +30,12 @@ from statusjob.client.errors import (
 )
 from statusjob.client.http.cancelling import Cancellation
 from statusjob.client.work.eta import EtaEstimate
-from statusjob.client.work.retries import LONGEST_WAIT, RetryWaits, heartbeat_interval
+from statusjob.client.work.retries import (
+    LONGEST_WAIT,
+    RetryWaits,
+    failure_level,
+    heartbeat_interval,
+)
 from statusjob.contract.clamping import clamp_members
 from statusjob.contract.jobs import CENTURY
 from statusjob.jobs import Job
@@ -263,7 +268,12 @@ class JobHandle:
             self._failures += 1
             self._retry_after = problem.retry_after if isinstance(problem, Transient) else None
             if isinstance(problem, StatusjobError):
-                self._log.info("a report will be repeated: {problem}", problem=str(problem))
+                self._log.emit(
+                    failure_level(self._failures),
+                    "a report on job {id} will be repeated: {problem}",
+                    id=self.id,
+                    problem=str(problem),
+                )
             else:
                 self._log.failure("a report could not be made", failure)
         return None

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorCore
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from statusjob.client.errors import RetriesExhausted, Transient, Unreachable
 from statusjob.client.http.hopeless import is_hopeless
@@ -64,6 +64,15 @@ def heartbeat_interval(limit: float) -> float:
     @param limit: the longest time in seconds between two reports that the server tolerates.
     """
     return max(SHORTEST_HEARTBEAT, limit / HEARTBEATS_PER_LIMIT)
+
+
+def failure_level(failures: int) -> Any:
+    """
+    Return the C{LogLevel} of a failure: the first of several in a row is a warning.
+
+    @param failures: the number of failures in a row.
+    """
+    return LogLevel.warn if failures == 1 else LogLevel.info
 
 
 class RetryWaits:
@@ -146,8 +155,11 @@ class Repetition:
                     raise RetriesExhausted(failures, problem) from problem
                 left = self._seconds - self._spent
                 wait = min(self._waits.after(failures, problem.retry_after), left)
-                self._log.info(
-                    "asking again in {wait:.1f} s: {problem}", wait=wait, problem=str(problem)
+                self._log.emit(
+                    failure_level(failures),
+                    "asking again in {wait:.1f} s: {problem}",
+                    wait=wait,
+                    problem=str(problem),
                 )
             await self._wait(wait)
             self._spent += wait

@@ -125,6 +125,22 @@ class ProgressTests(RunTestCase):
         self.assertEqual(self.times, [0.5, 2.5, 6.5])
         self.end_work(done)
 
+    def test_the_first_of_several_failures_is_a_warning(self) -> None:
+        done = self.run_job()
+        self.server.then(*[hang_up] * 3)
+        self.job.progress(0.1)
+        with capturedLogs() as logged:
+            self.server.pass_time(60)
+        told = [each["log_level"].name for each in logged if "repeated" in formatEvent(each)]
+        self.assertEqual(told, ["warn", "info", "info"])
+        self.server.then(*[hang_up] * 3)
+        with capturedLogs() as logged:
+            self.work.callback(None)
+            self.server.pass_time(60)
+        told = [each["log_level"].name for each in logged if "asking" in formatEvent(each)]
+        self.assertEqual(told, ["warn", "info", "info"])
+        self.successResultOf(done)
+
     def test_a_retry_waits_for_as_long_as_the_server_asks(self) -> None:
         done = self.run_job()
         self.server.then(problem(503, "busy", Retry_After="20"))
