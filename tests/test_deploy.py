@@ -14,7 +14,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from statusjob.server.settings import resolve
+from statusjob.server.settings import SETTINGS, resolve
 from statusjob.server.site.channels import IDLE_SECONDS
 from statusjob.server.waiting.event_stream import BEAT_SECONDS
 from statusjob.server.web.preferences import WAIT_LIMIT
@@ -34,6 +34,53 @@ def need(program: str) -> str:
     if path is None:
         raise SkipTest(f"{program} is not installed")
     return path
+
+
+class ContainerTests(SynchronousTestCase):
+    """The files for containers; no container is built here."""
+
+    def value(self, file: str, pattern: str) -> str:
+        """The one place of a file that matches a pattern."""
+        (value,) = re.findall(pattern, (FILES / file).read_text())
+        return str(value)
+
+    def test_every_variable_is_a_setting(self) -> None:
+        known = {setting.variable for setting in SETTINGS}
+        for file in ("Dockerfile", "compose.yaml", "kubernetes.yaml"):
+            named = set(re.findall(r"\bSTATUSJOB_[A-Z_]+", (FILES / file).read_text()))
+            self.assertLessEqual(named, known, file)
+            self.assertIn("STATUSJOB_TOKEN", named)
+
+    def test_a_stop_may_take_as_long_as_the_server_needs(self) -> None:
+        drain = resolve({}, {}, {}).drain
+        delay = float(self.value("kubernetes.yaml", r'_DELAY\n +value: "(\d+)"'))
+        grace = float(self.value("kubernetes.yaml", r"terminationGracePeriodSeconds: (\d+)"))
+        self.assertGreater(grace, drain + delay + 5)
+        grace = float(self.value("compose.yaml", r"stop_grace_period: (\d+)s"))
+        self.assertGreater(grace, drain + 5)
+
+    def test_a_directory_is_mounted_where_the_image_works(self) -> None:
+        where = self.value("Dockerfile", r"WORKDIR (\S+)")
+        self.assertEqual(self.value("compose.yaml", r"- data:(\S+)"), where)
+        self.assertEqual(self.value("kubernetes.yaml", r"mountPath: (\S+)"), where)
+
+    def test_the_old_server_ends_before_the_new_one_starts(self) -> None:
+        self.assertEqual(self.value("kubernetes.yaml", r"strategy:\n +type: (\w+)"), "Recreate")
+
+    def test_no_file_with_a_process_id_is_written(self) -> None:
+        command = self.value("Dockerfile", r'CMD \["(\w+)"')
+        self.assertEqual(command, "twist")
+
+    def test_logrotate_accepts_its_file(self) -> None:
+        logrotate = need("logrotate")
+        copy = directory(self) / "logrotate.conf"
+        shutil.copy(FILES / "logrotate.conf", copy)
+        copy.chmod(0o644)
+        done = subprocess.run(
+            [logrotate, "-d", str(copy)], capture_output=True, text=True, check=False
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotIn("error:", done.stderr)
 
 
 class UnitTests(SynchronousTestCase):
