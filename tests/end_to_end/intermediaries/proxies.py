@@ -47,14 +47,14 @@ class Intermediary(ABC):
     One program in front of the server at one port of this machine.
 
     @cvar name: the name of the program.
-    @cvar buffers: whether it keeps parts of a stream until there are more.
+    @cvar prompt: whether it lets watchers see every state at once.
     @cvar reload_signal: makes it read its configuration again; C{None} if it cannot.
     @ivar upstream: the port of the server.
     @ivar url: where clients reach it.
     """
 
     name: ClassVar[str]
-    buffers: ClassVar[bool] = False
+    prompt: ClassVar[bool] = True
     reload_signal: ClassVar[signal.Signals | None] = None
 
     def __init__(self, directory: Path, *, recommended: bool) -> None:
@@ -211,7 +211,7 @@ class TwoNginx(Nginx):
     """Two plain nginx in a row: the outer one is not told not to buffer."""
 
     name = "nginx, twice"
-    buffers = True
+    prompt = False
     reload_signal = None
 
     def _configuration(self, *, routed: bool) -> str:
@@ -234,6 +234,23 @@ class ImpatientNginx(Nginx):
         # One address: of two, nginx would ask neither for 10 s after each was late once.
         text = text.replace(f" server [::1]:{self.upstream};", "")
         return text.replace("proxy_pass ", "proxy_read_timeout 3s; proxy_pass ")
+
+
+class CachingNginx(Nginx):
+    """
+    A plain nginx that caches what it may, and that the server was away, for 10 s.
+
+    It does not pass C{If-None-Match} on, so that what should be answered at once is held.
+    """
+
+    name = "nginx, caching"
+    prompt = False
+
+    def _configuration(self, *, routed: bool) -> str:
+        text = super()._configuration(routed=routed)
+        return text.replace(
+            "server {", f"proxy_cache_path {self.directory}/cache keys_zone=ours:1m; server {{", 1
+        ).replace("proxy_pass ", "proxy_cache ours; proxy_cache_valid any 10s; proxy_pass ")
 
 
 class HAProxy(Intermediary):

@@ -30,6 +30,7 @@ from tests.end_to_end.intermediaries import scenarios
 from tests.end_to_end.intermediaries.proxies import (
     HOST,
     Apache,
+    CachingNginx,
     HAProxy,
     ImpatientNginx,
     Intermediary,
@@ -64,6 +65,8 @@ _SETUPS: Sequence[tuple[type[Intermediary], bool, Sequence[tuple[str, Scenario]]
     (Nginx, True, (*_QUIET, _STREAM, *_RESTARTS)),
     # The outer one buffers streams, so that watchers have to do without them.
     (TwoNginx, False, (*_QUIET, _RESTARTS[0])),
+    # It answers no client with 304, so only the end of a job ends a long poll early.
+    (CachingNginx, False, (_QUIET[0], *_QUIET[3:], _STREAM, *_RESTARTS)),
     (ImpatientNginx, False, (("impatience", scenarios.impatience_is_survived),)),
     (HAProxy, False, (*_QUIET, _STREAM, *_RESTARTS)),
     (HAProxy, True, (*_QUIET, _STREAM, *_RESTARTS)),
@@ -95,7 +98,7 @@ async def check(proxy: Intermediary, tries: Sequence[tuple[str, Scenario]]) -> b
                 within, told = False, traceback.format_exc(limit=-3)
             took = reactor.seconds() - begun
             mark = "" if within else "FAILED  "
-            print(f"{setup.name:20} {name:11} {took:5.1f} s  {mark}{told}", flush=True)
+            print(f"{setup.name:23} {name:11} {took:5.1f} s  {mark}{told}", flush=True)
             well = well and within
     finally:
         await setup.stop()
