@@ -91,6 +91,10 @@ class JobHandle:
         self._eta_estimate: EtaEstimate | None = EtaEstimate(now, job.progress or 0.0)
         # Members of the next report; an ETA as the time that it stands for.
         self._unreported: dict[str, Any] = {}
+        # What other threads have reported, and when, until the reactor has time for it.
+        self._lock = threading.Lock()
+        self._handed_over: dict[str, Any] | None = None
+        self._handed_over_at = now
         # The names of numbers that were ignored, each of which is logged once.
         self._ignored: set[str] = set()
         # When the last report was sent, or failed.
@@ -139,10 +143,12 @@ class JobHandle:
         given = {"progress": progress, "message": message, "eta": eta}
         members = clamp_members(given, self._log_ignored)
         now = self._reactor.seconds()
+        if members.get("eta") is not None:
+            members["eta"] += now
         if threading.get_ident() == self._thread:
             self._add(members, now)
         else:
-            self._reactor.callFromThread(self._add, members, now)
+            self._hand_over(members, now)
 
     async def close(self) -> Mapping[str, object]:
         """
@@ -172,10 +178,27 @@ class JobHandle:
             self._ignored.add(name)
             self._log.warn("the {name} of job {id} was NaN, and is ignored", name=name, id=self.id)
 
+    def _hand_over(self, members: Mapping[str, Any], now: float) -> None:
+        """Let the reactor's thread add members, however many come until it has time for that."""
+        with self._lock:
+            waiting = self._handed_over
+            self._handed_over = {**(waiting or {}), **members}
+            self._handed_over_at = now
+        if waiting is None:
+            self._reactor.callFromThread(self._take_over)
+
+    def _take_over(self) -> None:
+        with self._lock:
+            members, self._handed_over = self._handed_over, None
+            now = self._handed_over_at
+        if members is not None:
+            self._add(members, now)
+
     def _add(self, members: dict[str, Any], now: float) -> None:
         """
         Add members to the next report.
 
+        @param members: an ETA among them is the time that it stands for.
         @param now: the time at which the function reported them.
         """
         if self._work_ended:
@@ -186,9 +209,7 @@ class JobHandle:
         elif self._eta_estimate is not None and members.get("progress") is not None:
             estimate = self._eta_estimate.update(now, members["progress"])
             if estimate is not None:
-                members["eta"] = estimate
-        if members.get("eta") is not None:
-            members["eta"] += now
+                members["eta"] = now + estimate
         is_scheduled = bool(self._unreported)
         self._unreported.update(members)
         if not is_scheduled:

@@ -102,6 +102,8 @@ class JobRun:
     async def _fail(self, error: BaseException) -> None:
         """Report that the work failed; log it if that cannot be reported."""
         if self._handle.problem is not None:
+            if isinstance(error, JobFailed):
+                self._handle.problem.output = error.output
             raise self._handle.problem from error
         # The text of an exception may be confidential, and everyone who watches sees this.
         reason = error if isinstance(error, JobFailed) else JobFailed(message=type(error).__name__)

@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 
 from statusjob import (
     JobCancelled,
+    JobFailed,
     JobFinished,
     JobHandle,
     JobNotFound,
@@ -105,6 +106,16 @@ class CancelledTests(RunTestCase):
         self.server.then(CANCELLED)
         self.server.pass_time(2)
         self.assertEqual(self.failureResultOf(done, JobCancelled).value.output, "precious")
+
+    def test_partial_results_of_work_that_was_cancelled_are_on_the_error(self) -> None:
+        def give_up(_: Failure) -> None:
+            raise JobFailed("stopped", output=["half"])
+
+        self.when_cancelled = give_up
+        done = self.run_job()
+        self.server.then(CANCELLED)
+        self.server.pass_time(2)
+        self.assertEqual(self.failureResultOf(done, JobCancelled).value.output, ["half"])
 
     def test_work_that_ends_while_its_cancellation_is_on_the_way(self) -> None:
         held: list[Any] = []
