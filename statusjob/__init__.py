@@ -27,12 +27,13 @@ from statusjob.client.errors import (
     Unreachable,
 )
 from statusjob.client.http.answers import WebhookEvent
-from statusjob.client.models import CreatedJob, JobPage, WebhookRegistration
+from statusjob.client.models import CreatedJob, JobEnd, JobPage, LocatedJob, WebhookRegistration
 from statusjob.client.receive.memory import InProcessMemory, WebhookDelivery, WebhookMemory
 from statusjob.client.receive.receiver import WebhookReceiver
 from statusjob.client.receive.secret import new_secret
 from statusjob.client.watch.history import DurationMemory
-from statusjob.client.watch.status_client import StatusClient, wait_for
+from statusjob.client.watch.status_client import StatusClient
+from statusjob.client.watch.wait_for import wait_for
 from statusjob.client.work.handle import JobHandle
 from statusjob.client.work.worker_client import WorkerClient
 from statusjob.contract.signing import BadSecret
@@ -53,12 +54,14 @@ __all__ = [
     "InProcessMemory",
     "Job",
     "JobCancelled",
+    "JobEnd",
     "JobFailed",
     "JobFailure",
     "JobFinished",
     "JobHandle",
     "JobNotFound",
     "JobPage",
+    "LocatedJob",
     "MonitoringTimeout",
     "NoWebhook",
     "NotAuthorized",

@@ -1,10 +1,11 @@
-"""The objects that a server has created for a client: jobs and webhooks."""
+"""The values that a client returns: jobs, how they ended, and webhooks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
-from statusjob.jobs import Job
+from statusjob.jobs import Job, JobFailure, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,17 @@ class WebhookRegistration:
     secret: str | None = field(repr=False)
 
 
+class LocatedJob(Job, frozen=True, kw_only=True):
+    """
+    A job that a client was told of by its server. It can be given to everything that watches or
+    reports on a job.
+
+    @ivar url: the base URL for those who watch the job.
+    """
+
+    url: str
+
+
 @dataclass(frozen=True, slots=True)
 class JobPage:
     """
@@ -30,20 +42,42 @@ class JobPage:
     @ivar next: the cursor of the next page; C{None} on the last page.
     """
 
-    jobs: tuple[Job, ...]
+    jobs: tuple[LocatedJob, ...]
     next: str | None
 
 
-class CreatedJob(Job, frozen=True, kw_only=True):
+class CreatedJob(LocatedJob, frozen=True, kw_only=True):
     """
-    A job as its creator sees it. It can be given to everything that watches a job.
+    A job as its creator sees it.
 
-    @ivar url: the base URL for those who watch the job.
     @ivar created_here: the time at which it was created, by the clock of its creator's reactor.
     @ivar webhook: the webhook that the creator asked for, with its secret if the server has just
         made one; C{None} if the creator asked for none.
     """
 
-    url: str
     created_here: float
     webhook: WebhookRegistration | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnd:
+    """
+    How a job ended.
+
+    @ivar result: C{COMPLETED} or C{ERROR}.
+    @ivar job: the job as it ended; C{None} if the server told no more than the result, as servers
+        of the original contract do.
+    """
+
+    result: Status
+    job: Job | None = None
+
+    @property
+    def output(self) -> Any:
+        """The output of the job; C{None} if it has none, or the server does not tell."""
+        return None if self.job is None else self.job.output
+
+    @property
+    def error(self) -> JobFailure | None:
+        """Why the job failed; C{None} if it did not, or the server does not tell."""
+        return None if self.job is None else self.job.error

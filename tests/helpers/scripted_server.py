@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from email.utils import formatdate
 from typing import Any
 
+from msgspec import structs
 from treq.testing import StubTreq
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import DNSLookupError
@@ -16,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from statusjob import CreatedJob, StatusClient
+from statusjob import LocatedJob, StatusClient
 from statusjob.client.http import answers
 from statusjob.client.watch.history import DurationMemory
 from statusjob.contract import codec
@@ -246,6 +247,11 @@ def a_job(result: str = "pending", *, code: str = "failed", **members: Any) -> J
     return Job(**made)
 
 
+def located(job: Job) -> LocatedJob:
+    """Return a job as a client returns it that asked for it below C{BASE} or its server."""
+    return LocatedJob(**structs.asdict(job), url=BASE)
+
+
 def job_body(job: Job, **more: Any) -> bytes:
     """Return a job as JSON, as a server shows it."""
     return codec.encode({**job_to_json(job), **more})
@@ -270,7 +276,7 @@ class ClientTestCase(SynchronousTestCase):
         """Begin a server that gives these answers."""
         self.server = ScriptedServer(self.clock, *answers, otherwise=otherwise)
 
-    def client(self, base: str | CreatedJob = BASE, **options: Any) -> StatusClient:
+    def client(self, base: str | Job = BASE, **options: Any) -> StatusClient:
         """Return a client without jitter, so that waits are exact, and without durations."""
         options = {
             "on_update": self.seen.append,

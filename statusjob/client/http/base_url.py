@@ -7,7 +7,10 @@ import itertools
 from hyperlink import URL
 
 from statusjob.client.errors import BadBaseURL, BadSetting
+from statusjob.client.models import LocatedJob
+from statusjob.contract import codec
 from statusjob.contract.urls import BadURL, parse_url
+from statusjob.jobs import Job
 
 
 class EncodedURL(URL):
@@ -46,6 +49,25 @@ def read_base_url(base_url: str) -> EncodedURL:
     while path and not path[-1]:
         path.pop()
     return EncodedURL(url.scheme, url.host, path, port=url.port)
+
+
+def locate(name: str | Job, server: str | None = None) -> str:
+    """
+    Return the base URL for whatever names a job: a job, its URL, or its id.
+
+    @param server: the URL of the job's server. A job that has a C{url} and a text that is a URL
+        do not need it.
+    @raise BadBaseURL: if it is needed and missing, or malformed.
+    @raise BadSetting: if C{server} is given, but C{name} names no job.
+    """
+    if server is not None:
+        job_id = name.id if isinstance(name, Job) else read_job_id(name)
+        return read_base_url(server).child("jobs", job_id).to_text()
+    if isinstance(name, LocatedJob):
+        return name.url
+    if isinstance(name, Job) or (isinstance(name, str) and codec.is_job_id(name)):
+        raise BadBaseURL("that does not tell where the job is: give its server's URL, too")
+    return name
 
 
 def read_job_id(name: str) -> str:

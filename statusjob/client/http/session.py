@@ -15,6 +15,7 @@ from typing import Any, Protocol, Self, TypeVar
 from urllib.parse import quote
 
 from hyperlink import URL
+from msgspec import structs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
@@ -25,14 +26,17 @@ from statusjob.client.errors import (
     Refused,
     Unreachable,
 )
+from statusjob.client.http import answers
 from statusjob.client.http.base_url import read_base_url
 from statusjob.client.http.connections import shared_connections
 from statusjob.client.http.exchange import Answer, exchange
 from statusjob.client.http.refusals import Refusals
 from statusjob.client.http.streaming import EVENT_STREAM, stream
+from statusjob.client.models import LocatedJob
 from statusjob.contract import codec
 from statusjob.contract.http_dates import read_date, read_retry_after
 from statusjob.failures import ExchangeFailed
+from statusjob.jobs import Job
 from statusjob.version import __version__
 
 T = TypeVar("T")
@@ -265,6 +269,24 @@ class Session:
         if answer.code not in _SUCCESSES:
             raise self.refusal(answer)
         return self.read_body(answer.body, decode)
+
+    def read_job(self, answer: Answer) -> LocatedJob:
+        """Read an answer with a job, as L{read} does."""
+        return self.read(answer, self.decode_job)
+
+    def decode_job(self, body: bytes) -> LocatedJob:
+        """
+        Decode a job as the server shows it.
+
+        @raise BadInput: if it is not one.
+        """
+        return self.locate(answers.read_job(body))
+
+    def locate(self, job: Job) -> LocatedJob:
+        """Return a job of the server together with its URL."""
+        is_base = self.base.path[-2:] == ("jobs", job.id)
+        url = self.base if is_base else self.base.child("jobs", job.id)
+        return LocatedJob(**structs.asdict(job), url=url.to_text())
 
     def read_body(self, body: bytes, decode: Callable[[bytes], T]) -> T:
         """Read the body of a successful answer, or a part of it, as L{read} does."""

@@ -18,10 +18,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, TimeoutError, fail
+from twisted.logger import Logger
 
-from statusjob.client.errors import AlreadyMonitoring, BadBaseURL, BadSetting
+from statusjob.client.errors import AlreadyMonitoring, BadBaseURL, BadSetting, StatusjobError
 from statusjob.client.http import answers
+from statusjob.client.http.base_url import locate
 from statusjob.client.http.session import (
     JOB_LIMIT,
     MAX_RETRIES,
@@ -31,7 +33,7 @@ from statusjob.client.http.session import (
     Session,
     is_positive,
 )
-from statusjob.client.models import CreatedJob, WebhookRegistration
+from statusjob.client.models import CreatedJob, JobEnd, LocatedJob, WebhookRegistration
 from statusjob.client.watch.history import DurationMemory, shared_memory
 from statusjob.client.watch.run import Run
 from statusjob.client.watch.strategies import WatchOptions
@@ -53,10 +55,13 @@ class StatusClient(KeepsConnections):
     its own.
     """
 
+    _log = Logger()
+
     def __init__(
         self,
-        base_url: str | CreatedJob,
+        base_url: str | Job,
         *,
+        server: str | None = None,
         polling_interval: float = POLLING_INTERVAL,
         max_interval: float | None = None,
         max_retries: int = MAX_RETRIES,
@@ -75,7 +80,9 @@ class StatusClient(KeepsConnections):
     ) -> None:
         """
         @param base_url: the job's URL, such as C{http://host/jobs/{id}}; C{http://host} for the
-            demo job. A L{CreatedJob} will do, too: what it tells is not asked for again.
+            demo job. A job that a client returned will do, too: what it tells is not asked for
+            again. So will a job's id, or any other L{Job}, together with C{server}.
+        @param server: the URL of the job's server, such as C{http://host}.
         @param polling_interval: what a request costs, in seconds of delay. It is also the shortest
             wait between two requests, unless the server holds its answers.
         @param max_interval: the longest wait in seconds, by default 30, or C{polling_interval} if
@@ -117,12 +124,12 @@ class StatusClient(KeepsConnections):
             raise BadSetting(f"timeout must be a number above 0 s, or None, not {timeout!r}")
         if not isinstance(max_retries, int) or max_retries < 0:
             raise BadSetting(f"max_retries must be a whole number from 0, not {max_retries!r}")
-        self._created: CreatedJob | None = None
-        if isinstance(base_url, CreatedJob):
-            self._created, base_url = base_url, base_url.url
-            kind = self._created.kind if kind is None else kind
+        self._given = base_url if isinstance(base_url, Job) else None
+        self._created = base_url if isinstance(base_url, CreatedJob) else None
+        if kind is None and self._given is not None:
+            kind = self._given.kind
         self._session = Session(
-            base_url,
+            locate(base_url, server),
             token=token,
             request_timeout=request_timeout,
             reactor=reactor,
@@ -142,6 +149,7 @@ class StatusClient(KeepsConnections):
         )
         self._webhook = ClientWebhook(self._session, webhook_url, webhook_secret)
         self._run: Run[WatchedStatus] | None = None
+        self._last_watched: WatchedStatus | None = None
         self._stopping: list[Deferred[None]] = []
 
     @property
@@ -171,6 +179,8 @@ class StatusClient(KeepsConnections):
         if age is not None and not 0 <= age < math.inf:
             return fail(BadSetting(f"age must be 0 s or more, or None, not {age!r}"))
         result = None
+        if self._given is not None and self._given.result.terminal:
+            result = self._given.result
         if self._created is not None:
             result = self._created.result
             if age is None:
@@ -183,6 +193,7 @@ class StatusClient(KeepsConnections):
             learn=self._learn,
             on_update=self._on_update,
         )
+        self._last_watched = watched
         # A server that creates jobs is one of ours, which holds its answers.
         long_polls = self._created is not None
         self._run = Run(self._session, self._current_options(), watched, long_polls=long_polls)
@@ -222,7 +233,7 @@ class StatusClient(KeepsConnections):
         """
         return Deferred.fromCoroutine(self._get_status())
 
-    def get_job(self) -> Deferred[Job]:
+    def get_job(self) -> Deferred[LocatedJob]:
         """
         Ask once for the whole job. The base URL must be a job's, on a statusjob server.
 
@@ -287,6 +298,38 @@ class StatusClient(KeepsConnections):
         jobs = base if self._job_id() is None else base.replace(path=base.path[:-1])
         return jobs.to_text() if kind is None else f"{jobs.to_text()} {kind}"
 
+    async def wait_for_end(self) -> JobEnd:
+        """Monitor the job, and then ask once how it ended; what L{wait_for} does."""
+        async with self._session.in_use():
+            result = await self.start_monitoring()
+            return JobEnd(result, await self._find_ended(result))
+
+    async def _find_ended(self, result: Status) -> Job | None:
+        """
+        Return the job as it ended, if it can be found in the time of one request.
+
+        @param result: how it ended.
+        """
+        watched = self._last_watched
+        if watched is not None and watched.ended_job is not None:
+            return watched.ended_job
+        if self._given is not None and self._given.result.terminal:
+            return self._given
+        if self._job_id() is not None:
+            path: tuple[str, ...] = ()
+        elif watched is not None and watched.job_id is not None:
+            path = ("jobs", watched.job_id)
+        else:
+            return None
+        asking = Deferred.fromCoroutine(self._session.ask("GET", *path, limit=JOB_LIMIT))
+        try:
+            answer = await asking.addTimeout(self._session.timeout, self._session.reactor)
+            job = self._session.read_job(answer)
+        except (StatusjobError, TimeoutError) as problem:
+            self._log.info("only the result is known: {problem}", problem=str(problem))
+            return None
+        return job if job.result is result else None
+
     async def _monitor(self, run: Run[WatchedStatus]) -> Status:
         try:
             async with self._session.in_use():
@@ -306,37 +349,5 @@ class StatusClient(KeepsConnections):
         answer = await self._session.ask("GET", "status")
         return self._session.read(answer, answers.read_status)
 
-    async def _get_job(self) -> Job:
-        answer = await self._session.ask("GET", limit=JOB_LIMIT)
-        return self._session.read(answer, answers.read_job)
-
-
-def wait_for(
-    job: str | CreatedJob,
-    *,
-    timeout: float | None = None,
-    on_update: Callable[[Status], object] | None = None,
-    token: str | None = None,
-    reactor: Any = None,
-) -> Deferred[Status]:
-    """
-    Wait until a job has ended. This is a L{StatusClient} in one call.
-
-    @param job: the job's URL, or what creating it returned; the URL of a server for its demo job.
-    @param timeout: seconds to wait at most; C{None} for no limit.
-    @param on_update: called with the first status and with each change; awaited if it returns a
-        Deferred or is C{async def}.
-    @param token: sent as a bearer token.
-    @param reactor: C{None} for the global one.
-    @return: fires with C{COMPLETED} or C{ERROR}, on any server. Fails as, and may be cancelled as,
-        what L{StatusClient.start_monitoring} returns; with L{BadSetting} if an argument makes no
-        sense.
-    """
-
-    async def wait() -> Status:
-        client = StatusClient(
-            job, timeout=timeout, on_update=on_update, token=token, reactor=reactor
-        )
-        return await client.start_monitoring()
-
-    return Deferred.fromCoroutine(wait())
+    async def _get_job(self) -> LocatedJob:
+        return self._session.read_job(await self._session.ask("GET", limit=JOB_LIMIT))

@@ -97,7 +97,12 @@ class Watched(ABC):
 
 
 class WatchedStatus(Watched):
-    """The status of a job, from C{{base}/status}."""
+    """
+    The status of a job, from C{{base}/status}.
+
+    @ivar job_id: the id of the job; C{None} if it is not known.
+    @ivar ended_job: the job as it ended, if a webhook has brought it.
+    """
 
     segments = ("status",)
     limit = STATUS_LIMIT
@@ -122,7 +127,8 @@ class WatchedStatus(Watched):
         job_age = JobAge(None if age is None else session.reactor.seconds() - age)
         super().__init__(session, job_age, learn)
         self.result = result
-        self._job_id = job_id
+        self.job_id = job_id
+        self.ended_job: Job | None = None
         self._base_has_id = job_id is not None
         self._on_update = on_update
 
@@ -153,6 +159,7 @@ class WatchedStatus(Watched):
         else:
             duration = learnable_duration(event.job)
             ages = None if duration is None else (duration, duration)
+        self.ended_job = event.job
         return self._update(event.result, ages)
 
     def _update(self, result: Status, ages: tuple[float, float] | None) -> bool:
@@ -170,10 +177,10 @@ class WatchedStatus(Watched):
         """
         if job is None:
             return True
-        if self._job_id is None:
+        if self.job_id is None:
             # Before the first answer: a base URL without an id stands for the demo job.
             return job.kind == DEMO_KIND
-        return job.id == self._job_id
+        return job.id == self.job_id
 
     def _read_etag(self, etag: str) -> None:
         usable = 0 < len(etag) <= _ETAG_LIMIT and etag.isascii() and etag.isprintable()
@@ -181,11 +188,11 @@ class WatchedStatus(Watched):
         found = _STATUS_ETAG.match(etag)
         if self._base_has_id or found is None or not codec.is_job_id(found[1]):
             return
-        if self._job_id not in (None, found[1]):
+        if self.job_id not in (None, found[1]):
             # A new demo job has taken the place of the old one.
             self.job_age = JobAge(None)
             self.job_age.request_sent(self._session.reactor.seconds())
-        self._job_id = found[1]
+        self.job_id = found[1]
 
     def _read_dates(self, result: Status, answer: Answer) -> tuple[float, float] | None:
         """
@@ -195,7 +202,7 @@ class WatchedStatus(Watched):
         """
         now = self._session.reactor.seconds()
         answered = read_date(answer.header("Date") or "")
-        created = None if self._job_id is None else _creation_time(self._job_id)
+        created = None if self.job_id is None else _creation_time(self.job_id)
         # Dates are whole seconds: our own clock measures a lower age better.
         if answered is not None and created is not None and answered - created >= 1:
             self.job_age.server_told(now, answered - created)
@@ -238,9 +245,7 @@ class WatchedJob(Watched):
 
     def read(self, answer: Answer) -> bool:
         """Read an answer to C{GET {base}}, as in L{Watched.read}."""
-        is_new = not self._is_unchanged(answer) and self._update(
-            self._session.read(answer, answers.read_job)
-        )
+        is_new = not self._is_unchanged(answer) and self._update(self._session.read_job(answer))
         answered = read_date(answer.header("Date") or "")
         if answered is not None and self.job is not None:
             now = self._session.reactor.seconds()
@@ -255,7 +260,7 @@ class WatchedJob(Watched):
         @raise BadAnswer: if it is not what the HTTP contract says.
         """
         return event.type in _EVENT_TYPES and self._update(
-            self._session.read_body(event.data.encode(), answers.read_job)
+            self._session.read_body(event.data.encode(), self._session.decode_job)
         )
 
     def _update(self, job: Job) -> bool:

@@ -13,7 +13,6 @@ from urllib.parse import quote
 from msgspec import Raw
 
 from statusjob.client.errors import BadOutput, JobFailed, StatusjobError
-from statusjob.client.http import answers
 from statusjob.client.http.base_url import read_job_id
 from statusjob.client.http.exchange import Answer
 from statusjob.client.http.session import JOB_LIMIT, Session
@@ -118,7 +117,7 @@ class JobRequests:
             limit=JOB_LIMIT,
             timeout=timeout,
         )
-        return self.session.read(answer, answers.read_job), answer
+        return self.session.read_job(answer), answer
 
     async def report(
         self, job_id: str, members: Mapping[str, object], *, timeout: float = math.inf

@@ -266,7 +266,8 @@ class WorkerClient(KeepsConnections):
 
         async def ask() -> JobPage:
             answer = await self._session.ask("GET", "jobs", query=query, limit=WIRE_LIMIT)
-            return JobPage(*self._session.read(answer, answers.read_page))
+            jobs, following = self._session.read(answer, answers.read_page)
+            return JobPage(tuple(map(self._session.locate, jobs)), following)
 
         return cancellable(lambda _: self._requests.repeat(ask))
 
@@ -308,7 +309,6 @@ class WorkerClient(KeepsConnections):
         webhook = None if created is None else WebhookRegistration(created.id, created.secret)
         return CreatedJob(
             **structs.asdict(job),
-            url=self._session.base.child("jobs", job.id).to_text(),
             created_here=creation_time(job, answer, self._session.reactor.seconds()),
             webhook=webhook,
         )

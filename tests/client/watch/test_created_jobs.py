@@ -12,6 +12,7 @@ from statusjob import (
     BadBaseURL,
     CreatedJob,
     DurationMemory,
+    JobEnd,
     JobNotFound,
     MonitoringTimeout,
     Status,
@@ -156,11 +157,12 @@ class WaitForTests(SocketTestCase):
     def serve_then(self, *answers: Answering) -> str:
         return self.serve(ScriptedServer(Clock(), *answers))
 
-    async def test_it_fires_with_the_status_in_which_the_job_ended(self) -> None:
+    async def test_it_fires_with_the_result_of_any_server(self) -> None:
         seen: list[Status] = []
-        base = self.serve_then(status("error"))
-        self.assertIs(await wait_for(base, on_update=seen.append, reactor=reactor), Status.ERROR)
-        self.assertEqual(seen, [Status.ERROR])
+        base = self.serve_then(answer(200, b'{"result":"error"}'))
+        end = await wait_for(base, on_update=seen.append, reactor=reactor)
+        self.assertEqual((end, seen), (JobEnd(Status.ERROR), [Status.ERROR]))
+        self.assertEqual((end.output, end.error), (None, None))
 
     async def test_it_fails_as_monitoring_does(self) -> None:
         with self.assertRaises(JobNotFound):
@@ -187,14 +189,23 @@ class ServerTests(ServerSocketTestCase):
     async def test_the_end_is_noticed_within_one_round_trip(self) -> None:
         worker = WorkerClient(self.base(), reactor=reactor)
         created = await worker.create()
-        waiting = wait_for(created, reactor=reactor)
+        waiting = StatusClient(created, reactor=reactor).start_monitoring()
         await self.watched()
-        await worker.complete(created.id)
+        await worker.complete(created)
         await StatusClient(self.base(), reactor=reactor).get_status()
         # What the server sent before that answer has arrived, and is read in the next turn.
         await deferLater(reactor, 0)
         self.assertTrue(waiting.called)
         self.assertIs(await waiting, Status.COMPLETED)
+
+    async def test_the_end_carries_what_the_worker_reported(self) -> None:
+        worker = WorkerClient(self.base(), reactor=reactor)
+        created = await worker.create()
+        waiting = wait_for(created.id, server=self.base(), reactor=reactor)
+        await self.watched()
+        await worker.complete(created, output={"words": 42})
+        end = await waiting
+        self.assertEqual((end.result, end.output), (Status.COMPLETED, {"words": 42}))
 
     async def test_one_request_waits_for_a_whole_job(self) -> None:
         asked = []
@@ -207,7 +218,9 @@ class ServerTests(ServerSocketTestCase):
         self.patch(self.server.lifecycle, "poll", poll)
         worker = WorkerClient(self.base(), reactor=reactor)
         created = await worker.create(simulate={"delay": 0.3, "error_rate": 1})
-        self.assertIs(await wait_for(created, reactor=reactor), Status.ERROR)
+        end = await wait_for(created, reactor=reactor)
+        assert end.error is not None
+        self.assertEqual((end.result, end.error.code), (Status.ERROR, "simulated"))
         self.assertEqual(asked, [created.id])
 
     async def test_stopping_leaves_no_watcher_on_the_server(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError
 
-from statusjob import BadSetting, CreatedJob, JobNotFound, MonitoringTimeout, Status, StatusClient
+from statusjob import BadSetting, JobNotFound, MonitoringTimeout, Status, StatusClient
 from statusjob.client.http.answers import WebhookEvent
 from statusjob.client.watch.history import DurationMemory, shared_memory
 from statusjob.jobs import new_job_id
@@ -43,7 +43,7 @@ class LearningTestCase(ClientTestCase):
         super().setUp()
         self.memory = DurationMemory()
 
-    def client(self, base: str | CreatedJob = BASE, **options: Any) -> StatusClient:
+    def client(self, base: Any = BASE, **options: Any) -> StatusClient:
         """Return a client that uses the shared memory."""
         return super().client(base, **{"durations": self.memory, **options})
 

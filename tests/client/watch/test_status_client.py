@@ -32,6 +32,7 @@ from tests.helpers.scripted_server import (
     hang_up,
     hold,
     job_body,
+    located,
     problem,
 )
 
@@ -49,13 +50,13 @@ class SingleRequestTests(ClientTestCase):
     def test_get_job(self) -> None:
         job = a_job("completed", output={"words": 42})
         self.serve(answer(200, job_body(job, since_version_9=True)))
-        self.assertEqual(self.successResultOf(self.client().get_job()), job)
+        self.assertEqual(self.successResultOf(self.client().get_job()), located(job))
         self.assertEqual(self.server.asked, [f"GET /jobs/{JOB_ID}"])
 
     def test_a_job_may_be_larger_than_a_status(self) -> None:
         job = a_job("completed", output="x" * 250_000)
         self.serve(answer(200, job_body(job)))
-        self.assertEqual(self.successResultOf(self.client().get_job()), job)
+        self.assertEqual(self.successResultOf(self.client().get_job()), located(job))
 
     def test_failures_have_errors_of_their_own(self) -> None:
         failures: tuple[tuple[Answering, type[Exception]], ...] = (
@@ -171,7 +172,7 @@ class LeniencyTests(ClientTestCase):
         self.serve(answer(200, b'\xef\xbb\xbf{"result":"completed"}'))
         self.assertIs(self.successResultOf(self.client().get_status()), Status.COMPLETED)
         self.serve(answer(200, b"\xef\xbb\xbf" + job_body(a_job("error"))))
-        self.assertEqual(self.successResultOf(self.client().get_job()), a_job("error"))
+        self.assertEqual(self.successResultOf(self.client().get_job()), located(a_job("error")))
 
     def test_the_reason_of_an_error_may_begin_with_a_byte_order_mark(self) -> None:
         self.serve(answer(400, b'\xef\xbb\xbf{"error":"no"}'))

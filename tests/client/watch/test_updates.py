@@ -17,7 +17,7 @@ from statusjob import (
     RetriesExhausted,
     Unreachable,
 )
-from tests.helpers.scripted_server import BASE, answer, hang_up, problem
+from tests.helpers.scripted_server import BASE, answer, hang_up, located, problem
 from tests.helpers.scripted_streams import EVENTS, StreamServer, UpdatesTestCase
 
 
@@ -32,7 +32,7 @@ class StreamTests(UpdatesTestCase):
         self.assertEqual([each.progress for each in self.jobs], [None, 0.5])
         self.server.change("completed", output={"a": 1})
         self.successResultOf(followed)
-        self.assertEqual(self.jobs[-1], self.server.job)
+        self.assertEqual(self.jobs[-1], located(self.server.job))
         self.assertEqual(self.server.paths, ["", EVENTS])
         _, asked = self.server.requests
         self.assertEqual(asked.header("Accept"), "text/event-stream")
@@ -41,7 +41,7 @@ class StreamTests(UpdatesTestCase):
     def test_a_job_that_has_ended_has_one_state(self) -> None:
         self.server.change("error", code="no-sound")
         self.successResultOf(self.follow())
-        self.assertEqual(self.jobs, [self.server.job])
+        self.assertEqual(self.jobs, [located(self.server.job)])
 
     def test_nothing_is_requested_before_the_first_state_is_asked_for(self) -> None:
         updates = self.client().updates()

@@ -29,6 +29,7 @@ from tests.helpers.scripted_server import (
     answer,
     hang_up,
     hold,
+    located,
     problem,
 )
 from tests.helpers.workers import REPORTS, WorkerTestCase, job_answer
@@ -46,7 +47,7 @@ class RetryTests(WorkerTestCase):
             )
             reported = report(worker)
             self.server.pass_time(60)
-            self.assertEqual(self.successResultOf(reported), a_job())
+            self.assertEqual(self.successResultOf(reported), located(a_job()))
             # Waits of 2, 4 and 8 s; then 5 s for the request that times out, and 16 s.
             self.assertEqual(self.server.times[:4], [0, 2, 6, 14])
             self.assertEqual(self.server.times[4], 35)

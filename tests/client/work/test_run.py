@@ -30,6 +30,7 @@ from tests.helpers.scripted_server import (
     hang_up,
     hold,
     job_body,
+    located,
     problem,
 )
 
@@ -42,11 +43,11 @@ class EndTests(RunTestCase):
         (begun,) = self.server.requests
         self.assertEqual((begun.method, begun.path), ("PATCH", f"/jobs/{JOB_ID}"))
         self.assertEqual(begun.json, {})
-        self.assertEqual((self.job.id, self.job.job), (JOB_ID, a_job()))
+        self.assertEqual((self.job.id, self.job.job), (JOB_ID, located(a_job())))
         self.server.pass_time(100)
         self.server.then(answer(200, job_body(a_job("completed"))))
         self.work.callback({"a": 1})
-        self.assertEqual(self.successResultOf(done), a_job("completed"))
+        self.assertEqual(self.successResultOf(done), located(a_job("completed")))
         self.assertEqual(self.reports, [{"result": "completed", "output": {"a": 1}}])
 
     def test_work_may_be_a_function_or_a_coroutine_function(self) -> None:

@@ -33,6 +33,7 @@ from tests.helpers.scripted_server import (
     a_job,
     answer,
     hang_up,
+    located,
     problem,
 )
 from tests.helpers.sockets import SocketTestCase, reactor
@@ -129,7 +130,7 @@ class WorkerTests(WorkerTestCase):
         for report, expected in reports:
             job = a_job(version=7)
             worker = self.worker(job_answer(job))
-            self.assertEqual(self.successResultOf(report(worker)), job)
+            self.assertEqual(self.successResultOf(report(worker)), located(job))
             self.assertEqual(self.server.asked, [f"PATCH /jobs/{JOB_ID}"])
             self.assertEqual(self.server.requests[0].json, expected)
             self.assertEqual(self.server.requests[0].header("Content-Type"), "application/json")
@@ -188,7 +189,7 @@ class WorkerTests(WorkerTestCase):
         worker = self.worker(hang_up, job_answer(cancelled))
         asked = worker.cancel(JOB_ID)
         self.server.pass_time(5)
-        self.assertEqual(self.successResultOf(asked), cancelled)
+        self.assertEqual(self.successResultOf(asked), located(cancelled))
         self.assertEqual(self.server.asked, [f"DELETE /jobs/{JOB_ID}"] * 2)
 
     def test_a_job_that_has_ended_otherwise_cannot_be_cancelled(self) -> None:
