@@ -30,9 +30,9 @@ from statusjob import (
     JobFinished,
     JobHandle,
     Status,
-    StatusClient,
     StatusjobError,
     WorkerClient,
+    wait_for,
 )
 
 CHUNK = 1024 * 1024
@@ -130,7 +130,7 @@ async def main(reactor: Any, file: str, base_url: str = "http://localhost:8080")
             kind="compression", metadata={"file": source.name}, heartbeat=HEARTBEAT_SECONDS
         )
         print(f"follow or cancel it at {job.url}", flush=True)
-        watching = StatusClient(job, on_update=print, reactor=reactor).start_monitoring()
+        watching = wait_for(job, on_update=print, reactor=reactor)
         try:
             await worker.run(job, Compression(reactor, source).work)
         except JobCancelled:
@@ -139,11 +139,12 @@ async def main(reactor: Any, file: str, base_url: str = "http://localhost:8080")
             print(f"the server has ended the job: {error.job.error}", flush=True)
         except JobFailed as error:
             print(f"the job failed: {error}", flush=True)
-        status = await watching
+        end = await watching
     except StatusjobError as error:
         sys.exit(f"gave up: {error}")
-    if status is not Status.COMPLETED:
+    if end.result is not Status.COMPLETED:
         sys.exit(1)
+    print(f"it ended with {end.output}", flush=True)
 
 
 if __name__ == "__main__":

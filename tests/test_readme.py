@@ -123,8 +123,8 @@ class SnippetTests(ServedTestCase):
         self.assertRegex(written, rf"^watch it at {self.job}\ncompleted {{'language': 'de'}}\n$")
 
     def test_a_job_just_created_is_waited_for(self) -> None:
-        written = self.start_python(snippet("python", "wait_for(job))")).finish()
-        self.assertRegex(written, rf"^{self.job} ended as completed\n$")
+        written = self.start_python(snippet("python", "await wait_for(job)\n")).finish()
+        self.assertRegex(written, rf"^{self.job} ended as completed None None\n$")
 
     def test_updates_follow_the_progress_to_the_end(self) -> None:
         written = self.start_python(snippet("python", ".updates()")).finish().splitlines()
@@ -207,7 +207,9 @@ class SnippetTests(ServedTestCase):
         content = bytes(range(256)) * 8192
         file.write_bytes(content)
         written = self.start_example("compress_file.py", str(file), self.url).finish()
-        self.assertRegex(written, r"pending\n(.*\n)*completed\n$")
+        self.assertRegex(
+            written, r"pending\n(.*\n)*completed\nit ended with {'file': 'file.gz', .*}\n$"
+        )
         self.assertEqual(gzip.decompress((self.directory / "file.gz").read_bytes()), content)
 
 

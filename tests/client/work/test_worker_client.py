@@ -203,7 +203,7 @@ class WorkerTests(WorkerTestCase):
         last: dict[str, Any] = {"jobs": [], "next": None}
         worker = self.worker(*(answer(200, codec.encode(each)) for each in (first, last)))
         page = self.successResultOf(worker.list_jobs())
-        self.assertEqual(page, JobPage(jobs, JOB_ID))
+        self.assertEqual(page, JobPage(tuple(map(located, jobs)), JOB_ID))
         listed = worker.list_jobs(result=Status.ERROR, kind="a&b=c", limit=7, cursor=page.next)
         self.assertEqual(self.successResultOf(listed), JobPage((), None))
         query = f"result=error&kind=a%26b%3Dc&limit=7&cursor={JOB_ID}"
