@@ -41,7 +41,7 @@ from statusjob.server.site.channels import BoundedSite
 from statusjob.server.site.ports import Ports, describe
 from statusjob.server.store.interface import StoreUnusable, Tx
 from statusjob.server.store.sqlite import SQLiteStore
-from statusjob.server.store.sqlite_file import MEMORY, Connect, connect
+from statusjob.server.store.sqlite_connection import MEMORY, Connect, connect
 from statusjob.server.waiting.watchers import Watchers
 from statusjob.server.web.access import Access
 from statusjob.server.web.root import Api, Root

@@ -26,7 +26,7 @@ from statusjob.server.lanes import Lane
 from statusjob.server.store.interface import Row, Tx, Update
 from statusjob.server.store.outbox_claim import Claim
 from statusjob.server.store.sqlite import SQLiteStore
-from statusjob.server.store.sqlite_file import MEMORY
+from statusjob.server.store.sqlite_connection import MEMORY
 from statusjob.server.webhooks.registry import Registrations
 from tests.helpers.databases import connect_migrated
 from tests.helpers.lanes import InlineLane

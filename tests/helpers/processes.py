@@ -62,6 +62,14 @@ class ServerProcess(ProcessProtocol):
         self.running = True
         self.listening: Deferred[None] = Deferred()
         self.ended: Deferred[int] = Deferred()
+        self._awaited: dict[bytes, Deferred[None]] = {}
+
+    def wrote(self, words: bytes) -> Deferred[None]:
+        """Fires when the server has written these words to standard output."""
+        waiting: Deferred[None] = Deferred()
+        self._awaited[words] = waiting
+        self.outReceived(b"")
+        return waiting
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal, unless the process has ended."""
@@ -76,6 +84,8 @@ class ServerProcess(ProcessProtocol):
         if match is not None and match.end() < len(self.output) and not self.url:
             self.url = match[1].decode()
             self.listening.callback(None)
+        for words in [words for words in self._awaited if words in self.output]:
+            self._awaited.pop(words).callback(None)
 
     def errReceived(self, data: bytes) -> None:
         self.errors += data

@@ -12,8 +12,8 @@ the waits in the database are moved along (L{statusjob.server.store.single_proce
 
 from __future__ import annotations
 
-import os
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -33,15 +33,19 @@ from statusjob.server.store.interface import (
 )
 from statusjob.server.store.schema import SQLITE, migrate
 from statusjob.server.store.single_process import move_waits, note_time, resume
-from statusjob.server.store.sqlite_file import MEMORY, Connect, connect, is_ours, lock
+from statusjob.server.store.sqlite_connection import (
+    MEMORY,
+    Connect,
+    connect,
+    connect_reader,
+    explain,
+    is_ours,
+    set_up_writer,
+)
+from statusjob.server.store.sqlite_file import DatabaseFile
+from statusjob.server.store.sqlite_upkeep import Upkeep
 
 T = TypeVar("T")
-
-#: The writer's page cache in KiB.
-CACHE_KIB = 65536
-#: Pages that the write-ahead log may hold before they are copied back. Every batch changes
-#: hundreds of pages, mostly the same as the batch before: copying them seldom is cheaper.
-CHECKPOINT_PAGES = 8192
 
 #: The machine's clock counts as set if it differs by more than this many seconds from a clock that
 #: nobody sets.
@@ -116,6 +120,7 @@ class SQLiteStore:
         committed: Callable[[Sequence[Update]], None],
         render: Callable[[Job], bytes],
         connect: Connect = connect,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         """
         The database is opened by L{open}.
@@ -126,15 +131,18 @@ class SQLiteStore:
         @param lanes: makes a lane of the name that it receives.
         @param render: makes the body that brings a job's state to webhooks; called in lanes.
         @param connect: opens the database at C{path}.
+        @param pause: waits for so many seconds, before a start looks again whether another
+            process has released the database.
         """
         self._path = path
+        self._file = None if path == MEMORY else DatabaseFile(path, pause)
         self._connect = connect
         self._seconds = seconds
         self._monotonic = monotonic
         self._make_lane = lanes
         self.committed = committed
         self._render = render
-        self._lock: int | None = None
+        self._upkeep: Upkeep | None = None
 
     def open(self, prepare: Callable[[Tx], None]) -> None:
         """
@@ -147,33 +155,13 @@ class SQLiteStore:
         if sqlite3.sqlite_version_info < OLDEST:
             raise StoreUnusable(f"SQLite {sqlite3.sqlite_version} is too old: 3.39 is needed")
         try:
-            if self._path != MEMORY:
-                self._lock = lock(self._path)
-            self._writer = self._connect(self._path)
-            # This comes first: some of the settings below would stay in another program's file.
-            if not is_ours(self._writer):
-                raise StoreUnusable("it holds something other than statusjob's tables")
-            # All but the journal mode hold for the connection, not for the file.
-            self._writer.execute("PRAGMA journal_mode = WAL")
-            self._writer.execute("PRAGMA synchronous = FULL")
-            self._writer.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-            self._writer.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-            self._writer.execute("PRAGMA foreign_keys = ON")
-            self._writer.execute("BEGIN IMMEDIATE")
-            transaction = _Transaction(self._writer, self._now(), self._render)
-            migrate(transaction, SQLITE)
-            resume(transaction)
-            prepare(transaction)
-            self._writer.execute("COMMIT")
-            self._reader = self._writer
-            if self._path != MEMORY:
-                self._reader = self._connect(self._path)
-                self._reader.execute("PRAGMA query_only = ON")
+            self._connect_and_prepare(prepare)
         except (OSError, sqlite3.Error, StoreUnusable) as error:
-            self._release()
-            reason = error.strerror if isinstance(error, OSError) else error
+            reason = str(error)
+            if isinstance(error, sqlite3.Error):
+                reason = explain(error, self._path, self._file is not None and self._file.had_log)
+            self._release(discard=True)
             raise StoreUnusable(f"cannot use the database {self._path}: {reason}") from error
-        self._noted_at = transaction.now
         self._ahead = self._now() - self._monotonic()
         self._write_lane = self._make_lane("statusjob-write")
         self._read_lane = (
@@ -181,6 +169,31 @@ class SQLiteStore:
         )
         self._writes = Batches(self._write_lane, self._run_writes, self._announce)
         self._reads = Batches(self._read_lane, self._run_reads, _nothing_more)
+
+    def _connect_and_prepare(self, prepare: Callable[[Tx], None]) -> None:
+        path = self._path
+        if self._file is not None:
+            self._file.lock()
+            path = self._file.real_path
+        self._writer = self._connect(path)
+        # Nothing may be changed in another program's file.
+        if not is_ours(self._writer):
+            raise StoreUnusable("it holds something other than statusjob's tables")
+        if self._file is not None:
+            self._file.adopt()
+        set_up_writer(self._writer, path)
+        self._writer.execute("BEGIN IMMEDIATE")
+        transaction = _Transaction(self._writer, self._now(), self._render)
+        migrate(transaction, SQLITE)
+        resume(transaction)
+        prepare(transaction)
+        self._writer.execute("COMMIT")
+        self._noted_at = transaction.now
+        self._reader = self._writer
+        if self._file is not None:
+            self._reader = connect_reader(self._connect, path)
+            self._file.remember()
+            self._upkeep = Upkeep(self._writer, path, self._monotonic)
 
     def write(self, work: Callable[[Tx], T]) -> Deferred[T]:
         return self._writes.add(work)
@@ -203,14 +216,13 @@ class SQLiteStore:
         self._read_lane.close()
         self._release()
 
-    def _release(self) -> None:
+    def _release(self, *, discard: bool = False) -> None:
         for name in ("_reader", "_writer"):
             connection = getattr(self, name, None)
             if connection is not None:
                 connection.close()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        if self._file is not None:
+            self._file.release(discard=discard)
 
     def _now(self) -> float:
         return round(self._seconds(), 3)
@@ -226,6 +238,8 @@ class SQLiteStore:
         execute = self._writer.execute
         results: list[CallResult[Any]] = []
         updates: list[Update] = []
+        if self._file is not None:
+            self._file.check()
         try:
             execute("BEGIN IMMEDIATE")
             now = self._now()
@@ -247,6 +261,8 @@ class SQLiteStore:
                     execute("ROLLBACK TO call")
                     results.append(CallResult(error=error))
                 execute("RELEASE call")
+            if self._upkeep is not None:
+                self._upkeep.step()
             execute("COMMIT")
         except BaseException as error:
             if self._writer.in_transaction:
@@ -295,4 +311,7 @@ def _unavailable(error: sqlite3.Error) -> StoreUnavailable:
     code = getattr(error, "sqlite_errorcode", 0)
     if code & 0xFF == sqlite3.SQLITE_FULL:
         return StoreFull("the database is full")
-    return StoreUnavailable(f"the database is unavailable: {error}")
+    hint = ""
+    if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        hint = "; if a copy was restored: stop, remove the -wal and -shm files, copy again, start"
+    return StoreUnavailable(f"the database is unavailable: {error}{hint}")

@@ -1,76 +1,316 @@
 """
-The file of a SQLite database: it is private to its owner, and one process at a time may use it.
+The file of a SQLite database: one process at a time may use it, and only its owner may read it.
+
+Two locks keep other processes out, because a database is both an inode and a path: its pages are
+in the inode, and the write-ahead log lies beside the path. A lock on a side file is for the path,
+and where the system has open-file-description locks (Linux), one on the database itself is for
+the inode, so that a hard link or a mount of the file is refused, too. That lock is far behind the
+end of every file, and SQLite does not see it. Its descriptor may be closed only after every
+connection: when a process closes any descriptor of a file, it loses the POSIX locks that SQLite
+has there.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
-import sqlite3
-from collections.abc import Callable
+import stat
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
-from statusjob.server.store.interface import StoreUnusable
+from twisted.logger import Logger
 
-#: Opens the database at a path.
-Connect = Callable[[str], sqlite3.Connection]
+from statusjob.server.store.interface import StoreUnavailable, StoreUnusable
 
-#: The path of a database in memory.
-MEMORY = ":memory:"
+#: For how many seconds a start waits for another process to release the database, and how often it
+#: looks. A server that stops has the database until its last request is answered.
+LOCK_WAIT = 10.0
+LOCK_PAUSE = 0.1
+
+#: The byte of the database that carries the lock.
+_LOCK_BYTE = 2**62
+_SET_LOCK: int | None = getattr(fcntl, "F_OFD_SETLK", None)
+#: What systems say that have no such locks.
+_NO_SUCH_LOCKS = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+
+#: How every SQLite database begins.
+_MAGIC = b"SQLite format 3\0"
+#: What SQLite keeps beside a database that is open.
+_BESIDE = ("-wal", "-shm")
+
+_Identity = tuple[int, int]
 
 
-def lock(path: str) -> int:
+class DatabaseFile:
     """
-    Lock a database for this process, and create its file if there is none.
+    The file of one database.
 
-    The lock is on a file beside the database, as closing any handle on the database itself would
-    drop SQLite's own POSIX locks.
-
-    @return: a file descriptor. The lock ends when it is closed, or with the process.
-    @raise StoreUnusable: if another process has the lock.
-    @raise OSError: if a file cannot be opened.
+    A start calls L{lock}, connects, finds out whether the database is its own or empty, and then
+    calls L{adopt} and L{remember}. Nothing but the lock of the inode, which leaves no trace, is
+    changed before L{adopt}.
     """
-    # By the real path: a symbolic link to the file is the same file.
-    descriptor = _open_private(f"{os.path.realpath(path)}.lock")
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        file = _open_private(path)
+
+    _log = Logger()
+
+    def __init__(self, path: str, pause: Callable[[float], None]) -> None:
+        """
+        @param path: of the file; it need not exist.
+        @param pause: waits for so many seconds.
+        """
+        self._path = path
+        self._pause = pause
+        self._file: int | None = None
+        self._side: int | None = None
+        self._adopted = False
+        self._inode_is_locked = False
+        self._identities: dict[str, _Identity] = {}
+        #: Whether the file was created by L{lock}.
+        self.created = False
+        #: Whether a write-ahead log was there before: an earlier process has not closed it.
+        self.had_log = False
+
+    def lock(self) -> None:
+        """
+        Lock the file, and create it if there is none. Waits for a process that ends.
+
+        @raise StoreUnusable: if the path is unsuitable or not permitted, or if another process
+            still has the lock after L{LOCK_WAIT} seconds.
+        """
+        # Only now: a daemon changes its directory before it starts.
+        self._path = os.path.abspath(self._path)
+        #: Where SQLite opens it, and puts its other files: symbolic links are followed.
+        self.real_path = os.path.realpath(self._path)
+        self._side_path = f"{self.real_path}.lock"
+        for waited in range(round(LOCK_WAIT / LOCK_PAUSE) + 1):
+            if waited == 1:
+                self._log.info(
+                    "another statusjob is using {path}: waiting {seconds:g} s for its end",
+                    path=self._path,
+                    seconds=LOCK_WAIT,
+                )
+            if waited:
+                self._pause(LOCK_PAUSE)
+            try:
+                if self._try_to_lock():
+                    return
+            except StoreUnusable:
+                self.release()
+                raise
+            self.release()
+        raise StoreUnusable("another statusjob is using it")
+
+    def _try_to_lock(self) -> bool:
+        self._refuse_unsuitable()
+        # A side file that does not exist is created later: this may be another program's database.
+        if not self._lock_side(create=False):
+            return False
+        if not self._open():
+            return False
+        assert self._file is not None
         try:
-            # The file may be older than this: it holds the secrets of webhooks.
-            os.fchmod(file, 0o600)
-        finally:
-            os.close(file)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise StoreUnusable("another statusjob is using it") from None
+            self._inode_is_locked = _lock_inode(self._file)
+        except BlockingIOError:
+            self.created = False
+            return False
+        # SQLite would take a file of less than 512 bytes for an empty database, and overwrite it.
+        start = os.pread(self._file, 512, 0)
+        if start and (len(start) < 512 or not start.startswith(_MAGIC)):
+            raise StoreUnusable("it is not a database")
+        self.had_log = os.path.exists(f"{self.real_path}-wal")
+        # Whoever created the file may have removed it meanwhile.
+        return _identity(os.fstat(self._file)) == _identity_at(self.real_path)
+
+    def _refuse_unsuitable(self) -> None:
+        try:
+            found = os.stat(self.real_path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreUnusable(f"cannot look at it: {error.strerror}") from error
+        if stat.S_ISDIR(found.st_mode):
+            raise StoreUnusable("it is a directory")
+        if not stat.S_ISREG(found.st_mode):
+            raise StoreUnusable("it is not a regular file")
+        if is_mount_point(self.real_path):
+            raise StoreUnusable(
+                "the file alone is mounted, but SQLite keeps others beside it: mount its directory"
+            )
+
+    def _open(self) -> bool:
+        """
+        Open the file, or create it.
+
+        @return: whether that was done. If not, another process has just created it.
+        """
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+        with _doing("open it for reading and writing"):
+            try:
+                self._file = os.open(self.real_path, flags)
+            except FileNotFoundError:
+                try:
+                    self._file = os.open(self.real_path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+                except FileExistsError:
+                    return False
+                self.created = True
+        return True
+
+    def adopt(self) -> None:
+        """
+        Take possession of a database that is known to be statusjob's, or empty.
+
+        @raise StoreUnusable: if something is not permitted, or another process was faster.
+        """
+        assert self._file is not None
+        if self._side is None and not self._lock_side(create=True):
+            self.created = False
+            raise StoreUnusable("another statusjob is using it")
+        self._adopted = True
+        mode = stat.S_IMODE(os.fstat(self._file).st_mode)
+        # A database holds the secrets of webhooks. An operator who shares it with a group has
+        # thought about it; who shares it with everybody has not.
+        if self.created or mode & stat.S_IRWXO:
+            try:
+                os.fchmod(self._file, 0o600)
+            except PermissionError:
+                self._log.warn(
+                    "every user of this machine can read or write {path}, which holds the secrets"
+                    " of webhooks, and only its owner can change that",
+                    path=self._path,
+                )
+
+    def _lock_side(self, create: bool) -> bool:
+        """
+        Lock the side file. If there is none, and none is to be created, this does nothing.
+
+        @return: whether no other process has the lock.
+        """
+        # A lock needs no right to write, so a group may share the database.
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+        mode = 0o600
+        if create:
+            flags |= os.O_CREAT
+            mode = stat.S_IMODE(os.stat(self.real_path).st_mode)
+        while True:
+            with _doing(f"open {self._side_path}"):
+                try:
+                    side = os.open(self._side_path, flags, mode)
+                except FileNotFoundError:
+                    if create:
+                        raise
+                    return True
+            try:
+                fcntl.flock(side, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(side)
+                return False
+            if _identity(os.fstat(side)) == _identity_at(self._side_path):
+                self._side = side
+                return True
+            # Its holder has removed it while it was being locked.
+            os.close(side)
+
+    def remember(self) -> None:
+        """Remember which files lie at the database's paths now, for L{check}."""
+        paths = [self._path, *(self.real_path + suffix for suffix in _BESIDE)]
+        if not self._inode_is_locked:
+            paths.append(self._side_path)
+        for path in paths:
+            identity = _identity_at(path)
+            if identity is None:
+                raise StoreUnusable(f"{path} has disappeared")
+            self._identities[path] = identity
+
+    def check(self) -> None:
+        """
+        Check that what is written now will be found by whoever opens the path later.
+
+        @raise StoreUnavailable: if a file of the database was moved, deleted or emptied.
+        """
+        for path, identity in self._identities.items():
+            if _identity_at(path) != identity:
+                raise StoreUnavailable("a file of the database was moved or deleted")
+        assert self._file is not None
+        if os.fstat(self._file).st_size == 0:
+            raise StoreUnavailable("the file of the database was emptied")
+
+    def release(self, *, discard: bool = False) -> None:
+        """
+        End the locks. Every connection must be closed.
+
+        @param discard: remove the database again if L{lock} has created it.
+        """
+        if discard and self.created:
+            for suffix in ("", "-journal", *_BESIDE):
+                with suppress(FileNotFoundError):
+                    os.unlink(self.real_path + suffix)
+        if self._side is not None and self._adopted:
+            ours = _identity(os.fstat(self._side))
+            # Where it was removed, the one that is there now is somebody else's.
+            if ours == _identity_at(self._side_path):
+                os.unlink(self._side_path)
+        for descriptor in (self._file, self._side):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._file = self._side = None
+        self._adopted = self.created = False
+
+
+def is_mount_point(path: str, table: str = "/proc/self/mountinfo") -> bool:
+    """
+    Whether something is mounted at a path without symbolic links.
+
+    @param table: the mounts that this process sees; where there is no such file, nothing is known
+        to be mounted.
+    """
+    try:
+        lines = Path(table).read_bytes().splitlines()
     except OSError:
-        os.close(descriptor)
+        return False
+    wanted = os.fsencode(path)
+    for byte in b"\\ \t\n":
+        wanted = wanted.replace(bytes([byte]), b"\\%03o" % byte)
+    return any(line.split(b" ", 5)[4:5] == [wanted] for line in lines)
+
+
+def _lock_inode(file: int) -> bool:
+    """
+    Lock a database against every other descriptor of it, under whatever name it was opened.
+
+    @return: whether the system can do that.
+    @raise BlockingIOError: if another descriptor has the lock.
+    """
+    if _SET_LOCK is None:
+        return False
+    # struct flock: the type, where the start counts from, the start, the length, no process.
+    lock = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, _LOCK_BYTE, 1, 0)
+    try:
+        fcntl.fcntl(file, _SET_LOCK, lock)
+    except OSError as error:
+        if error.errno in _NO_SUCH_LOCKS:
+            return False
         raise
-    return descriptor
+    return True
 
 
-def _open_private(path: str) -> int:
-    """Open a file, or create one that only its owner may read."""
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _identity(found: os.stat_result) -> _Identity:
+    return found.st_dev, found.st_ino
 
 
-def connect(path: str) -> sqlite3.Connection:
-    """
-    Open a database.
-
-    @param path: of the file, or C{:memory:}.
-    """
-    connection = sqlite3.connect(
-        path,
-        isolation_level=None,
-        check_same_thread=False,
-        timeout=5,
-        cached_statements=256,
-    )
-    connection.row_factory = sqlite3.Row
-    return connection
+def _identity_at(path: str) -> _Identity | None:
+    """Which file is at a path; C{None} if there is none."""
+    try:
+        return _identity(os.stat(path))
+    except OSError:
+        return None
 
 
-def is_ours(connection: sqlite3.Connection) -> bool:
-    """Whether a database is empty, or has the tables of statusjob."""
-    names = {row["name"] for row in connection.execute("SELECT name FROM sqlite_master")}
-    return not names or "schema_version" in names
+@contextmanager
+def _doing(what: str) -> Iterator[None]:
+    """Say what could not be done."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreUnusable(f"cannot {what}: {error.strerror}") from error
