@@ -1,9 +1,8 @@
 """
 How requests of a worker are repeated: for how long, and after which waits.
 
-A worker's report matters more than the server's peace, and less than the worker's work. So there
-is a bound in time: short for most requests, and long for the report that ends a job, because the
-output would be lost with it.
+Most requests are repeated for a minute or so. The report that ends a job is repeated for much
+longer, because the output would be lost with it.
 """
 
 from __future__ import annotations
@@ -36,8 +35,6 @@ STOP_GRACE = 5.0
 HEARTBEATS_PER_LIMIT = 3
 #: Shortest time in seconds between two heartbeats.
 SHORTEST_HEARTBEAT = 0.1
-
-
 #: The part of that time after which a report without an answer is given up, so that there is time
 #: to send it again on another connection; but not before so many seconds.
 REPORT_TIMEOUT_SHARE = 0.2
