@@ -12,7 +12,7 @@ from twisted.web.http import HTTPChannel
 
 class MalformedRequestChannel(HTTPChannel):
     """
-    An L{HTTPChannel} that lets its subclass answer what Twisted cannot parse as a request.
+    An C{HTTPChannel} that lets its subclass answer what Twisted cannot parse as a request.
 
     Twisted's own answer, 400 without headers and without a body, has no public hook.
     """
