@@ -39,8 +39,8 @@ def populate(core: Core) -> None:
 
     def send(outcome: str, wait: float | None = None) -> None:
         def work(tx: Tx) -> None:
-            retry = Retry(wait=wait or 0, exhausted=wait is None, lifetime=0, draw=0)
-            for claim in outbox_claim.claim(tx, NODE, 10, 10):
+            retry = Retry(wait=wait or 0, exhausted=wait is None, longest=0, lifetime=0, draw=0)
+            for claim in outbox_claim.claim(tx, NODE, 10, 10).claims:
                 status = 200 if outcome == "ok" else None
                 outbox_settle.settle(tx, NODE, claim, Outcome(outcome, status), retry)
 

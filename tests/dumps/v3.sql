@@ -11,9 +11,9 @@ CREATE TABLE attempts (
                 detail TEXT
             ) STRICT
             ;
-INSERT INTO "attempts" VALUES(1,'msg_8f5d5d2f73d41c4edd814b93e9123323',1,1732384806.0,1732384806.0,'ok',200,NULL);
-INSERT INTO "attempts" VALUES(2,'msg_dab8c29593ff823442c4b824b9a6c747',1,1732384808.0,1732384808.0,'connect',NULL,NULL);
-INSERT INTO "attempts" VALUES(3,'msg_98a927fe545205e17ce36f99520ba9ec',1,1732384810.0,1732384810.0,'connect',NULL,NULL);
+INSERT INTO "attempts" VALUES(1,'msg_c39186033c924afd4f4e6c61cd68e890',1,1732384806.0,1732384806.0,'ok',200,NULL);
+INSERT INTO "attempts" VALUES(2,'msg_02819950b29d9876e73c862d1aa090fa',1,1732384808.0,1732384808.0,'connect',NULL,NULL);
+INSERT INTO "attempts" VALUES(3,'msg_d3c3d6e44db926b3537b0892786be0d1',1,1732384810.0,1732384810.0,'connect',NULL,NULL);
 CREATE TABLE bodies (
                 id INTEGER PRIMARY KEY AUTOINCREMENT,
                 job_id TEXT REFERENCES jobs (id) ON DELETE CASCADE,
@@ -22,10 +22,10 @@ CREATE TABLE bodies (
                 UNIQUE (job_id, version)
             ) STRICT
             ;
-INSERT INTO "bodies" VALUES(1,'01935a2e-5088-7a93-bd9a-127a974b30bf',2,'{"result":"completed","timestamp":1732384806000,"type":"job.completed","job":{"id":"01935a2e-5088-7a93-bd9a-127a974b30bf","kind":"delivered","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":{"frames":7},"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:05.000Z","updated_at":"2024-11-23T18:00:06.000Z","finished_at":"2024-11-23T18:00:06.000Z","duration":1,"links":{"self":"/jobs/01935a2e-5088-7a93-bd9a-127a974b30bf","status":"/jobs/01935a2e-5088-7a93-bd9a-127a974b30bf/status","operation":"/jobs/01935a2e-5088-7a93-bd9a-127a974b30bf/operation","events":"/jobs/01935a2e-5088-7a93-bd9a-127a974b30bf/events"}}}');
-INSERT INTO "bodies" VALUES(2,'01935a2e-5858-7fd3-a204-73c51a3b3e7c',2,'{"result":"error","timestamp":1732384808000,"type":"job.error","job":{"id":"01935a2e-5858-7fd3-a204-73c51a3b3e7c","kind":"dead","result":"error","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":{"code":"disk","message":"is full"},"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:07.000Z","updated_at":"2024-11-23T18:00:08.000Z","finished_at":"2024-11-23T18:00:08.000Z","duration":1,"links":{"self":"/jobs/01935a2e-5858-7fd3-a204-73c51a3b3e7c","status":"/jobs/01935a2e-5858-7fd3-a204-73c51a3b3e7c/status","operation":"/jobs/01935a2e-5858-7fd3-a204-73c51a3b3e7c/operation","events":"/jobs/01935a2e-5858-7fd3-a204-73c51a3b3e7c/events"}}}');
-INSERT INTO "bodies" VALUES(3,'01935a2e-6028-7f7a-b5cb-04ba276e4329',2,'{"result":"completed","timestamp":1732384810000,"type":"job.completed","job":{"id":"01935a2e-6028-7f7a-b5cb-04ba276e4329","kind":"retried","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:09.000Z","updated_at":"2024-11-23T18:00:10.000Z","finished_at":"2024-11-23T18:00:10.000Z","duration":1,"links":{"self":"/jobs/01935a2e-6028-7f7a-b5cb-04ba276e4329","status":"/jobs/01935a2e-6028-7f7a-b5cb-04ba276e4329/status","operation":"/jobs/01935a2e-6028-7f7a-b5cb-04ba276e4329/operation","events":"/jobs/01935a2e-6028-7f7a-b5cb-04ba276e4329/events"}}}');
-INSERT INTO "bodies" VALUES(4,'01935a2e-6be0-7505-aaf0-755b6ab4abbd',2,'{"result":"completed","timestamp":1732384813000,"type":"job.completed","job":{"id":"01935a2e-6be0-7505-aaf0-755b6ab4abbd","kind":"sending","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:12.000Z","updated_at":"2024-11-23T18:00:13.000Z","finished_at":"2024-11-23T18:00:13.000Z","duration":1,"links":{"self":"/jobs/01935a2e-6be0-7505-aaf0-755b6ab4abbd","status":"/jobs/01935a2e-6be0-7505-aaf0-755b6ab4abbd/status","operation":"/jobs/01935a2e-6be0-7505-aaf0-755b6ab4abbd/operation","events":"/jobs/01935a2e-6be0-7505-aaf0-755b6ab4abbd/events"}}}');
+INSERT INTO "bodies" VALUES(1,'01935a2e-5088-7ce7-84a2-3019e53d02de',2,'{"result":"completed","timestamp":1732384806000,"type":"job.completed","job":{"id":"01935a2e-5088-7ce7-84a2-3019e53d02de","kind":"delivered","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":{"frames":7},"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:05.000Z","updated_at":"2024-11-23T18:00:06.000Z","finished_at":"2024-11-23T18:00:06.000Z","duration":1,"links":{"self":"/jobs/01935a2e-5088-7ce7-84a2-3019e53d02de","status":"/jobs/01935a2e-5088-7ce7-84a2-3019e53d02de/status","operation":"/jobs/01935a2e-5088-7ce7-84a2-3019e53d02de/operation","events":"/jobs/01935a2e-5088-7ce7-84a2-3019e53d02de/events"}}}');
+INSERT INTO "bodies" VALUES(2,'01935a2e-5858-7cc7-a3ef-fd12319e80ba',2,'{"result":"error","timestamp":1732384808000,"type":"job.error","job":{"id":"01935a2e-5858-7cc7-a3ef-fd12319e80ba","kind":"dead","result":"error","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":{"code":"disk","message":"is full"},"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:07.000Z","updated_at":"2024-11-23T18:00:08.000Z","finished_at":"2024-11-23T18:00:08.000Z","duration":1,"links":{"self":"/jobs/01935a2e-5858-7cc7-a3ef-fd12319e80ba","status":"/jobs/01935a2e-5858-7cc7-a3ef-fd12319e80ba/status","operation":"/jobs/01935a2e-5858-7cc7-a3ef-fd12319e80ba/operation","events":"/jobs/01935a2e-5858-7cc7-a3ef-fd12319e80ba/events"}}}');
+INSERT INTO "bodies" VALUES(3,'01935a2e-6028-7146-929c-1bf0b84c84f9',2,'{"result":"completed","timestamp":1732384810000,"type":"job.completed","job":{"id":"01935a2e-6028-7146-929c-1bf0b84c84f9","kind":"retried","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:09.000Z","updated_at":"2024-11-23T18:00:10.000Z","finished_at":"2024-11-23T18:00:10.000Z","duration":1,"links":{"self":"/jobs/01935a2e-6028-7146-929c-1bf0b84c84f9","status":"/jobs/01935a2e-6028-7146-929c-1bf0b84c84f9/status","operation":"/jobs/01935a2e-6028-7146-929c-1bf0b84c84f9/operation","events":"/jobs/01935a2e-6028-7146-929c-1bf0b84c84f9/events"}}}');
+INSERT INTO "bodies" VALUES(4,'01935a2e-6be0-751e-8521-76e6583c069b',2,'{"result":"completed","timestamp":1732384813000,"type":"job.completed","job":{"id":"01935a2e-6be0-751e-8521-76e6583c069b","kind":"sending","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:12.000Z","updated_at":"2024-11-23T18:00:13.000Z","finished_at":"2024-11-23T18:00:13.000Z","duration":1,"links":{"self":"/jobs/01935a2e-6be0-751e-8521-76e6583c069b","status":"/jobs/01935a2e-6be0-751e-8521-76e6583c069b/status","operation":"/jobs/01935a2e-6be0-751e-8521-76e6583c069b/operation","events":"/jobs/01935a2e-6be0-751e-8521-76e6583c069b/events"}}}');
 CREATE TABLE clock (
                 seen_at REAL NOT NULL,
                 leap REAL NOT NULL,
@@ -51,10 +51,10 @@ CREATE TABLE deliveries (
                 CHECK ((state IN ('pending', 'sending')) = (finished_at IS NULL))
             ) STRICT
             ;
-INSERT INTO "deliveries" VALUES('msg_8f5d5d2f73d41c4edd814b93e9123323','wh_4ba2cc4f36075974a908812f7d42f8c1',1,'01935a2e-5088-7a93-bd9a-127a974b30bf',2,'job.completed',1,'delivered',1,1732384806.0,1732384806.0,1732384806.0,1732384806.0,NULL,NULL,0);
-INSERT INTO "deliveries" VALUES('msg_dab8c29593ff823442c4b824b9a6c747','wh_cea434e6a140d78ffcd3bf8fc8b796b1',1,'01935a2e-5858-7fd3-a204-73c51a3b3e7c',2,'job.error',2,'dead',1,1732384808.0,1732384808.0,1732384808.0,1732384808.0,'every attempt failed',NULL,0);
-INSERT INTO "deliveries" VALUES('msg_98a927fe545205e17ce36f99520ba9ec','wh_4078c32656ee9c42148f216097c62e9d',1,'01935a2e-6028-7f7a-b5cb-04ba276e4329',2,'job.completed',3,'pending',1,1732388410.0,1732384810.0,NULL,1732384810.0,NULL,NULL,0);
-INSERT INTO "deliveries" VALUES('msg_ef5b29eeb9fe5b39acd05977d9f16f63','wh_ad680760fb4ccb81d5fb480457f0eb4c',1,'01935a2e-6be0-7505-aaf0-755b6ab4abbd',2,'job.completed',4,'sending',1,1732384813.0,1732384813.0,NULL,1732384813.0,NULL,NULL,0);
+INSERT INTO "deliveries" VALUES('msg_c39186033c924afd4f4e6c61cd68e890','wh_1317e744c7430fba11b34dc71045a8e5',1,'01935a2e-5088-7ce7-84a2-3019e53d02de',2,'job.completed',1,'delivered',1,1732384806.0,1732384806.0,1732384806.0,1732384806.0,NULL,1732384806.0,0);
+INSERT INTO "deliveries" VALUES('msg_02819950b29d9876e73c862d1aa090fa','wh_d9670892bef06c8045dc223899a3b902',1,'01935a2e-5858-7cc7-a3ef-fd12319e80ba',2,'job.error',2,'dead',1,1732384808.0,1732384808.0,1732384808.0,1732384808.0,'every attempt failed',1732384808.0,0);
+INSERT INTO "deliveries" VALUES('msg_d3c3d6e44db926b3537b0892786be0d1','wh_cbaa4ed50222ed132ec481b31a9b31e9',1,'01935a2e-6028-7146-929c-1bf0b84c84f9',2,'job.completed',3,'pending',1,1732388410.0,1732384810.0,NULL,1732384810.0,NULL,1732384810.0,0);
+INSERT INTO "deliveries" VALUES('msg_ac0e7b4d70d2659a14e06c372db1d41c','wh_3068897b5a40137f1ebf2a1f85f06b97',1,'01935a2e-6be0-751e-8521-76e6583c069b',2,'job.completed',4,'sending',1,1732384813.0,1732384813.0,NULL,1732384813.0,NULL,1732384813.0,0);
 CREATE TABLE events (
                 job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
                 version INTEGER NOT NULL,
@@ -65,22 +65,22 @@ CREATE TABLE events (
                 PRIMARY KEY (job_id, version)
             ) STRICT, WITHOUT ROWID
             ;
-INSERT INTO "events" VALUES('01935a2e-3d00-7611-8d41-b4a4575b22ed',1,1732384800.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-40e8-7478-9096-5271df5ae49c',1,1732384801.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-40e8-7478-9096-5271df5ae49c',2,1732384802.0,'pending',0.5,'half');
-INSERT INTO "events" VALUES('01935a2e-48b8-7403-9678-be7919198a4f',1,1732384803.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-4ca0-7f3a-a913-1c161e8d0a5e',1,1732384804.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-5088-7a93-bd9a-127a974b30bf',1,1732384805.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-5088-7a93-bd9a-127a974b30bf',2,1732384806.0,'completed',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-5858-7fd3-a204-73c51a3b3e7c',1,1732384807.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-5858-7fd3-a204-73c51a3b3e7c',2,1732384808.0,'error',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-6028-7f7a-b5cb-04ba276e4329',1,1732384809.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-6028-7f7a-b5cb-04ba276e4329',2,1732384810.0,'completed',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-67f8-77a9-aa29-585479a843ab',1,1732384811.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-67f8-7c97-b83e-9dff07ebedfd',1,1732384811.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-67f8-7c97-b83e-9dff07ebedfd',2,1732384811.0,'error',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-6be0-7505-aaf0-755b6ab4abbd',1,1732384812.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-6be0-7505-aaf0-755b6ab4abbd',2,1732384813.0,'completed',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-3d00-7d6a-b6a9-120d17ed88aa',1,1732384800.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-40e8-71bf-9542-02298d8d683c',1,1732384801.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-40e8-71bf-9542-02298d8d683c',2,1732384802.0,'pending',0.5,'half');
+INSERT INTO "events" VALUES('01935a2e-48b8-76ff-9235-4afc01fce7b4',1,1732384803.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-4ca0-7a69-9f61-9a07cb9cb7c4',1,1732384804.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-5088-7ce7-84a2-3019e53d02de',1,1732384805.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-5088-7ce7-84a2-3019e53d02de',2,1732384806.0,'completed',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-5858-7cc7-a3ef-fd12319e80ba',1,1732384807.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-5858-7cc7-a3ef-fd12319e80ba',2,1732384808.0,'error',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-6028-7146-929c-1bf0b84c84f9',1,1732384809.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-6028-7146-929c-1bf0b84c84f9',2,1732384810.0,'completed',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-67f8-72fd-8f20-118ac33cc8fd',1,1732384811.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-67f8-7a5a-8c17-e9709909b1a9',1,1732384811.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-67f8-7a5a-8c17-e9709909b1a9',2,1732384811.0,'error',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-6be0-751e-8521-76e6583c069b',1,1732384812.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-6be0-751e-8521-76e6583c069b',2,1732384813.0,'completed',NULL,NULL);
 CREATE TABLE jobs (
                 id TEXT PRIMARY KEY,
                 kind TEXT NOT NULL,
@@ -117,16 +117,16 @@ CREATE TABLE jobs (
                 CHECK ((result = 'error') = (error_code IS NOT NULL))
             ) STRICT
             ;
-INSERT INTO "jobs" VALUES('01935a2e-3d00-7611-8d41-b4a4575b22ed','demo','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,15.0,'completed',1732384801.5,NULL,NULL,1732384800.0,1732384800.0,NULL,NULL,1732384800.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-40e8-7478-9096-5271df5ae49c','waiting','pending',2,0.5,'half',1732384862.0,NULL,NULL,'{"a":[1,"ü"]}',NULL,600.0,1732384802.0,NULL,NULL,NULL,NULL,NULL,1732384801.0,1732384802.0,NULL,NULL,1732384801.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-48b8-7403-9678-be7919198a4f','limited','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,3600.0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384803.0,1732384803.0,NULL,NULL,1732384803.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-4ca0-7f3a-a913-1c161e8d0a5e','simulated','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,600.0,'error',1732384864.0,NULL,NULL,1732384804.0,1732384804.0,NULL,NULL,1732384804.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-5088-7a93-bd9a-127a974b30bf','delivered','completed',2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384806.0,NULL,NULL,NULL,NULL,NULL,1732384805.0,1732384806.0,1732384806.0,'{"frames":7}',1732384805.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-5858-7fd3-a204-73c51a3b3e7c','dead','error',2,NULL,NULL,NULL,'disk','is full',NULL,NULL,NULL,1732384808.0,NULL,NULL,NULL,NULL,NULL,1732384807.0,1732384808.0,1732384808.0,NULL,1732384807.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-6028-7f7a-b5cb-04ba276e4329','retried','completed',2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384810.0,NULL,NULL,NULL,NULL,NULL,1732384809.0,1732384810.0,1732384810.0,NULL,1732384809.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-67f8-7c97-b83e-9dff07ebedfd','cancelled','error',2,NULL,NULL,NULL,'cancelled',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384811.0,1732384811.0,1732384811.0,NULL,1732384811.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-67f8-77a9-aa29-585479a843ab','keyed','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'key','hash',1732384811.0,1732384811.0,NULL,NULL,1732384811.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-6be0-7505-aaf0-755b6ab4abbd','sending','completed',2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384813.0,NULL,NULL,NULL,NULL,NULL,1732384812.0,1732384813.0,1732384813.0,NULL,1732384812.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-3d00-7d6a-b6a9-120d17ed88aa','demo','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,15.0,'completed',1732384801.5,NULL,NULL,1732384800.0,1732384800.0,NULL,NULL,1732384800.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-40e8-71bf-9542-02298d8d683c','waiting','pending',2,0.5,'half',1732384862.0,NULL,NULL,'{"a":[1,"ü"]}',NULL,600.0,1732384802.0,NULL,NULL,NULL,NULL,NULL,1732384801.0,1732384802.0,NULL,NULL,1732384801.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-48b8-76ff-9235-4afc01fce7b4','limited','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,3600.0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384803.0,1732384803.0,NULL,NULL,1732384803.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-4ca0-7a69-9f61-9a07cb9cb7c4','simulated','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,600.0,'error',1732384864.0,NULL,NULL,1732384804.0,1732384804.0,NULL,NULL,1732384804.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-5088-7ce7-84a2-3019e53d02de','delivered','completed',2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384806.0,NULL,NULL,NULL,NULL,NULL,1732384805.0,1732384806.0,1732384806.0,'{"frames":7}',1732384805.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-5858-7cc7-a3ef-fd12319e80ba','dead','error',2,NULL,NULL,NULL,'disk','is full',NULL,NULL,NULL,1732384808.0,NULL,NULL,NULL,NULL,NULL,1732384807.0,1732384808.0,1732384808.0,NULL,1732384807.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-6028-7146-929c-1bf0b84c84f9','retried','completed',2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384810.0,NULL,NULL,NULL,NULL,NULL,1732384809.0,1732384810.0,1732384810.0,NULL,1732384809.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-67f8-7a5a-8c17-e9709909b1a9','cancelled','error',2,NULL,NULL,NULL,'cancelled',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384811.0,1732384811.0,1732384811.0,NULL,1732384811.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-67f8-72fd-8f20-118ac33cc8fd','keyed','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'key','hash',1732384811.0,1732384811.0,NULL,NULL,1732384811.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-6be0-751e-8521-76e6583c069b','sending','completed',2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384813.0,NULL,NULL,NULL,NULL,NULL,1732384812.0,1732384813.0,1732384813.0,NULL,1732384812.0,NULL);
 CREATE TABLE old_secrets (
                 webhook_id TEXT NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
                 secret TEXT NOT NULL,
@@ -134,7 +134,7 @@ CREATE TABLE old_secrets (
                 PRIMARY KEY (webhook_id, secret)
             ) STRICT, WITHOUT ROWID
             ;
-INSERT INTO "old_secrets" VALUES('wh_89cade8daa00a047aa88ae186fbbc19f','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1732471211.0);
+INSERT INTO "old_secrets" VALUES('wh_cb5d20f7eb6cbb682ddce4faf1cea18a','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1732471211.0);
 CREATE TABLE origins (
                 id INTEGER PRIMARY KEY AUTOINCREMENT,
                 origin TEXT NOT NULL UNIQUE,
@@ -174,13 +174,13 @@ CREATE TABLE webhooks (
                 CHECK (job_id IS NULL OR kind IS NULL)
             ) STRICT
             ;
-INSERT INTO "webhooks" VALUES('wh_4ba2cc4f36075974a908812f7d42f8c1',1,'01935a2e-5088-7a93-bd9a-127a974b30bf',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,NULL,1732384805.0,1732384806.0,NULL,0,NULL,0,'https://receiver.example:443/hook');
-INSERT INTO "webhooks" VALUES('wh_cea434e6a140d78ffcd3bf8fc8b796b1',1,'01935a2e-5858-7fd3-a204-73c51a3b3e7c',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,1732384808.0,1732384807.0,1732384808.0,NULL,1,20050,0,'https://receiver.example:443/hook');
-INSERT INTO "webhooks" VALUES('wh_4078c32656ee9c42148f216097c62e9d',1,'01935a2e-6028-7f7a-b5cb-04ba276e4329',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,1732384810.0,1732384809.0,1732384810.0,NULL,1,20050,0,'https://receiver.example:443/hook');
-INSERT INTO "webhooks" VALUES('wh_e7a017b06080fcd6dca131cb9e5bbf40',1,'01935a2e-67f8-7c97-b83e-9dff07ebedfd',NULL,'https://receiver.example/hook','job.completed job.error',NULL,'whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,NULL,1732384811.0,1732384811.0,1732384811.0,0,NULL,0,'https://receiver.example:443/hook');
-INSERT INTO "webhooks" VALUES('wh_89cade8daa00a047aa88ae186fbbc19f',1,NULL,'delivered','https://receiver.example/hook','job.completed job.error','kind','whsec_Fh79xqs3DgvPkfAafeb3YEVg4OiTWNkX08NkM0fbADA=',1,NULL,NULL,1732384811.0,NULL,NULL,0,NULL,0,'https://receiver.example:443/hook');
-INSERT INTO "webhooks" VALUES('wh_c974acfd1e42412f92775f2c31694891',1,NULL,NULL,'https://receiver.example/hook','job.completed job.error','gone','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',0,'by request',NULL,1732384811.0,NULL,NULL,0,NULL,0,'https://receiver.example:443/hook');
-INSERT INTO "webhooks" VALUES('wh_ad680760fb4ccb81d5fb480457f0eb4c',1,'01935a2e-6be0-7505-aaf0-755b6ab4abbd',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,NULL,1732384812.0,1732384813.0,NULL,0,NULL,0,'https://receiver.example:443/hook');
+INSERT INTO "webhooks" VALUES('wh_1317e744c7430fba11b34dc71045a8e5',1,'01935a2e-5088-7ce7-84a2-3019e53d02de',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,NULL,1732384805.0,1732384806.0,NULL,0,NULL,0,'https://receiver.example:443/hook');
+INSERT INTO "webhooks" VALUES('wh_d9670892bef06c8045dc223899a3b902',1,'01935a2e-5858-7cc7-a3ef-fd12319e80ba',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,1732384808.0,1732384807.0,1732384808.0,NULL,1,20050,0,'https://receiver.example:443/hook');
+INSERT INTO "webhooks" VALUES('wh_cbaa4ed50222ed132ec481b31a9b31e9',1,'01935a2e-6028-7146-929c-1bf0b84c84f9',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,1732384810.0,1732384809.0,1732384810.0,NULL,1,20050,0,'https://receiver.example:443/hook');
+INSERT INTO "webhooks" VALUES('wh_a7ffa596bddb779d33d143512e5e673a',1,'01935a2e-67f8-7a5a-8c17-e9709909b1a9',NULL,'https://receiver.example/hook','job.completed job.error',NULL,'whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,NULL,1732384811.0,1732384811.0,1732384811.0,0,NULL,0,'https://receiver.example:443/hook');
+INSERT INTO "webhooks" VALUES('wh_cb5d20f7eb6cbb682ddce4faf1cea18a',1,NULL,'delivered','https://receiver.example/hook','job.completed job.error','kind','whsec_nn5sf7lHJI7zKDdcFeGyecyOyVhSLsUeSh3EEFSVd3c=',1,NULL,NULL,1732384811.0,NULL,NULL,0,NULL,0,'https://receiver.example:443/hook');
+INSERT INTO "webhooks" VALUES('wh_2306a31013ecf5a8eae06bff854c4151',1,NULL,NULL,'https://receiver.example/hook','job.completed job.error','gone','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',0,'by request',NULL,1732384811.0,NULL,NULL,0,NULL,0,'https://receiver.example:443/hook');
+INSERT INTO "webhooks" VALUES('wh_3068897b5a40137f1ebf2a1f85f06b97',1,'01935a2e-6be0-751e-8521-76e6583c069b',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,NULL,1732384812.0,1732384813.0,NULL,0,NULL,0,'https://receiver.example:443/hook');
 CREATE INDEX jobs_kind ON jobs (kind, id);
 CREATE INDEX jobs_result ON jobs (result, id);
 CREATE INDEX jobs_kind_result ON jobs (kind, result, id);

@@ -16,6 +16,7 @@ from tests.helpers.servers import EPOCH
 ALL = list(EventType)
 NODE = "node"
 LIFETIME = 1000.0
+LONGEST = 500.0
 
 
 class Slot(NamedTuple):
@@ -52,7 +53,7 @@ class OutboxTestCase(CoreTestCase):
             self.say(COMPLETED, job)
 
     def claim(self, limit: int = 100, node: str = NODE) -> list[Claim]:
-        return self.write(self.box, lambda tx: outbox_claim.claim(tx, node, limit, limit))
+        return self.write(self.box, lambda tx: outbox_claim.claim(tx, node, limit, limit)).claims
 
     def settle(
         self,
@@ -74,8 +75,13 @@ class OutboxTestCase(CoreTestCase):
             what = Outcome("http", outcome, **more)
         else:
             what = Outcome(outcome, 200 if outcome == "ok" else None, **more)
-        retry = Retry(wait=wait or 0, exhausted=wait is None, lifetime=LIFETIME, draw=draw)
-        return self.write(self.box, lambda tx: outbox_settle.settle(tx, node, claim, what, retry))
+        retry = Retry(
+            wait=wait or 0, exhausted=wait is None, longest=LONGEST, lifetime=LIFETIME, draw=draw
+        )
+        settled = self.write(
+            self.box, lambda tx: outbox_settle.settle(tx, node, claim, what, retry)
+        )
+        return settled.state
 
     def slots(self, core: Core | None = None) -> list[Slot]:
         """All deliveries, the lowest version first, due in so many seconds from the start."""

@@ -48,7 +48,7 @@ JOBS, DELIVERIES, ORIGINS = 1_000_000, 400_000, 5_000
 RUNS = 60
 KINDS = ("export", "import", "scan")
 NODE = "node"
-RETRY = Retry(wait=5.0, exhausted=False, lifetime=86_400.0, draw=0.5)
+RETRY = Retry(wait=5.0, exhausted=False, longest=86_400.0, lifetime=86_400.0, draw=0.5)
 
 Operation = Callable[[Tx], object]
 
@@ -162,7 +162,7 @@ def operations(job: Job, webhook: str) -> Iterator[tuple[str, bool, Operation]]:
         assert update is not None
         jobs.record(tx, update)
         assert jobs.change(tx, new.id, {"result": "completed"}) is not None
-        (claim,) = outbox_claim.claim(tx, NODE, 32, 32)
+        (claim,) = outbox_claim.claim(tx, NODE, 32, 32).claims
         outbox_settle.settle(tx, NODE, claim, Outcome(kind="ok", status=200), RETRY)
 
     def expire(tx: Tx) -> None:

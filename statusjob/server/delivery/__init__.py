@@ -46,8 +46,10 @@ the delivery is pending again, and due after the next step of the retry schedule
 lengthened by some jitter. An origin that has failed several times in a row is
 paused, for longer each time. After the pause a single attempt probes it. Once that
 succeeds, deliveries that failed only since the origin began to fail are due at
-once. A receiver that answers 429 or 503 with C{Retry-After} pauses its origin for
-that long.
+once. A receiver that answers 429 or 503 with C{Retry-After} pauses its URL for that
+long, and its origin while two URLs ask; a 429 that names no time pauses the URL, too,
+and costs no attempt (L{statusjob.server.store.url_pauses}). A test by request, and the
+first of a redelivery, are made in spite of any pause.
 
 B{Giving up.} A delivery is dead when every step of the schedule has failed, when
 its receiver answers 410, when its webhook was disabled meanwhile, or when a paused

@@ -21,6 +21,10 @@ from statusjob.server.store.outbox_settle import Outcome
 from statusjob.server.webhooks.urls import origin_of, parse_url
 from statusjob.version import __version__
 
+#: The status codes that redirect, and what is said of them. The target may be a secret.
+REDIRECTS = (301, 302, 303, 307, 308)
+REDIRECTED = ": redirects are not followed, register the target instead"
+
 
 async def make_attempt(claim: Claim, *, poster: Poster, now: Callable[[], float]) -> Outcome:
     """
@@ -46,7 +50,7 @@ async def make_attempt(claim: Claim, *, poster: Poster, now: Callable[[], float]
     return Outcome(
         kind="http",
         status=answer.status,
-        detail=f"answered {answer.status}",
+        detail=f"answered {answer.status}{REDIRECTED if answer.status in REDIRECTS else ''}",
         retry_after=_requested_pause(answer, now),
     )
 

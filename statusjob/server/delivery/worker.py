@@ -21,8 +21,8 @@ from statusjob.server.alarms import Alarm
 from statusjob.server.feed import Feed
 from statusjob.server.store import outbox_claim, outbox_settle
 from statusjob.server.store.interface import Store, StoreUnavailable, Tx, Update
-from statusjob.server.store.outbox_claim import Claim
-from statusjob.server.store.outbox_settle import Outcome, Retry
+from statusjob.server.store.outbox_claim import Claim, Claimed
+from statusjob.server.store.outbox_settle import Outcome, Retry, Settled
 
 #: Most attempts under way at the same time.
 MAX_ATTEMPTS = 256
@@ -138,9 +138,7 @@ class DeliveryWorker:
             self._under_way.add(attempt)
             attempt.addErrback(self._cancelled)
             attempt.addBoth(self._ended, attempt)
-        # After a full batch, more deliveries may be due.
-        more = self._over or (room and len(claims) == room)
-        return self._now() if more else next_due
+        return self._now() if self._over else next_due
 
     async def _settle_and_claim(self, room: int, shared: int) -> tuple[list[Claim], float | None]:
         """
@@ -155,17 +153,19 @@ class DeliveryWorker:
         """
         over, self._over = self._over[:SETTLE_BATCH], self._over[SETTLE_BATCH:]
 
-        def work(tx: Tx) -> tuple[list[str | None], list[Claim], float | None]:
-            states = [
+        def work(tx: Tx) -> tuple[list[Settled], Claimed, float | None]:
+            settled = [
                 outbox_settle.settle(tx, self._node, claim, outcome, retry)
                 for claim, outcome, retry in judged
             ]
-            claims = outbox_claim.claim(tx, self._node, room, shared) if room else []
-            return states, claims, outbox_claim.next_due(tx)
+            claimed = Claimed([], more=False)
+            if room:
+                claimed = outbox_claim.claim(tx, self._node, room, shared)
+            return settled, claimed, outbox_claim.next_due(tx)
 
         judged = [(claim, outcome, self._retry(claim)) for claim, outcome in over]
         try:
-            states, claims, next_due = await self._store.write(work)
+            settled, claimed, next_due = await self._store.write(work)
         except StoreUnavailable:
             self._over[:0] = over
             raise
@@ -174,7 +174,7 @@ class DeliveryWorker:
                 raise
             await self._settle_singly(judged)
             return [], self._now()
-        for (claim, outcome), state in zip(over, states, strict=True):
+        for (claim, outcome), fate in zip(over, settled, strict=True):
             if not outcome.ok:
                 self._log.info(
                     "attempt {attempt} of {id} failed ({kind}: {detail}); it is {state}",
@@ -182,9 +182,13 @@ class DeliveryWorker:
                     id=claim.id,
                     kind=outcome.kind,
                     detail=outcome.detail,
-                    state=state or "no longer ours",
+                    state=fate.state or "no longer ours",
                 )
-        return claims, next_due
+            for webhook_id, reason in fate.disabled.items():
+                self._log.warn(
+                    "the webhook {id} is disabled: {reason}", id=webhook_id, reason=reason
+                )
+        return claimed.claims, self._now() if claimed.more else next_due
 
     async def _settle_singly(self, judged: Sequence[tuple[Claim, Outcome, Retry]]) -> None:
         """
@@ -223,6 +227,7 @@ class DeliveryWorker:
         return Retry(
             wait=step * (1 + RETRY_JITTER * draw),
             exhausted=exhausted,
+            longest=sum(self._schedule),
             lifetime=self._lifetime,
             draw=draw,
         )

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from statusjob.contract.webhooks import Attempt, Delivery, DeliveryState
 from statusjob.jobs import TEST_EVENT
-from statusjob.server.store.interface import Tx
+from statusjob.server.store.interface import Row, Tx
 from statusjob.server.store.outbox_write import new_delivery_id
 from statusjob.server.store.planner import use_no_index_on
 
@@ -41,9 +41,9 @@ def page(
         conditions.append(f"({made}, d.id) < (:moment, :id)")
     rows = tx.all(
         "SELECT d.id, d.type, d.job_id, d.version, d.state, d.reason, d.created_at,"
-        " d.finished_at, CASE WHEN d.state = 'pending' THEN CASE WHEN o.paused_until > d.due_at"
-        " THEN o.paused_until ELSE d.due_at END END AS next_at"
-        " FROM deliveries d JOIN origins o ON o.id = d.origin_id"
+        " d.finished_at, d.due_at, d.probe, o.paused_until, u.until FROM deliveries d"
+        " JOIN origins o ON o.id = d.origin_id JOIN webhooks w ON w.id = d.webhook_id"
+        " LEFT JOIN url_pauses u ON u.normal_url = w.normal_url"
         f" WHERE {' AND '.join(conditions)} ORDER BY {made} DESC, d.id DESC LIMIT :limit",
         webhook_id=webhook_id,
         moment=moment,
@@ -60,12 +60,21 @@ def page(
             reason=row["reason"],
             created_at=row["created_at"],
             finished_at=row["finished_at"],
-            next_attempt_at=row["next_at"],
+            next_attempt_at=_next_attempt(row),
             attempts=attempts(tx, row["id"]),
         )
         for row in rows[:limit]
     ]
     return deliveries, len(rows) > limit
+
+
+def _next_attempt(row: Row) -> float | None:
+    """When a delivery will be attempted, at the earliest; C{None} unless it is pending."""
+    if row["state"] != DeliveryState.PENDING:
+        return None
+    if row["probe"]:
+        return float(row["due_at"])
+    return max(map(float, (row["due_at"], row["paused_until"], row["until"] or 0)))
 
 
 def attempts(tx: Tx, delivery_id: str) -> tuple[Attempt, ...]:
@@ -101,14 +110,15 @@ def state_of(tx: Tx, webhook_id: str, delivery_id: str) -> DeliveryState | None:
 
 def redeliver(tx: Tx, delivery_id: str) -> bool:
     """
-    Let a delivery be due now, with the same id and a new schedule.
+    Let a delivery be due now, even if its URL or its origin is paused, with the same id and a new
+    schedule.
 
     @return: whether it is due now. It is not if it is being sent, or if it is finished and
         another delivery for the same webhook and job is pending or being sent.
     """
     return (
         tx.execute(
-            f"{_MAKE_DUE} WHERE id = :id AND (state = 'pending' OR {_REPEATABLE})",
+            f"{_MAKE_DUE}, probe = 1 WHERE id = :id AND (state = 'pending' OR {_REPEATABLE})",
             id=delivery_id,
             now=tx.now,
         )
@@ -116,34 +126,40 @@ def redeliver(tx: Tx, delivery_id: str) -> bool:
     )
 
 
-def redeliver_dead(tx: Tx, webhook_id: str, since: float, until: float, limit: int) -> int:
+def redeliver_dead(
+    tx: Tx, webhook_id: str, since: float, until: float, limit: int, *, probe: bool
+) -> int:
     """
     Let the dead deliveries of a webhook be due now: for each job, only the newest.
 
     @param since: only those that died at this time or later, in seconds since the epoch.
     @param until: only those that died at this time or earlier, in seconds since the epoch.
     @param limit: how many deliveries are made due at most.
+    @param probe: whether the first of them is due even if the URL or the origin is paused.
     @return: how many deliveries are due now.
     """
-    return tx.execute(
+    due = tx.all(
         f"{_MAKE_DUE} WHERE id IN (SELECT id FROM deliveries WHERE webhook_id = :webhook_id"
         " AND state = 'dead' AND finished_at BETWEEN :since AND :until AND job_id IS NOT NULL"
         f" AND {_REPEATABLE}"
         " AND NOT EXISTS (SELECT 1 FROM deliveries n WHERE n.webhook_id = deliveries.webhook_id"
         " AND n.job_id = deliveries.job_id AND n.version > deliveries.version)"
-        " ORDER BY finished_at LIMIT :limit)",
+        " ORDER BY finished_at LIMIT :limit) RETURNING id",
         webhook_id=webhook_id,
         since=since,
         until=until,
         now=tx.now,
         limit=limit,
     )
+    if probe and due:
+        tx.execute("UPDATE deliveries SET probe = 1 WHERE id = :id", id=due[0]["id"])
+    return len(due)
 
 
 #: Makes a delivery due now.
 _MAKE_DUE = (
     "UPDATE deliveries SET state = 'pending', attempts = 0, due_at = :now, finished_at = NULL,"
-    " reason = NULL"
+    " reason = NULL, first_begun_at = NULL"
 )
 #: A delivery is finished, and no other one for the same webhook and job is pending or being sent.
 _REPEATABLE = (
@@ -155,7 +171,8 @@ _REPEATABLE = (
 
 def add_test(tx: Tx, webhook_id: str, body: bytes) -> tuple[str, bool]:
     """
-    Write a delivery that only tests a webhook, unless one is pending or being sent already.
+    Write a delivery that only tests a webhook, unless one is pending or being sent already. It is
+    due now even if the URL or the origin is paused.
 
     @return: the id of the test, and whether it is new.
     """
@@ -166,6 +183,9 @@ def add_test(tx: Tx, webhook_id: str, body: bytes) -> tuple[str, bool]:
         type=TEST_EVENT,
     )
     if found is not None:
+        tx.execute(
+            "UPDATE deliveries SET probe = 1 WHERE id = :id AND state = 'pending'", id=found["id"]
+        )
         return found["id"], False
     row = tx.one(
         "INSERT INTO bodies (job_id, version, body) VALUES (NULL, NULL, :body) RETURNING id",
@@ -174,9 +194,9 @@ def add_test(tx: Tx, webhook_id: str, body: bytes) -> tuple[str, bool]:
     assert row is not None
     delivery_id = new_delivery_id()
     tx.execute(
-        "INSERT INTO deliveries (id, webhook_id, origin_id, type, body_id, state, due_at,"
+        "INSERT INTO deliveries (id, webhook_id, origin_id, type, body_id, state, probe, due_at,"
         " created_at)"
-        " SELECT :id, id, origin_id, :type, :body_id, 'pending', :now, :now"
+        " SELECT :id, id, origin_id, :type, :body_id, 'pending', 1, :now, :now"
         " FROM webhooks WHERE id = :webhook_id",
         id=delivery_id,
         webhook_id=webhook_id,

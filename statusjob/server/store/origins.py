@@ -3,8 +3,8 @@ Origins in SQL: how many attempts each may have under way, and when each is paus
 
 With each success an origin gets one more slot for attempts, up to a bound; with a failure it keeps
 half of its slots (as TCP does with its window: RFC 5681). After several failures in a row it is
-paused, for longer each time; after each pause a single attempt probes it. C{Retry-After} of a
-receiver pauses its origin as well.
+paused, for longer each time; after each pause a single attempt probes it. What receivers ask for
+pauses their URLs (L{statusjob.server.store.url_pauses}).
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ FIRST_PAUSE = 5.0
 LONGEST_PAUSE = 300.0
 #: Each pause is lengthened by a random part of itself, up to this one.
 PAUSE_JITTER = 0.25
-#: The longest pause that a receiver can ask for, in seconds.
-LONGEST_RETRY_AFTER = 3600.0
 
 #: Origins that have pending deliveries. The recursion hops from one origin to the next in the
 #: index: ten thousand deliveries to one origin cost no more than a single one.
@@ -43,24 +41,28 @@ class ReadyOrigin(NamedTuple):
     @ivar slots: how many attempts it may have under way.
     @ivar busy: how many attempts it has under way.
     @ivar round: see L{note_failure}.
+    @ivar paused: whether it is paused, so that only a delivery that probes it may be made.
     """
 
     id: int
     slots: int
     busy: int
     round: int
+    paused: bool
 
 
 def ready(tx: Tx, node: str) -> list[ReadyOrigin]:
     """
-    Origins with deliveries that are due and that C{node} may make. The one that was served least
-    recently comes first.
+    Origins with deliveries that are due and that C{node} may make: those that are not paused, or
+    have a delivery that probes them. The one that was served least recently comes first.
     """
     rows = tx.all(
         f"{_WAITING} SELECT o.id, o.slots, (SELECT COUNT(*) FROM deliveries"
-        " WHERE origin_id = o.id AND state = 'sending') AS busy, o.round"
-        " FROM waiting JOIN origins o ON o.id = waiting.id"
-        " WHERE o.paused_until <= :now AND (o.leased_until <= :now OR o.lease = :node)"
+        " WHERE origin_id = o.id AND state = 'sending') AS busy, o.round,"
+        " o.paused_until > :now AS paused FROM waiting JOIN origins o ON o.id = waiting.id"
+        " WHERE (o.paused_until <= :now OR EXISTS (SELECT 1 FROM deliveries p"
+        " WHERE p.origin_id = o.id AND p.state = 'pending' AND p.probe = 1))"
+        " AND (o.leased_until <= :now OR o.lease = :node)"
         " AND EXISTS (SELECT 1 FROM deliveries d WHERE d.origin_id = o.id"
         " AND d.state = 'pending' AND d.due_at <= :now) ORDER BY o.served_at, o.id",
         now=tx.now,
@@ -143,30 +145,37 @@ def note_answer(tx: Tx, origin_id: int) -> None:
         )
 
 
-def note_failure(tx: Tx, origin_id: int, round_: int, draw: float, asked: float | None) -> bool:
+def note_rate_limit(tx: Tx, origin_id: int, round_: int) -> None:
+    """
+    Note that an origin works, but wants fewer requests: it keeps half of its slots.
+
+    @param round_: see L{note_failure}.
+    """
+    note_answer(tx, origin_id)
+    tx.execute(
+        "UPDATE origins SET slots = CASE WHEN slots > 1 THEN slots / 2 ELSE 1 END,"
+        " round = round + 1 WHERE id = :id AND round = :round",
+        id=origin_id,
+        round=round_,
+    )
+
+
+def note_failure(tx: Tx, origin_id: int, round_: int, draw: float) -> bool:
     """
     Note that an origin does not work, let it keep half of its slots, and pause it after several
     failures in a row.
 
     @param round_: the origin's round in which the attempt began. A failure ends the round, so that
-        of all attempts that were under way together only the first failure counts; of the others,
-        only C{asked} does.
+        of all attempts that were under way together only the first failure counts.
     @param draw: a random number from 0 to 1.
-    @param asked: seconds of pause that the receiver asked for, if it did.
     @return: whether there were enough failures in a row to pause the origin.
     """
-    row = tx.one(
-        "SELECT slots, failures, round, paused_until FROM origins WHERE id = :id", id=origin_id
-    )
+    row = tx.one("SELECT slots, failures, round FROM origins WHERE id = :id", id=origin_id)
     if row is None:
         return False
-    failures = row["failures"]
-    pause = 0.0 if asked is None else min(max(0.0, asked), LONGEST_RETRY_AFTER)
+    failures = int(row["failures"])
     if round_ == row["round"]:
         failures += 1
-        if failures >= PAUSE_AFTER:
-            doubled = FIRST_PAUSE * 2.0 ** min(failures - PAUSE_AFTER, 16)
-            pause = max(pause, min(doubled, LONGEST_PAUSE) * (1 + PAUSE_JITTER * draw))
         tx.execute(
             "UPDATE origins SET slots = :slots, failures = :failures, round = round + 1,"
             " down_since = COALESCE(down_since, :now) WHERE id = :id",
@@ -175,10 +184,30 @@ def note_failure(tx: Tx, origin_id: int, round_: int, draw: float, asked: float 
             failures=failures,
             now=tx.now,
         )
-    if pause and tx.now + pause > row["paused_until"]:
-        tx.execute(
-            "UPDATE origins SET paused_until = :until WHERE id = :id",
-            id=origin_id,
-            until=tx.now + pause,
-        )
-    return bool(failures >= PAUSE_AFTER)
+        if failures >= PAUSE_AFTER:
+            doubled = FIRST_PAUSE * 2.0 ** min(failures - PAUSE_AFTER, 16)
+            seconds = min(doubled, LONGEST_PAUSE) * (1 + PAUSE_JITTER * draw)
+            pause(tx, origin_id, tx.now + seconds)
+    return failures >= PAUSE_AFTER
+
+
+def pause(tx: Tx, origin_id: int, until: float) -> None:
+    """
+    Pause an origin. No pause becomes shorter.
+
+    @param until: the end of the pause, in seconds since the epoch.
+    """
+    tx.execute(
+        "UPDATE origins SET paused_until = :until WHERE id = :id AND paused_until < :until",
+        id=origin_id,
+        until=until,
+    )
+
+
+def end_pause(tx: Tx, origin_id: int) -> None:
+    """End the pause of an origin."""
+    tx.execute(
+        "UPDATE origins SET paused_until = :now WHERE id = :id AND paused_until > :now",
+        id=origin_id,
+        now=tx.now,
+    )

@@ -9,12 +9,17 @@ origins may be served is decided in L{statusjob.server.store.origins}.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from statusjob.server.store import origins, webhook_secrets, webhooks
 from statusjob.server.store.interface import Row, Tx
+from statusjob.server.store.origins import ReadyOrigin
 
 #: Seconds for which a claim leases its origin: much longer than an attempt can take.
 LEASE = 60.0
+#: Deliveries of one origin that are read at once to be put off, and how often in one claim.
+PUT_OFF_ROWS = 64
+PUT_OFF_STEPS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +32,9 @@ class Claim:
     @ivar round: the origin's present round, see L{origins.note_failure}.
     @ivar job_id: the job that it tells of; C{None} for a test.
     @ivar type: an event type, or C{webhook.test}.
+    @ivar normal_url: C{url} in the form by which URLs are compared.
+    @ivar was_paused: whether the URL is paused, or was before and has not answered properly since.
+    @ivar probe: whether the attempt is made although the URL or the origin is paused.
     @ivar secrets: all secrets that are to sign it, the present one first.
     """
 
@@ -38,16 +46,31 @@ class Claim:
     job_id: str | None
     type: str
     url: str = field(repr=False)
+    normal_url: str = field(repr=False)
+    was_paused: bool
+    probe: bool
     secrets: tuple[str, ...] = field(repr=False)
     body: bytes = field(repr=False)
 
 
-def claim(tx: Tx, node: str, room: int, shared: int) -> list[Claim]:
+class Claimed(NamedTuple):
+    """
+    What a claim has found.
+
+    @ivar more: whether there may be more that is due now.
+    """
+
+    claims: list[Claim]
+    more: bool
+
+
+def claim(tx: Tx, node: str, room: int, shared: int) -> Claimed:
     """
     Claim deliveries that are due, and mark each as being sent.
 
     The origin that was served least recently comes first, and none gets more deliveries than it
-    has slots. A delivery waits while its webhook is being sent another update of the same job.
+    has slots. A delivery waits while its webhook is being sent another update of the same job. If
+    its URL is paused, it is put off until the end of the pause, unless it probes the URL.
 
     @param node: who claims.
     @param room: how many deliveries are claimed at most.
@@ -58,6 +81,7 @@ def claim(tx: Tx, node: str, room: int, shared: int) -> list[Claim]:
         # The node that was sending there is gone, or too late.
         return_to_pending(tx, "origin_id = :origin_id", origin_id=origin_id)
     taken: list[Claim] = []
+    more = False
     for origin in origins.ready(tx, node):
         if len(taken) == room:
             break
@@ -66,32 +90,57 @@ def claim(tx: Tx, node: str, room: int, shared: int) -> list[Claim]:
         limit = min(free, room - len(taken), first + shared)
         if limit <= 0 or not origins.lease(tx, origin.id, node, LEASE):
             continue
-        claims = _claim_at(tx, origin.id, origin.round, limit)
-        shared -= max(0, len(claims) - first)
-        taken += claims
-    return taken
+        claimed = _claim_at(tx, origin, 1 if origin.paused else limit)
+        shared -= max(0, len(claimed.claims) - first)
+        taken += claimed.claims
+        more |= claimed.more
+    return Claimed(taken, more or len(taken) == room > 0)
 
 
-def _claim_at(tx: Tx, origin_id: int, round_: int, limit: int) -> list[Claim]:
-    due = tx.all(
-        "SELECT d.id, d.attempts, d.webhook_id, d.job_id, d.type, w.url, w.secret, b.body,"
-        " EXISTS (SELECT 1 FROM old_secrets WHERE webhook_id = w.id) AS rotated"
+def _claim_at(tx: Tx, origin: ReadyOrigin, limit: int) -> Claimed:
+    """Claim deliveries at one origin, at most C{limit}."""
+    claims: list[Claim] = []
+    rows = limit
+    for _ in range(PUT_OFF_STEPS):
+        put_off = False
+        for row in _due(tx, origin, rows):
+            if not row["probe"] and (row["url_paused_until"] or 0) > tx.now:
+                put_off = True
+                tx.execute(
+                    "UPDATE deliveries SET due_at = :until WHERE id = :id",
+                    id=row["id"],
+                    until=row["url_paused_until"],
+                )
+            elif len(claims) < limit:
+                claims.append(mark_sending(tx, origin.id, origin.round, row))
+        if not put_off or len(claims) == limit:
+            return Claimed(claims, more=False)
+        rows = PUT_OFF_ROWS
+    return Claimed(claims, more=True)
+
+
+def _due(tx: Tx, origin: ReadyOrigin, limit: int) -> list[Row]:
+    """Deliveries that are due at an origin; if it is paused, only those that probe it."""
+    which = "d.due_at <= :now" + (" AND d.probe = 1" if origin.paused else "")
+    return tx.all(
+        "SELECT d.id, d.attempts, d.webhook_id, d.job_id, d.type, d.probe, w.url, w.normal_url,"
+        " w.secret, b.body, EXISTS (SELECT 1 FROM old_secrets WHERE webhook_id = w.id) AS rotated,"
+        " (SELECT until FROM url_pauses u WHERE u.normal_url = w.normal_url) AS url_paused_until"
         " FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id JOIN bodies b ON b.id = body_id"
-        " WHERE d.origin_id = :origin_id AND d.state = 'pending' AND d.due_at <= :now"
+        f" WHERE d.origin_id = :origin_id AND d.state = 'pending' AND {which}"
         " AND NOT EXISTS (SELECT 1 FROM deliveries s WHERE s.webhook_id = d.webhook_id"
         " AND s.job_id = d.job_id AND s.state = 'sending') ORDER BY d.due_at LIMIT :limit",
-        origin_id=origin_id,
+        origin_id=origin.id,
         now=tx.now,
         limit=limit,
     )
-    return [mark_sending(tx, origin_id, round_, row) for row in due]
 
 
 def mark_sending(tx: Tx, origin_id: int, round_: int, row: Row) -> Claim:
     """Mark a delivery as being sent."""
     tx.execute(
-        "UPDATE deliveries SET state = 'sending', attempts = attempts + 1, begun_at = :now"
-        " WHERE id = :id",
+        "UPDATE deliveries SET state = 'sending', attempts = attempts + 1, begun_at = :now,"
+        " first_begun_at = COALESCE(first_begun_at, :now), probe = 0 WHERE id = :id",
         id=row["id"],
         now=tx.now,
     )
@@ -107,6 +156,9 @@ def mark_sending(tx: Tx, origin_id: int, round_: int, row: Row) -> Claim:
         job_id=row["job_id"],
         type=row["type"],
         url=row["url"],
+        normal_url=row["normal_url"],
+        was_paused=row["url_paused_until"] is not None,
+        probe=bool(row["probe"]),
         secrets=secrets,
         body=row["body"].encode(),
     )

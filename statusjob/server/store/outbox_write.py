@@ -66,6 +66,8 @@ def write_deliveries(tx: Tx, job: Job, *, webhook_id: str | None = None) -> int:
             " id = excluded.id, version = excluded.version, type = excluded.type,"
             " body_id = excluded.body_id, created_at = excluded.created_at,"
             " attempts = CASE WHEN excluded.type = :progress THEN deliveries.attempts ELSE 0 END,"
+            " first_begun_at = CASE WHEN excluded.type = :progress"
+            " THEN deliveries.first_begun_at END,"
             " due_at = CASE WHEN excluded.type = :progress THEN deliveries.due_at"
             " ELSE excluded.due_at END",
             id=new_delivery_id(),

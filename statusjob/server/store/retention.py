@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from statusjob.server.store import url_pauses
 from statusjob.server.store.interface import Tx
 from statusjob.server.store.jobs import demo_id
 
@@ -48,6 +49,7 @@ def delete_batch(tx: Tx, keep: float, place: Place, seconds: Callable[[], float]
     @return: where this batch ended.
     """
     delete_expired_secrets(tx)
+    url_pauses.forget_old(tx)
     job, webhook, origin = place
     if job is not None:
         job = delete_old_jobs(tx, tx.now - keep - _leap(tx, keep), job, _timer(seconds))

@@ -51,7 +51,8 @@ def move_waits(tx: Tx, seconds: float) -> None:
     before = "created_at <= :now - :by" if seconds > 0 else "due_at > :now"
     for state in ("pending", "sending"):
         tx.execute(
-            "UPDATE deliveries SET due_at = due_at + :by, begun_at = begun_at + :by"
+            "UPDATE deliveries SET due_at = due_at + :by, begun_at = begun_at + :by,"
+            " first_begun_at = first_begun_at + :by"
             f" WHERE state = '{state}' AND {before}",
             by=seconds,
             now=tx.now,
@@ -60,6 +61,7 @@ def move_waits(tx: Tx, seconds: float) -> None:
         "UPDATE origins SET paused_until = paused_until + :by, leased_until = leased_until + :by",
         by=seconds,
     )
+    tx.execute("UPDATE url_pauses SET until = until + :by", by=seconds)
     tx.execute(
         "UPDATE webhooks SET failing_since = failing_since + :by WHERE failing_since IS NOT NULL",
         by=seconds,

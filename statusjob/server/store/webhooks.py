@@ -23,7 +23,8 @@ DAY = 86_400.0
 #: (UTC), without any success.
 FAILING_LIMIT = 5 * DAY
 FAILING_DAYS = 3
-#: The reason of a webhook that was given up.
+#: The reason of a webhook whose receiver wants no more deliveries, and of one that was given up.
+GONE = "it answered 410 Gone"
 GIVEN_UP = "its deliveries failed for 5 days"
 #: The reason of a delivery that is dead because its webhook was disabled; the reason for that
 #: follows.
@@ -290,10 +291,12 @@ def note_failure(tx: Tx, webhook_id: str) -> None:
     )
 
 
-def give_up_if_failing(tx: Tx, webhook_id: str) -> None:
+def give_up_if_failing(tx: Tx, webhook_id: str) -> bool:
     """
     Give up a webhook for which a delivery has died, if others failed before: for at least
     L{FAILING_LIMIT} seconds, and on at least L{FAILING_DAYS} days.
+
+    @return: whether it is given up now.
     """
     failing = tx.one(
         "SELECT id FROM webhooks WHERE id = :id AND enabled = 1"
@@ -302,8 +305,10 @@ def give_up_if_failing(tx: Tx, webhook_id: str) -> None:
         since=tx.now - FAILING_LIMIT,
         days=FAILING_DAYS,
     )
-    if failing is not None:
-        disable(tx, webhook_id, GIVEN_UP, given_up=True)
+    if failing is None:
+        return False
+    disable(tx, webhook_id, GIVEN_UP, given_up=True)
+    return True
 
 
 def unregister(tx: Tx, url: str, *, job_id: str) -> None:

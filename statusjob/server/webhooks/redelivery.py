@@ -50,8 +50,8 @@ class Deliveries:
 
     def test(self, webhook_id: str) -> Deferred[str]:
         """
-        Send a message that only tests a webhook, even if it is disabled. A test that is pending or
-        being sent is not sent a second time.
+        Send a message that only tests a webhook, even if it is disabled or its origin is paused. A
+        test that is pending or being sent is not sent a second time.
 
         The Deferred fails with L{UnknownWebhook}.
 
@@ -115,7 +115,9 @@ class Deliveries:
         def work(tx: Tx) -> tuple[int, float]:
             _check_enabled(tx, webhook_id)
             last = tx.now if until is None else until
-            count = delivery_log.redeliver_dead(tx, webhook_id, since, last, REDELIVERY_BATCH)
+            count = delivery_log.redeliver_dead(
+                tx, webhook_id, since, last, REDELIVERY_BATCH, probe=total == 0
+            )
             tx.announce(Update(deliveries=count))
             return count, last
 

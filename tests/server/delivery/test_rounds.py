@@ -13,7 +13,7 @@ from statusjob.server.store import outbox_claim, outbox_settle, single_process
 from statusjob.server.store.interface import Tx
 from statusjob.server.store.origins import MAX_SLOTS
 from statusjob.server.store.outbox_claim import Claim
-from statusjob.server.store.outbox_settle import Outcome, Retry
+from statusjob.server.store.outbox_settle import Outcome, Retry, Settled
 from tests.helpers.delivery import OK, REFUSED, DeliveryTestCase
 
 HOUR = 3600.0
@@ -224,11 +224,11 @@ class FaultTests(RoundsTestCase):
         """
         settle = outbox_settle.settle
 
-        def broken(tx: Tx, node: str, claim: Claim, outcome: Outcome, retry: Retry) -> str | None:
-            state = settle(tx, node, claim, outcome, retry)
+        def broken(tx: Tx, node: str, claim: Claim, outcome: Outcome, retry: Retry) -> Settled:
+            settled = settle(tx, node, claim, outcome, retry)
             if "poison" in claim.url and outcome.kind in kinds:
                 raise ValueError("cannot be settled")
-            return state
+            return settled
 
         patch = self.patch(outbox_settle, "settle", broken)
         return lambda: patch.restore()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs, formatEvent
 
 from statusjob.jobs import EventType
 from statusjob.server.alarms import RETRY_SLEEP
@@ -114,6 +115,15 @@ class ScheduleTests(DeliveryTestCase):
             attempt.callback(OK)
         self.rounds()
         self.assertEqual(len(self.sender.sent), MAX_ATTEMPTS + 6)
+
+    def test_a_webhook_that_the_server_disables_is_logged_with_the_reason(self) -> None:
+        self.sender.answers = lambda claim: Outcome("http", 410, "answered 410")
+        with capturedLogs() as events:
+            self.finish(self.job())
+            self.rounds()
+        ((_, claim),) = self.sender.sent
+        texts = [formatEvent(event) for event in events]
+        self.assertIn(f"the webhook {claim.webhook_id} is disabled: it answered 410 Gone", texts)
 
     def test_an_attempt_that_raises_an_exception_is_logged_and_made_again(self) -> None:
         def broken(claim: Claim) -> Outcome:

@@ -7,7 +7,6 @@ from typing import Any
 from statusjob.server.store.origins import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
-    LONGEST_RETRY_AFTER,
     MAX_SLOTS,
     PAUSE_AFTER,
     PAUSE_JITTER,
@@ -17,7 +16,7 @@ from tests.helpers.outbox import OutboxTestCase
 
 A = "a.example"
 #: Outcomes for which the origin is to blame, and those for which the webhook is.
-ORIGINS = (500, 502, 503, 429, "connect", "timeout", "dns", "tls", "blocked", "too-big")
+ORIGINS = (500, 502, 503, "connect", "timeout", "dns", "tls", "blocked", "too-big")
 WEBHOOKS = (301, 302, 400, 401, 404, 408, 418)
 
 
@@ -302,50 +301,3 @@ class BlameTests(OriginTestCase):
         self.assertIsNone(self.settle(claim, "connect", 5))
         (failures,) = self.column(self.box, "SELECT failures FROM origins")
         self.assertEqual((claim.url, failures), (URL, 0))
-
-
-class RetryAfterTests(OriginTestCase):
-    """Receivers ask to be left alone for some time."""
-
-    def asked(self, seconds: float | None) -> float:
-        """For how long an origin is paused after it asked for so many seconds."""
-        self.setUp()
-        self.due(A, 20)
-        self.let_fail(outcome=503, retry_after=seconds)
-        return self.pause()
-
-    def test_an_origin_is_paused_for_as_long_as_it_asks(self) -> None:
-        self.assertEqual(self.asked(120), 120)
-        self.box.clock.advance(119.999)
-        self.assertEqual(self.claim(), [])
-        self.box.clock.advance(0.001)
-        self.assertEqual(len(self.claim()), 8)
-
-    def test_without_a_positive_time_there_is_no_pause(self) -> None:
-        for seconds in (None, 0, -5, -1e9):
-            self.assertEqual(self.asked(seconds), 0, seconds)
-
-    def test_no_pause_is_longer_than_an_hour(self) -> None:
-        for seconds in (3600, 3601, 1e9, 1e300, float("inf")):
-            self.assertEqual(self.asked(seconds), 3600, seconds)
-        self.assertEqual(LONGEST_RETRY_AFTER, 3600)
-
-    def test_a_pause_never_shortens_a_longer_one(self) -> None:
-        self.due(A, 20)
-        # All belong to one round, and yet what each asks for counts.
-        claims = self.claim()
-        for asked, pause in ((100, 100), (20, 100), (None, 100), (200, 200), (-1, 200)):
-            self.settle(claims.pop(), 429, 1000, retry_after=asked)
-            self.assertEqual(self.pause(), pause)
-
-    def test_the_longer_pause_of_retry_after_and_failures_counts(self) -> None:
-        self.due(A, 20)
-        self.let_fail(PAUSE_AFTER - 1)
-        for asked, pause in ((2, 5), (60, 60), (1, 20), (3600, 3600)):
-            self.let_fail(outcome=503, retry_after=asked)
-            self.assertEqual(self.pause(), pause)
-
-    def test_no_other_origin_is_held_up(self) -> None:
-        self.asked(3600)
-        self.due("b.example")
-        self.assertEqual([claim.url for claim in self.claim()], ["http://b.example/"])

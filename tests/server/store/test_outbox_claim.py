@@ -41,13 +41,15 @@ class ClaimTests(OutboxTestCase):
     def test_the_number_of_claims_for_busy_origins_is_bounded(self) -> None:
         for origin in ("a.example", "b.example", "c.example"):
             self.due(origin, 5)
-        first = self.write(self.box, lambda tx: outbox_claim.claim(tx, NODE, 100, 4))
+        first = self.write(self.box, lambda tx: outbox_claim.claim(tx, NODE, 100, 4)).claims
         # One for each that has nothing under way, and four more.
         self.assertEqual(len(first), 3 + 4)
         self.assertEqual(
-            len(self.write(self.box, lambda tx: outbox_claim.claim(tx, NODE, 100, 3))), 3
+            len(self.write(self.box, lambda tx: outbox_claim.claim(tx, NODE, 100, 3)).claims), 3
         )
-        self.assertEqual(self.write(self.box, lambda tx: outbox_claim.claim(tx, NODE, 100, 0)), [])
+        self.assertEqual(
+            self.write(self.box, lambda tx: outbox_claim.claim(tx, NODE, 100, 0)).claims, []
+        )
 
     def test_the_origin_that_was_served_least_recently_comes_first(self) -> None:
         self.due("a.example", 3)

@@ -149,7 +149,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def claim(self, node: str, room: int, shared: int, after: float) -> None:
         self.core.clock.advance(after)
         name = f"{node}{self.generation}"
-        claims = self.write(lambda tx: outbox_claim.claim(tx, name, room, shared))
+        claims = self.write(lambda tx: outbox_claim.claim(tx, name, room, shared)).claims
         assert len(claims) <= room
         for claim in claims:
             if claim.id in self.under_way:
@@ -179,8 +179,10 @@ class OutboxMachine(RuleBasedStateMachine):
             assert self.settled(name, claim, outcome, 5) is None
 
     def settled(self, name: str, claim: Claim, outcome: Outcome, wait: float) -> str | None:
-        retry = Retry(wait=wait, exhausted=claim.attempt >= ATTEMPTS, lifetime=2000, draw=0.5)
-        return self.write(lambda tx: outbox_settle.settle(tx, name, claim, outcome, retry))
+        retry = Retry(
+            wait=wait, exhausted=claim.attempt >= ATTEMPTS, longest=1000, lifetime=2000, draw=0.5
+        )
+        return self.write(lambda tx: outbox_settle.settle(tx, name, claim, outcome, retry)).state
 
     def is_ours(self, name: str, claim: Claim) -> bool:
         return bool(

@@ -106,7 +106,7 @@ class DumpContract:
                 "sending": ("pending", 0),
             },
         )
-        (claim,) = self.write(core, lambda tx: outbox_claim.claim(tx, "node", 10, 10))
+        (claim,) = self.write(core, lambda tx: outbox_claim.claim(tx, "node", 10, 10)).claims
         self.assertIn(b'"kind":"sending"', claim.body)
 
     def test_pending_jobs_go_on(self: Any) -> None:
@@ -138,7 +138,7 @@ class Version1Tests(DumpContract, SchemaTestCase):
     def test_the_old_secret_of_a_rotation_still_signs(self) -> None:
         self.sql("UPDATE webhooks SET old_secret = 'whsec_old', old_secret_until = 2e9")
         core = self.open()
-        (claim,) = self.write(core, lambda tx: outbox_claim.claim(tx, "node", 10, 10))
+        (claim,) = self.write(core, lambda tx: outbox_claim.claim(tx, "node", 10, 10)).claims
         self.assertEqual(claim.secrets, (SECRET, "whsec_old"))
 
 
