@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -54,7 +54,8 @@ class Updates:
         return self._latest.close()
 
     def __del__(self) -> None:
-        self._latest.close()
+        # Garbage is collected in any thread.
+        self._latest.close_from_any_thread()
 
 
 class _Latest:
@@ -114,6 +115,16 @@ class _Latest:
         if not self._under_way:
             self._fire_closing()
         return closed
+
+    def close_from_any_thread(self) -> None:
+        """Close this, in the reactor's thread."""
+        if not self._under_way:
+            return
+        if IReactorFromThreads.providedBy(self._reactor):
+            self._reactor.callFromThread(self.close)
+        else:
+            # A clock of a test has no threads.
+            self.close()
 
     def _next(self) -> Deferred[Job | None]:
         job, self._job = self._job, None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from pathlib import Path
 from typing import cast
 
@@ -153,10 +154,7 @@ class FileTests(SynchronousTestCase):
         memory.learn(KEY, 15.0, 15.0)
         before = self.path.read_bytes()
 
-        def broken(*_: object) -> None:
-            raise OSError("the disk is full")
-
-        self.patch(os, "replace", broken)
+        self.patch(os, "replace", self.fail_to_write)
         memory.learn(KEY, 16.0, 16.0)
         self.assertEqual(self.path.read_bytes(), before)
         self.assertEqual(list(self.path.parent.iterdir()), [self.path])
@@ -165,6 +163,70 @@ class FileTests(SynchronousTestCase):
     def test_only_the_owner_can_read_the_file(self) -> None:
         DurationMemory(self.path).learn(KEY, 15.0, 15.0)
         self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o600)
+
+    def test_the_permissions_of_the_file_stay_as_they_are(self) -> None:
+        for mode in (0o640, 0o664, 0o600):
+            self.path.write_bytes(b"{}")
+            self.path.chmod(mode)
+            DurationMemory(self.path).learn(KEY, 15.0, 15.0)
+            self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), mode)
+
+    def test_a_symbolic_link_stays_one(self) -> None:
+        link = self.path.parent / "link"
+        link.symlink_to(self.path.name)
+        DurationMemory(link).learn(KEY, 15.0, 15.0)
+        self.assertTrue(link.is_symlink())
+        self.assertEqual(DurationMemory(self.path).recall(KEY).seen, ((15.0, 15.0),))
+
+    def test_writers_at_the_same_time_lose_nothing(self) -> None:
+        self.patch(module, "LOCK_WAIT", 30.0)
+        begin = threading.Barrier(4)
+
+        def learn(number: int) -> None:
+            memory = DurationMemory(self.path)
+            begin.wait()
+            for each in range(10):
+                memory.learn(KEY, number, number + each / 100)
+
+        threads = [threading.Thread(target=learn, args=(number,)) for number in range(1, 5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(len(set(DurationMemory(self.path).recall(KEY).seen)), 40)
+        self.assertEqual(self.warnings(), [])
+
+    def test_what_cannot_be_saved_while_another_writes_is_saved_with_the_next(self) -> None:
+        memory = DurationMemory(self.path)
+        memory.learn(KEY, 1.0, 1.0)
+        with module._lock(self.path.parent) as locked:
+            self.assertTrue(locked)
+            memory.learn(KEY, 2.0, 2.0)
+            memory.learn(KEY, 3.0, 3.0)
+            self.assertEqual(len(memory.recall(KEY).seen), 3)
+            self.assertEqual(len(DurationMemory(self.path).recall(KEY).seen), 1)
+        memory.learn(KEY, 4.0, 4.0)
+        saved = DurationMemory(self.path).recall(KEY).seen
+        self.assertEqual([low for low, _ in saved], [1, 2, 3, 4])
+
+    def test_what_a_full_disk_does_not_take_is_saved_later(self) -> None:
+        memory = DurationMemory(self.path)
+        memory.learn(KEY, 1.0, 1.0)
+        patched = self.patch(os, "replace", self.fail_to_write)
+        memory.learn(KEY, 2.0, 2.0)
+        patched.restore()
+        memory.learn(KEY, 3.0, 3.0)
+        self.assertEqual(len(DurationMemory(self.path).recall(KEY).seen), 3)
+
+    @staticmethod
+    def fail_to_write(*_: object) -> None:
+        """Instead of C{os.replace}."""
+        raise OSError("the disk is full")
+
+    def test_without_locks_the_file_is_written_all_the_same(self) -> None:
+        self.patch(module, "fcntl", None)
+        DurationMemory(self.path).learn(KEY, 1.0, 1.0)
+        self.assertEqual(len(DurationMemory(self.path).recall(KEY).seen), 1)
 
     def test_the_size_of_the_file_is_bounded(self) -> None:
         memory = DurationMemory(self.path)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import gc
+import threading
 from contextlib import aclosing
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.internet.threads import deferToThread
 
 from statusjob import Status, StatusClient
-from tests.helpers.scripted_server import BASE, Unresolved, a_job, hold, problem
-from tests.helpers.scripted_streams import UpdatesTestCase
+from statusjob.client.http.connections import shared_connections
+from statusjob.client.watch.updates import _Latest
+from tests.helpers.scripted_server import BASE, JOB_ID, Unresolved, a_job, hold, problem
+from tests.helpers.scripted_streams import StreamServer, UpdatesTestCase
+from tests.helpers.sockets import SocketTestCase, reactor, until
 
 
 class LeavingTests(UpdatesTestCase):
@@ -137,3 +143,26 @@ class LeavingTests(UpdatesTestCase):
         for each in followed:
             self.successResultOf(each)
         self.assertEqual(self.versions, [1, 1, 1, 2, 2, 2])
+
+
+class CollectedTests(SocketTestCase):
+    """An iterator that is collected as garbage in a thread, on loopback."""
+
+    async def test_it_is_closed_in_the_thread_of_the_reactor(self) -> None:
+        server = StreamServer(Clock())
+        url = f"{self.serve(server)}/jobs/{JOB_ID}"
+        kept = [StatusClient(url, reactor=reactor).updates()]
+        await kept[0].__anext__()
+        await until(lambda: server.streams)
+        closed_in: list[int] = []
+        close = _Latest.close
+
+        def noting(latest: _Latest) -> Deferred[None]:
+            closed_in.append(threading.get_ident())
+            return close(latest)
+
+        self.patch(_Latest, "close", noting)
+        await deferToThread(kept.clear)
+        await until(lambda: closed_in and not server.streams)
+        self.assertEqual(closed_in, [threading.get_ident()])
+        await until(lambda: shared_connections(reactor).idle)
