@@ -36,6 +36,8 @@ BEAT_SECONDS = 15.0
 BEATS_PER_READ = 4
 #: Least and most milliseconds after which clients are to reconnect; each is given its own.
 RETRY_MILLISECONDS = (1_000, 3_000)
+#: The same for a stream of a job that had ended before.
+RETRY_AFTER_END = (60_000, 90_000)
 #: Most jobs that a stream has to read. A client for which there are more is too slow.
 TO_READ_LIMIT = 2_000
 #: Most new states that are kept for the next turn. Beyond, they are read again.
@@ -54,6 +56,8 @@ class EventStream:
 
     It is used by C{with}: inside, its topics are watched. It goes on afterwards if it was opened.
 
+    @ivar retry: the least and the most milliseconds after which its client is to reconnect; to be
+        set before the first bytes are sent.
     @ivar _known_version: of a stream of one job, the version that its client knows; C{None} for a
         stream of many jobs.
     @ivar _new_states: the newest states that have come since the last turn, by job.
@@ -75,6 +79,7 @@ class EventStream:
         "_request",
         "_to_read",
         "_watchers",
+        "retry",
         "topics",
     )
 
@@ -99,6 +104,7 @@ class EventStream:
         self._watchers = watchers
         self._read_job = read_job
         self._encode = encode
+        self.retry = RETRY_MILLISECONDS
         self._known_version: int | None = None
         self._new_states: dict[str, Job] = {}
         self._to_read: dict[str, None] | None = {}
@@ -144,7 +150,7 @@ class EventStream:
         request.notifyFinish().addErrback(lambda _: self._leave())
         request.registerProducer(self, True)
         set_stream_headers(request)
-        request.write(b"retry: %d\n\n" % randint(*RETRY_MILLISECONDS))
+        request.write(b"retry: %d\n\n" % randint(*self.retry))
         # Save memory: there may be thousands of streams, for hours.
         request.content.close()
         request.content = None

@@ -15,7 +15,7 @@ from twisted.web.resource import Resource
 
 from statusjob.contract import codec
 from statusjob.server.errors import TooManyWatchers
-from statusjob.server.waiting.event_stream import EventStream
+from statusjob.server.waiting.event_stream import RETRY_AFTER_END, EventStream
 from statusjob.server.waiting.events import set_stream_headers
 from statusjob.server.waiting.held_request import LongPoll
 from statusjob.server.waiting.watchers import ALL, Topic, job_topic, kind_topic
@@ -128,6 +128,9 @@ class WatchRoutes(Routes):
                 request.setResponseCode(204)
                 request.setHeader(b"cache-control", b"no-store")
                 return b""
+            if job.result.terminal and not last:
+                # Whoever never tells what it knows would come back for the same event for ever.
+                stream.retry = RETRY_AFTER_END
             return _opened(request, stream, [job_id], last if last <= job.version else 0)
 
     @route("/events", "GET", needs=_authority_for_events)
@@ -177,6 +180,11 @@ def _opened(
 
 
 def _last_event_id(request: Request) -> int:
-    """Read C{Last-Event-ID}: the version that the client of a stream knows, 0 for none."""
-    given = request.getHeader(b"last-event-id") or b""
+    """
+    Read the version that the client of a stream knows: from C{Last-Event-ID}, or else from
+    C{lastEventId} in the query, where helpers for old browsers put it, which cannot send headers.
+
+    @return: 0 if it tells none.
+    """
+    given = request.getHeader(b"last-event-id") or request.args.get(b"lastEventId", [b""])[-1]
     return int(given) if _EVENT_ID.match(given) else 0

@@ -164,12 +164,38 @@ class ResumeTests(FollowTestCase):
 
     def test_a_client_that_has_seen_the_end_is_answered_204(self) -> None:
         self.report(self.job, result="completed")
-        followed = self.resume("4")
-        followed.events()
-        assert followed.refusal is not None
-        self.assertEqual((followed.refusal.code, followed.refusal.body), (204, b""))
-        self.assertEqual(followed.refusal.headers["cache-control"], "no-store")
-        self.assert_nobody_follows()
+        events = f"/jobs/{self.job}/events"
+        for followed in (self.resume("4"), self.follow(f"{events}?lastEventId=4")):
+            followed.events()
+            assert followed.refusal is not None
+            self.assertEqual((followed.refusal.code, followed.refusal.body), (204, b""))
+            self.assertEqual(followed.refusal.headers["cache-control"], "no-store")
+            self.assert_nobody_follows()
+
+    def test_a_client_that_cannot_send_the_header_may_put_the_version_into_the_query(self) -> None:
+        events = f"/jobs/{self.job}/events"
+        for query, expected in (
+            ("lastEventId=3", []),
+            ("lastEventId=2", [3]),
+            ("lastEventId=1&lastEventId=3", []),
+            ("lastEventId=", [3]),
+            ("lastEventId=99", [3]),
+            ("lastEventId=x&other=3", [3]),
+        ):
+            self.assertEqual(self.follow(f"{events}?{query}").versions(), expected, query)
+        # The header is newer: it is sent by who reconnects to the very same URL.
+        resumed = self.follow(f"{events}?lastEventId=1", "Last-Event-ID: 3")
+        self.assertEqual(resumed.versions(), [])
+
+    def test_a_client_that_tells_no_version_after_the_end_comes_back_once_a_minute(self) -> None:
+        self.report(self.job, result="completed")
+        for headers, shortest, longest in (
+            ((), 60_000, 90_000),
+            (("Last-Event-ID: 3",), 1_000, 3_000),
+        ):
+            followed = self.follow_job(self.job, *headers)
+            self.assertEqual(followed.versions(), [4])
+            self.assertTrue(shortest <= followed.retry <= longest, followed.retry)
 
 
 class HeartbeatTests(FollowTestCase):
