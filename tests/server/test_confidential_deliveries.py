@@ -75,7 +75,9 @@ class DeliveryTests(ConfidentialTestCase):
     def test_an_answer_without_end(self) -> None:
         line = f"X-p4th: {URL} {SECRET}\r\n"
         self.assertEqual(self.attempt(b"HTTP/1.1 500 No\r\n" + line.encode() * 5000), ["http"])
-        interim = f"HTTP/1.1 103 Early Hints\r\n{line}\r\n"
+
+    def test_interim_answers_without_end(self) -> None:
+        interim = f"HTTP/1.1 103 Early Hints\r\nX-p4th: {URL} {SECRET}\r\n\r\n"
         self.assertEqual(self.attempt(interim.encode() * 5000), ["too-big"])
 
     def test_a_connection_that_ends_without_an_answer(self) -> None:
