@@ -40,6 +40,7 @@ from statusjob.server.site.careful import CannotListen, check_tls
 from statusjob.server.site.channels import BoundedSite
 from statusjob.server.site.ports import Ports, describe
 from statusjob.server.store.interface import StoreUnusable, Tx
+from statusjob.server.store.readiness import Readiness
 from statusjob.server.store.sqlite import SQLiteStore
 from statusjob.server.store.sqlite_connection import MEMORY, Connect, connect
 from statusjob.server.waiting.watchers import Watchers
@@ -169,6 +170,7 @@ class Server(Service):
             registrations=Registrations(self.store, check_address=guard.check),
             deliveries=Deliveries(self.store),
             store=self.store,
+            readiness=Readiness(self.store, reactor.seconds),
             watchers=self.watchers,
             forecast=self.forecast,
             access=Access(

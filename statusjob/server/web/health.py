@@ -21,8 +21,8 @@ class HealthRoutes(Routes):
 
     @route("/readyz", "GET", needs=OPEN)
     async def readyz(self, request: Request) -> bytes:
-        """Answer whether the server is not stopping and its database can be read."""
+        """Answer whether the server is not stopping, and can read and write its database."""
         if self.draining or self.stopping:
             raise Problem("unavailable", "the server is stopping")
-        await self.store.read(lambda tx: tx.one("SELECT 1 AS one"))
+        await self.readiness.check()
         return json_answer(request, {"status": "ready"})

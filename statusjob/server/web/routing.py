@@ -28,6 +28,7 @@ from statusjob.jobs import Job
 from statusjob.server.forecast.learner import Forecast
 from statusjob.server.jobs.lifecycle import Lifecycle
 from statusjob.server.store.interface import Store
+from statusjob.server.store.readiness import Readiness
 from statusjob.server.waiting.events import EventEncoder
 from statusjob.server.waiting.watchers import Watchers
 from statusjob.server.web.access import Access, Authority, host_of
@@ -114,6 +115,7 @@ class Routes:
         registrations: Registrations,
         deliveries: Deliveries,
         store: Store,
+        readiness: Readiness,
         watchers: Watchers,
         forecast: Forecast,
         access: Access,
@@ -128,6 +130,7 @@ class Routes:
         self.registrations = registrations
         self.deliveries = deliveries
         self.store = store
+        self.readiness = readiness
         self.watchers = watchers
         self.forecast = forecast
         self.access = access

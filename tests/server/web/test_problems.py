@@ -288,23 +288,3 @@ class MistakeTests(ServerTestCase):
             reply = self.ask(self.fake, "PATCH", self.path, body={"progress": 0.5})
             self.assert_problem(reply, 503, "unavailable", str(error))
             self.assertEqual(reply.header("Retry-After"), "1")
-
-
-class HealthTests(ServerTestCase):
-    """Health checks."""
-
-    def test_a_running_server_is_alive_and_ready(self) -> None:
-        fake = self.serve()
-        self.assertEqual(self.ask(fake, "GET", "/healthz").json, {"status": "ok"})
-        self.assertEqual(self.ask(fake, "GET", "/readyz").json, {"status": "ready"})
-
-    def test_a_stopping_server_is_alive_but_not_ready(self) -> None:
-        fake = self.serve()
-        fake.server.api.draining = True
-        self.assertEqual(self.ask(fake, "GET", "/healthz").code, 200)
-        self.assert_problem(self.ask(fake, "GET", "/readyz"), 503, "unavailable")
-
-    def test_a_server_without_its_database_is_not_ready(self) -> None:
-        fake = self.serve()
-        self.patch(fake.server.store, "read", lambda _: fail(StoreBusy("too much is waiting")))
-        self.assert_problem(self.ask(fake, "GET", "/readyz"), 503, "unavailable")
