@@ -17,6 +17,7 @@ from statusjob.client.http.base_url import read_job_id
 from statusjob.client.http.exchange import Answer
 from statusjob.client.http.session import JOB_LIMIT, Session
 from statusjob.client.models import CreatedJob
+from statusjob.client.work.handle import JobHandle
 from statusjob.client.work.retries import (
     FINAL_RETRY_FOR,
     LONGEST_FINAL_WAIT,
@@ -30,6 +31,9 @@ from statusjob.contract.jobs import Report
 from statusjob.jobs import Job, Status
 
 T = TypeVar("T")
+
+#: Whatever names a job: a job, one that is being run, an id, or a URL.
+JobName = Job | JobHandle | str
 
 #: Servers tell times in whole seconds, so an age below this (in seconds) may be rounding.
 _ROUNDING = 1.0
@@ -60,7 +64,7 @@ class ReportedJob:
         return cls(job.id, job.heartbeat, deadline_at)
 
     @classmethod
-    def named(cls, job: Job | str, session: Session) -> ReportedJob:
+    def named(cls, job: JobName, session: Session) -> ReportedJob:
         """
         Tell what is known from whatever names a job.
 
@@ -68,6 +72,8 @@ class ReportedJob:
         @raise TypeError: if it names none.
         @raise BadSetting: if it is a URL, but not that of a job.
         """
+        if isinstance(job, JobHandle):
+            job = job.job
         if isinstance(job, Job):
             if isinstance(job, CreatedJob):
                 return cls.of(job, job.created_here)

@@ -30,6 +30,7 @@ from statusjob.client.http.session import (
 )
 from statusjob.client.models import CreatedJob, JobPage, WebhookRegistration
 from statusjob.client.work.requests import (
+    JobName,
     JobRequests,
     ReportedJob,
     creation_time,
@@ -136,7 +137,7 @@ class WorkerClient(KeepsConnections):
         key = secrets.token_urlsafe(24) if idempotency_key is None else idempotency_key
         return cancellable(lambda _: self._create(body, key))
 
-    def run(self, job: Job | str, work: Work) -> Deferred[Job]:
+    def run(self, job: JobName, work: Work) -> Deferred[Job]:
         """
         Run a job: call a function, and report how it ends.
 
@@ -165,7 +166,7 @@ class WorkerClient(KeepsConnections):
 
     def progress(
         self,
-        job: Job | str,
+        job: JobName,
         progress: float | UnsetType | None = UNSET,
         *,
         message: str | UnsetType | None = UNSET,
@@ -186,7 +187,7 @@ class WorkerClient(KeepsConnections):
         )
 
     def complete(
-        self, job: Job | str, *, output: Any = UNSET, message: str | UnsetType | None = UNSET
+        self, job: JobName, *, output: Any = UNSET, message: str | UnsetType | None = UNSET
     ) -> Deferred[Job]:
         """
         Report that a job is done.
@@ -201,7 +202,7 @@ class WorkerClient(KeepsConnections):
 
     def fail(
         self,
-        job: Job | str,
+        job: JobName,
         *,
         code: str = FAILED,
         message: str | None = None,
@@ -220,7 +221,7 @@ class WorkerClient(KeepsConnections):
         members = failure_members(JobFailed(code, message))
         return self._report_end(self._named(job), members, output)
 
-    def heartbeat(self, job: Job | str) -> Deferred[Job]:
+    def heartbeat(self, job: JobName) -> Deferred[Job]:
         """
         Report that a job is still running.
 
@@ -228,7 +229,7 @@ class WorkerClient(KeepsConnections):
         """
         return self._report(self._named(job), {})
 
-    def cancel(self, job: Job | str) -> Deferred[Job]:
+    def cancel(self, job: JobName) -> Deferred[Job]:
         """
         Cancel a job: it ends as C{error}, and its worker learns of it by its next report.
 
@@ -271,7 +272,7 @@ class WorkerClient(KeepsConnections):
 
         return cancellable(lambda _: self._requests.repeat(ask))
 
-    def _named(self, job: Job | str) -> ReportedJob:
+    def _named(self, job: JobName) -> ReportedJob:
         return ReportedJob.named(job, self._session)
 
     def _clamped(self, **given: object) -> dict[str, Any]:

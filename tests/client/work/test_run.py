@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from statusjob import (
     BadOutput,
     BadRequest,
+    JobCancelled,
     JobFailed,
     JobHandle,
     JobNotFound,
@@ -67,6 +68,16 @@ class EndTests(RunTestCase):
         worker = WorkerClient("http://example.test", reactor=self.clock, treq=self.server.stub)
         self.successResultOf(worker.run(a_job(), lambda _: None))
         self.assertEqual(self.server.asked, [f"PATCH /jobs/{JOB_ID}"] * 2)
+
+    def test_a_job_that_is_being_run_may_be_cancelled_by_its_handle(self) -> None:
+        worker = WorkerClient("http://example.test", reactor=self.clock, treq=self.server.stub)
+        done = self.run_job()
+        self.successResultOf(worker.cancel(self.job))
+        self.assertEqual(self.server.asked[1], f"DELETE /jobs/{JOB_ID}")
+        self.server.then(CANCELLED)
+        self.job.progress(0.5)
+        self.server.pass_time(1)
+        self.failureResultOf(done, JobCancelled)
 
     def test_job_failed_gives_the_reason_of_the_failure(self) -> None:
         def work(_: JobHandle) -> None:
