@@ -243,23 +243,27 @@ class Requests:
         if answer is not None:
             refusal = self._session.refusal(answer)
             if isinstance(refusal, Transient):
-                return self._without_stream(refusal.retry_after)
+                self._pause_streams(refusal.retry_after)
+                return 0.0
             # There are no streams here, or no such job: the next request will tell.
             self._streams_left = 0
             return 0.0
-        if has_begun:
-            self._streams_left = MAX_EMPTY_STREAMS
-            self._support.confirmed = True
+        if not has_begun:
+            self._pause_streams(None)
+            return 0.0
+        self._streams_left = MAX_EMPTY_STREAMS
+        self._support.confirmed = True
         if self._clock.seconds() - begun >= SHORT_WAIT:
             self._support.ended_in_time()
             return self._backoff(1, reader.retry)
-        return self._without_stream(reader.retry)
+        self._pause_streams(reader.retry)
+        # Many streams may have ended together, and all long polls must not begin together.
+        return self._backoff(1)
 
-    def _without_stream(self, retry_after: float | None) -> float:
-        """Return the seconds to wait after a stream that did not last: long-poll at once."""
+    def _pause_streams(self, retry_after: float | None) -> None:
+        """Open no stream for a while; the job is long-polled meanwhile."""
         pause = max(STREAM_PAUSE, self._backoff(1, retry_after))
         self._no_stream_before = self._clock.seconds() + pause
-        return 0.0
 
     async def _get(self, wait: int = 0, *, expected: int = 0) -> tuple[Answer, bool]:
         """
@@ -297,7 +301,7 @@ class Requests:
         return self._pace.backoff(failures, draw=self._options.draw(), retry_after=retry_after)
 
     def _ended_early(self, retry_after: float | None) -> float:
-        """Return the seconds to wait after a long poll or a stream that ended early."""
+        """Return the seconds to wait after a long poll that ended early."""
         early_ends = self._support.ended_early()
         return self._scheduled(retry_after) if self._support.paused else self._backoff(early_ends)
 
