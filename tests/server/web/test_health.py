@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import fail
+from twisted.internet.defer import Deferred, fail
 
-from statusjob.server.store.interface import StoreBusy, StoreFull
+from statusjob.server.store.interface import StoreBusy, StoreFull, Tx
 from statusjob.server.store.readiness import PROBE_INTERVAL
+from statusjob.server.store.single_process import note_time
 from tests.helpers.servers import HeldServerTestCase, InMemoryServer, ServerTestCase
 
 
@@ -67,45 +69,59 @@ class ProbeTests(HeldServerTestCase):
         self.fake.treq.flush()
         return asked
 
-    def settle(self) -> None:
-        super().settle()
+    def settle_and_flush(self) -> None:
+        self.settle()
         self.fake.treq.flush()
 
-    def writes(self) -> int:
-        """How many rows were written so far."""
-        store: Any = self.fake.server.store
-        return int(store._writer.total_changes)
+    def setUp(self) -> None:
+        super().setUp()
+        self.probes = 0
+        store = self.fake.server.store
+        write = store.write
+
+        def counting(work: Callable[[Tx], Any]) -> Deferred[Any]:
+            self.probes += work is note_time
+            return write(work)
+
+        self.patch(store, "write", counting)
 
     def test_many_who_ask_at_once_share_the_outcome_of_one_write(self) -> None:
-        before = self.writes()
         asked = [self.readyz() for _ in range(10)]
-        self.settle()
+        self.settle_and_flush()
         self.assertEqual([self.reply(each).code for each in asked], [200] * 10)
-        self.assertEqual(self.writes(), before + 1)
+        self.assertEqual(self.probes, 1)
 
     def test_the_outcome_counts_for_some_seconds(self) -> None:
-        before = self.writes()
         for expected in (1, 1, 2):
             asked = self.readyz()
-            self.settle()
+            self.settle_and_flush()
             self.assertEqual(self.reply(asked).code, 200)
-            self.assertEqual(self.writes(), before + expected)
+            self.assertEqual(self.probes, expected)
             self.fake.clock.advance(PROBE_INTERVAL / 2)
 
     def test_while_a_write_takes_long_no_other_one_begins(self) -> None:
-        before = self.writes()
-        asked = [self.readyz()]
-        self.lane.step()
-        self.fake.clock.advance(PROBE_INTERVAL + 1)
-        asked.append(self.readyz())
-        self.settle()
+        writes: list[Deferred[None]] = []
+
+        def write(work: Callable[[Tx], Any]) -> Deferred[None]:
+            writes.append(Deferred())
+            return writes[-1]
+
+        self.patch(self.fake.server.store, "write", write)
+        asked = []
+        for _ in range(2):
+            asked.append(self.readyz())
+            self.lane.step()
+            self.assertNoResult(asked[-1])
+            self.fake.clock.rightNow += 2 * PROBE_INTERVAL
+        (held,) = writes
+        held.callback(None)
+        self.fake.treq.flush()
         self.assertEqual([self.reply(each).code for each in asked], [200, 200])
-        self.assertEqual(self.writes(), before + 1)
 
     def test_who_hangs_up_while_waiting_disturbs_no_other(self) -> None:
         first, second = self.readyz(), self.readyz()
         self.lane.step()
         first.cancel()
         self.failureResultOf(first)
-        self.settle()
+        self.settle_and_flush()
         self.assertEqual(self.reply(second).code, 200)
