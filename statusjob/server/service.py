@@ -47,7 +47,7 @@ from statusjob.server.waiting.watchers import Watchers
 from statusjob.server.web.access import Access
 from statusjob.server.web.root import Api, Root
 from statusjob.server.webhooks.redelivery import Deliveries
-from statusjob.server.webhooks.registry import Registrations
+from statusjob.server.webhooks.registry import Registrations, WebhookLimits
 
 #: The name of the lane that is not the store's.
 FORECAST_LANE = "statusjob-forecast"
@@ -153,10 +153,12 @@ class Server(Service):
         lookups = LookupThreads(reactor)
         guard = Guard(reactor, Resolver(look_up or lookups.look_up), settings.webhook_networks)
         simulator = Simulator(delay=settings.status_delay, error_rate=settings.error_rate)
+        limits = WebhookLimits(job=settings.max_job_webhooks, wide=settings.max_webhooks)
         self.lifecycle = Lifecycle(
             self.store,
             check_address=guard.check,
             simulator=simulator,
+            limits=limits,
         )
         self.watchers = Watchers(
             reactor,
@@ -167,7 +169,7 @@ class Server(Service):
         self.forecast = Forecast(reactor, self.store, self.feed, lanes(FORECAST_LANE), now)
         self.api = Api(
             lifecycle=self.lifecycle,
-            registrations=Registrations(self.store, check_address=guard.check),
+            registrations=Registrations(self.store, check_address=guard.check, limits=limits),
             deliveries=Deliveries(self.store),
             store=self.store,
             readiness=Readiness(self.store, reactor.seconds),

@@ -244,6 +244,20 @@ SETTINGS: Sequence[Setting] = (
         "most long polls and streams of one job, of one kind, or of all jobs",
     ),
     Setting(
+        "max-webhooks",
+        "STATUSJOB_MAX_WEBHOOKS",
+        "100",
+        _count(1_000, "webhooks"),
+        "most webhooks for kinds and for all jobs together",
+    ),
+    Setting(
+        "max-job-webhooks",
+        "STATUSJOB_MAX_JOB_WEBHOOKS",
+        "20",
+        _count(1_000, "webhooks"),
+        "most webhooks of one job",
+    ),
+    Setting(
         "drain",
         "STATUSJOB_DRAIN",
         "8",
@@ -284,6 +298,8 @@ class Settings:
     retention: float
     max_watchers: int
     max_job_watchers: int
+    max_webhooks: int
+    max_job_webhooks: int
     drain: float
     shutdown_delay: float
 

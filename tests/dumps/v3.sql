@@ -11,9 +11,9 @@ CREATE TABLE attempts (
                 detail TEXT
             ) STRICT
             ;
-INSERT INTO "attempts" VALUES(1,'msg_c39186033c924afd4f4e6c61cd68e890',1,1732384806.0,1732384806.0,'ok',200,NULL);
-INSERT INTO "attempts" VALUES(2,'msg_02819950b29d9876e73c862d1aa090fa',1,1732384808.0,1732384808.0,'connect',NULL,NULL);
-INSERT INTO "attempts" VALUES(3,'msg_d3c3d6e44db926b3537b0892786be0d1',1,1732384810.0,1732384810.0,'connect',NULL,NULL);
+INSERT INTO "attempts" VALUES(1,'msg_55c54a02338d9b5f55042757630bedd6',1,1732384806.0,1732384806.0,'ok',200,NULL);
+INSERT INTO "attempts" VALUES(2,'msg_2e5e47c66cf4a19d658e4abb90335b61',1,1732384808.0,1732384808.0,'connect',NULL,NULL);
+INSERT INTO "attempts" VALUES(3,'msg_e9a434688cd07579bc21f0b24176bcce',1,1732384810.0,1732384810.0,'connect',NULL,NULL);
 CREATE TABLE bodies (
                 id INTEGER PRIMARY KEY AUTOINCREMENT,
                 job_id TEXT REFERENCES jobs (id) ON DELETE CASCADE,
@@ -22,10 +22,10 @@ CREATE TABLE bodies (
                 UNIQUE (job_id, version)
             ) STRICT
             ;
-INSERT INTO "bodies" VALUES(1,'01935a2e-5088-7ce7-84a2-3019e53d02de',2,'{"result":"completed","timestamp":1732384806000,"type":"job.completed","job":{"id":"01935a2e-5088-7ce7-84a2-3019e53d02de","kind":"delivered","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":{"frames":7},"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:05.000Z","updated_at":"2024-11-23T18:00:06.000Z","finished_at":"2024-11-23T18:00:06.000Z","duration":1,"links":{"self":"/jobs/01935a2e-5088-7ce7-84a2-3019e53d02de","status":"/jobs/01935a2e-5088-7ce7-84a2-3019e53d02de/status","operation":"/jobs/01935a2e-5088-7ce7-84a2-3019e53d02de/operation","events":"/jobs/01935a2e-5088-7ce7-84a2-3019e53d02de/events"}}}');
-INSERT INTO "bodies" VALUES(2,'01935a2e-5858-7cc7-a3ef-fd12319e80ba',2,'{"result":"error","timestamp":1732384808000,"type":"job.error","job":{"id":"01935a2e-5858-7cc7-a3ef-fd12319e80ba","kind":"dead","result":"error","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":{"code":"disk","message":"is full"},"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:07.000Z","updated_at":"2024-11-23T18:00:08.000Z","finished_at":"2024-11-23T18:00:08.000Z","duration":1,"links":{"self":"/jobs/01935a2e-5858-7cc7-a3ef-fd12319e80ba","status":"/jobs/01935a2e-5858-7cc7-a3ef-fd12319e80ba/status","operation":"/jobs/01935a2e-5858-7cc7-a3ef-fd12319e80ba/operation","events":"/jobs/01935a2e-5858-7cc7-a3ef-fd12319e80ba/events"}}}');
-INSERT INTO "bodies" VALUES(3,'01935a2e-6028-7146-929c-1bf0b84c84f9',2,'{"result":"completed","timestamp":1732384810000,"type":"job.completed","job":{"id":"01935a2e-6028-7146-929c-1bf0b84c84f9","kind":"retried","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:09.000Z","updated_at":"2024-11-23T18:00:10.000Z","finished_at":"2024-11-23T18:00:10.000Z","duration":1,"links":{"self":"/jobs/01935a2e-6028-7146-929c-1bf0b84c84f9","status":"/jobs/01935a2e-6028-7146-929c-1bf0b84c84f9/status","operation":"/jobs/01935a2e-6028-7146-929c-1bf0b84c84f9/operation","events":"/jobs/01935a2e-6028-7146-929c-1bf0b84c84f9/events"}}}');
-INSERT INTO "bodies" VALUES(4,'01935a2e-6be0-751e-8521-76e6583c069b',2,'{"result":"completed","timestamp":1732384813000,"type":"job.completed","job":{"id":"01935a2e-6be0-751e-8521-76e6583c069b","kind":"sending","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:12.000Z","updated_at":"2024-11-23T18:00:13.000Z","finished_at":"2024-11-23T18:00:13.000Z","duration":1,"links":{"self":"/jobs/01935a2e-6be0-751e-8521-76e6583c069b","status":"/jobs/01935a2e-6be0-751e-8521-76e6583c069b/status","operation":"/jobs/01935a2e-6be0-751e-8521-76e6583c069b/operation","events":"/jobs/01935a2e-6be0-751e-8521-76e6583c069b/events"}}}');
+INSERT INTO "bodies" VALUES(1,'01935a2e-5088-7c1b-a267-30b93512e177',2,'{"result":"completed","timestamp":1732384806000,"type":"job.completed","job":{"id":"01935a2e-5088-7c1b-a267-30b93512e177","kind":"delivered","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":{"frames":7},"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:05.000Z","updated_at":"2024-11-23T18:00:06.000Z","finished_at":"2024-11-23T18:00:06.000Z","duration":1,"links":{"self":"/jobs/01935a2e-5088-7c1b-a267-30b93512e177","status":"/jobs/01935a2e-5088-7c1b-a267-30b93512e177/status","operation":"/jobs/01935a2e-5088-7c1b-a267-30b93512e177/operation","events":"/jobs/01935a2e-5088-7c1b-a267-30b93512e177/events"}}}');
+INSERT INTO "bodies" VALUES(2,'01935a2e-5858-7eb7-9f76-9a4f40c5b70e',2,'{"result":"error","timestamp":1732384808000,"type":"job.error","job":{"id":"01935a2e-5858-7eb7-9f76-9a4f40c5b70e","kind":"dead","result":"error","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":{"code":"disk","message":"is full"},"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:07.000Z","updated_at":"2024-11-23T18:00:08.000Z","finished_at":"2024-11-23T18:00:08.000Z","duration":1,"links":{"self":"/jobs/01935a2e-5858-7eb7-9f76-9a4f40c5b70e","status":"/jobs/01935a2e-5858-7eb7-9f76-9a4f40c5b70e/status","operation":"/jobs/01935a2e-5858-7eb7-9f76-9a4f40c5b70e/operation","events":"/jobs/01935a2e-5858-7eb7-9f76-9a4f40c5b70e/events"}}}');
+INSERT INTO "bodies" VALUES(3,'01935a2e-6028-7bb5-8823-80cb96a5718f',2,'{"result":"completed","timestamp":1732384810000,"type":"job.completed","job":{"id":"01935a2e-6028-7bb5-8823-80cb96a5718f","kind":"retried","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:09.000Z","updated_at":"2024-11-23T18:00:10.000Z","finished_at":"2024-11-23T18:00:10.000Z","duration":1,"links":{"self":"/jobs/01935a2e-6028-7bb5-8823-80cb96a5718f","status":"/jobs/01935a2e-6028-7bb5-8823-80cb96a5718f/status","operation":"/jobs/01935a2e-6028-7bb5-8823-80cb96a5718f/operation","events":"/jobs/01935a2e-6028-7bb5-8823-80cb96a5718f/events"}}}');
+INSERT INTO "bodies" VALUES(4,'01935a2e-6be0-7911-92a6-69ad2e8c78bf',2,'{"result":"completed","timestamp":1732384813000,"type":"job.completed","job":{"id":"01935a2e-6be0-7911-92a6-69ad2e8c78bf","kind":"sending","result":"completed","version":2,"progress":null,"message":null,"eta_at":null,"output":null,"error":null,"metadata":null,"deadline":null,"heartbeat":null,"simulated":false,"created_at":"2024-11-23T18:00:12.000Z","updated_at":"2024-11-23T18:00:13.000Z","finished_at":"2024-11-23T18:00:13.000Z","duration":1,"links":{"self":"/jobs/01935a2e-6be0-7911-92a6-69ad2e8c78bf","status":"/jobs/01935a2e-6be0-7911-92a6-69ad2e8c78bf/status","operation":"/jobs/01935a2e-6be0-7911-92a6-69ad2e8c78bf/operation","events":"/jobs/01935a2e-6be0-7911-92a6-69ad2e8c78bf/events"}}}');
 CREATE TABLE clock (
                 seen_at REAL NOT NULL,
                 leap REAL NOT NULL,
@@ -51,10 +51,10 @@ CREATE TABLE deliveries (
                 CHECK ((state IN ('pending', 'sending')) = (finished_at IS NULL))
             ) STRICT
             ;
-INSERT INTO "deliveries" VALUES('msg_c39186033c924afd4f4e6c61cd68e890','wh_1317e744c7430fba11b34dc71045a8e5',1,'01935a2e-5088-7ce7-84a2-3019e53d02de',2,'job.completed',1,'delivered',1,1732384806.0,1732384806.0,1732384806.0,1732384806.0,NULL,1732384806.0,0);
-INSERT INTO "deliveries" VALUES('msg_02819950b29d9876e73c862d1aa090fa','wh_d9670892bef06c8045dc223899a3b902',1,'01935a2e-5858-7cc7-a3ef-fd12319e80ba',2,'job.error',2,'dead',1,1732384808.0,1732384808.0,1732384808.0,1732384808.0,'every attempt failed',1732384808.0,0);
-INSERT INTO "deliveries" VALUES('msg_d3c3d6e44db926b3537b0892786be0d1','wh_cbaa4ed50222ed132ec481b31a9b31e9',1,'01935a2e-6028-7146-929c-1bf0b84c84f9',2,'job.completed',3,'pending',1,1732388410.0,1732384810.0,NULL,1732384810.0,NULL,1732384810.0,0);
-INSERT INTO "deliveries" VALUES('msg_ac0e7b4d70d2659a14e06c372db1d41c','wh_3068897b5a40137f1ebf2a1f85f06b97',1,'01935a2e-6be0-751e-8521-76e6583c069b',2,'job.completed',4,'sending',1,1732384813.0,1732384813.0,NULL,1732384813.0,NULL,1732384813.0,0);
+INSERT INTO "deliveries" VALUES('msg_55c54a02338d9b5f55042757630bedd6','wh_05a0faf531eea77d624ff6a8f5dd1336',1,'01935a2e-5088-7c1b-a267-30b93512e177',2,'job.completed',1,'delivered',1,1732384806.0,1732384806.0,1732384806.0,1732384806.0,NULL,1732384806.0,0);
+INSERT INTO "deliveries" VALUES('msg_2e5e47c66cf4a19d658e4abb90335b61','wh_8d3e01da125d394628ca8daa915bc172',1,'01935a2e-5858-7eb7-9f76-9a4f40c5b70e',2,'job.error',2,'dead',1,1732384808.0,1732384808.0,1732384808.0,1732384808.0,'every attempt failed',1732384808.0,0);
+INSERT INTO "deliveries" VALUES('msg_e9a434688cd07579bc21f0b24176bcce','wh_3b2640520773aeadc39af630b5e3755d',1,'01935a2e-6028-7bb5-8823-80cb96a5718f',2,'job.completed',3,'pending',1,1732388410.0,1732384810.0,NULL,1732384810.0,NULL,1732384810.0,0);
+INSERT INTO "deliveries" VALUES('msg_17a3e0b0e83d9603c4816d7bfa7f9355','wh_5d55d4283cd2be5df1b63c51739839ad',1,'01935a2e-6be0-7911-92a6-69ad2e8c78bf',2,'job.completed',4,'sending',1,1732384813.0,1732384813.0,NULL,1732384813.0,NULL,1732384813.0,0);
 CREATE TABLE events (
                 job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
                 version INTEGER NOT NULL,
@@ -65,22 +65,22 @@ CREATE TABLE events (
                 PRIMARY KEY (job_id, version)
             ) STRICT, WITHOUT ROWID
             ;
-INSERT INTO "events" VALUES('01935a2e-3d00-7d6a-b6a9-120d17ed88aa',1,1732384800.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-40e8-71bf-9542-02298d8d683c',1,1732384801.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-40e8-71bf-9542-02298d8d683c',2,1732384802.0,'pending',0.5,'half');
-INSERT INTO "events" VALUES('01935a2e-48b8-76ff-9235-4afc01fce7b4',1,1732384803.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-4ca0-7a69-9f61-9a07cb9cb7c4',1,1732384804.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-5088-7ce7-84a2-3019e53d02de',1,1732384805.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-5088-7ce7-84a2-3019e53d02de',2,1732384806.0,'completed',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-5858-7cc7-a3ef-fd12319e80ba',1,1732384807.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-5858-7cc7-a3ef-fd12319e80ba',2,1732384808.0,'error',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-6028-7146-929c-1bf0b84c84f9',1,1732384809.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-6028-7146-929c-1bf0b84c84f9',2,1732384810.0,'completed',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-67f8-72fd-8f20-118ac33cc8fd',1,1732384811.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-67f8-7a5a-8c17-e9709909b1a9',1,1732384811.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-67f8-7a5a-8c17-e9709909b1a9',2,1732384811.0,'error',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-6be0-751e-8521-76e6583c069b',1,1732384812.0,'pending',NULL,NULL);
-INSERT INTO "events" VALUES('01935a2e-6be0-751e-8521-76e6583c069b',2,1732384813.0,'completed',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-3d00-7eb6-9a06-94f1afcd7252',1,1732384800.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-40e8-72ca-b08a-fd44a19e7871',1,1732384801.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-40e8-72ca-b08a-fd44a19e7871',2,1732384802.0,'pending',0.5,'half');
+INSERT INTO "events" VALUES('01935a2e-48b8-76b3-8033-1bd4d556c5c2',1,1732384803.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-4ca0-7e6b-831e-9e37c16bba0e',1,1732384804.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-5088-7c1b-a267-30b93512e177',1,1732384805.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-5088-7c1b-a267-30b93512e177',2,1732384806.0,'completed',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-5858-7eb7-9f76-9a4f40c5b70e',1,1732384807.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-5858-7eb7-9f76-9a4f40c5b70e',2,1732384808.0,'error',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-6028-7bb5-8823-80cb96a5718f',1,1732384809.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-6028-7bb5-8823-80cb96a5718f',2,1732384810.0,'completed',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-67f8-78a4-9a63-26b0546663f4',1,1732384811.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-67f8-78a4-9a63-26b0546663f4',2,1732384811.0,'error',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-67f8-7991-a728-3a9c60660039',1,1732384811.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-6be0-7911-92a6-69ad2e8c78bf',1,1732384812.0,'pending',NULL,NULL);
+INSERT INTO "events" VALUES('01935a2e-6be0-7911-92a6-69ad2e8c78bf',2,1732384813.0,'completed',NULL,NULL);
 CREATE TABLE jobs (
                 id TEXT PRIMARY KEY,
                 kind TEXT NOT NULL,
@@ -117,16 +117,16 @@ CREATE TABLE jobs (
                 CHECK ((result = 'error') = (error_code IS NOT NULL))
             ) STRICT
             ;
-INSERT INTO "jobs" VALUES('01935a2e-3d00-7d6a-b6a9-120d17ed88aa','demo','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,15.0,'completed',1732384801.5,NULL,NULL,1732384800.0,1732384800.0,NULL,NULL,1732384800.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-40e8-71bf-9542-02298d8d683c','waiting','pending',2,0.5,'half',1732384862.0,NULL,NULL,'{"a":[1,"ü"]}',NULL,600.0,1732384802.0,NULL,NULL,NULL,NULL,NULL,1732384801.0,1732384802.0,NULL,NULL,1732384801.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-48b8-76ff-9235-4afc01fce7b4','limited','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,3600.0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384803.0,1732384803.0,NULL,NULL,1732384803.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-4ca0-7a69-9f61-9a07cb9cb7c4','simulated','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,600.0,'error',1732384864.0,NULL,NULL,1732384804.0,1732384804.0,NULL,NULL,1732384804.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-5088-7ce7-84a2-3019e53d02de','delivered','completed',2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384806.0,NULL,NULL,NULL,NULL,NULL,1732384805.0,1732384806.0,1732384806.0,'{"frames":7}',1732384805.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-5858-7cc7-a3ef-fd12319e80ba','dead','error',2,NULL,NULL,NULL,'disk','is full',NULL,NULL,NULL,1732384808.0,NULL,NULL,NULL,NULL,NULL,1732384807.0,1732384808.0,1732384808.0,NULL,1732384807.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-6028-7146-929c-1bf0b84c84f9','retried','completed',2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384810.0,NULL,NULL,NULL,NULL,NULL,1732384809.0,1732384810.0,1732384810.0,NULL,1732384809.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-67f8-7a5a-8c17-e9709909b1a9','cancelled','error',2,NULL,NULL,NULL,'cancelled',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384811.0,1732384811.0,1732384811.0,NULL,1732384811.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-67f8-72fd-8f20-118ac33cc8fd','keyed','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'key','hash',1732384811.0,1732384811.0,NULL,NULL,1732384811.0,NULL);
-INSERT INTO "jobs" VALUES('01935a2e-6be0-751e-8521-76e6583c069b','sending','completed',2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384813.0,NULL,NULL,NULL,NULL,NULL,1732384812.0,1732384813.0,1732384813.0,NULL,1732384812.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-3d00-7eb6-9a06-94f1afcd7252','demo','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,15.0,'completed',1732384801.5,NULL,NULL,1732384800.0,1732384800.0,NULL,NULL,1732384800.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-40e8-72ca-b08a-fd44a19e7871','waiting','pending',2,0.5,'half',1732384862.0,NULL,NULL,'{"a":[1,"ü"]}',NULL,600.0,1732384802.0,NULL,NULL,NULL,NULL,NULL,1732384801.0,1732384802.0,NULL,NULL,1732384801.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-48b8-76b3-8033-1bd4d556c5c2','limited','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,3600.0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384803.0,1732384803.0,NULL,NULL,1732384803.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-4ca0-7e6b-831e-9e37c16bba0e','simulated','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,600.0,'error',1732384864.0,NULL,NULL,1732384804.0,1732384804.0,NULL,NULL,1732384804.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-5088-7c1b-a267-30b93512e177','delivered','completed',2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384806.0,NULL,NULL,NULL,NULL,NULL,1732384805.0,1732384806.0,1732384806.0,'{"frames":7}',1732384805.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-5858-7eb7-9f76-9a4f40c5b70e','dead','error',2,NULL,NULL,NULL,'disk','is full',NULL,NULL,NULL,1732384808.0,NULL,NULL,NULL,NULL,NULL,1732384807.0,1732384808.0,1732384808.0,NULL,1732384807.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-6028-7bb5-8823-80cb96a5718f','retried','completed',2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384810.0,NULL,NULL,NULL,NULL,NULL,1732384809.0,1732384810.0,1732384810.0,NULL,1732384809.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-67f8-78a4-9a63-26b0546663f4','cancelled','error',2,NULL,NULL,NULL,'cancelled',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384811.0,1732384811.0,1732384811.0,NULL,1732384811.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-67f8-7991-a728-3a9c60660039','keyed','pending',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'key','hash',1732384811.0,1732384811.0,NULL,NULL,1732384811.0,NULL);
+INSERT INTO "jobs" VALUES('01935a2e-6be0-7911-92a6-69ad2e8c78bf','sending','completed',2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1732384813.0,NULL,NULL,NULL,NULL,NULL,1732384812.0,1732384813.0,1732384813.0,NULL,1732384812.0,NULL);
 CREATE TABLE old_secrets (
                 webhook_id TEXT NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
                 secret TEXT NOT NULL,
@@ -134,18 +134,17 @@ CREATE TABLE old_secrets (
                 PRIMARY KEY (webhook_id, secret)
             ) STRICT, WITHOUT ROWID
             ;
-INSERT INTO "old_secrets" VALUES('wh_cb5d20f7eb6cbb682ddce4faf1cea18a','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1732471211.0);
+INSERT INTO "old_secrets" VALUES('wh_9e7033bd01bd627db50e2b8440e7c0ee','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1732471211.0);
 CREATE TABLE origins (
                 id INTEGER PRIMARY KEY AUTOINCREMENT,
                 origin TEXT NOT NULL UNIQUE,
                 paused_until REAL NOT NULL DEFAULT 0,
                 failures INTEGER NOT NULL DEFAULT 0,
-                served_at REAL NOT NULL DEFAULT 0,
                 lease TEXT,
                 leased_until REAL NOT NULL DEFAULT 0
-            , slots INTEGER NOT NULL DEFAULT 16, round INTEGER NOT NULL DEFAULT 0, down_since REAL) STRICT
+            , slots INTEGER NOT NULL DEFAULT 16, round INTEGER NOT NULL DEFAULT 0, down_since REAL, ready_at REAL) STRICT
             ;
-INSERT INTO "origins" VALUES(1,'https://receiver.example:443',0.0,2,1732384813.0,'node',1732384873.0,4,2,1732384808.0);
+INSERT INTO "origins" VALUES(1,'https://receiver.example:443',0.0,2,'node',1732384873.0,4,2,1732384808.0,1732388410.0);
 CREATE TABLE schema_version (version INTEGER NOT NULL, compatible INTEGER NOT NULL);
 INSERT INTO "schema_version" VALUES(3,3);
 CREATE TABLE url_pauses (
@@ -169,27 +168,21 @@ CREATE TABLE webhooks (
                 reason TEXT,
                 failing_since REAL,
                 created_at REAL NOT NULL,
-                finished_at REAL,
                 removed_at REAL, failing_days INTEGER NOT NULL DEFAULT 0, failed_on INTEGER, given_up INTEGER NOT NULL DEFAULT 0, normal_url TEXT NOT NULL DEFAULT '',
                 CHECK (job_id IS NULL OR kind IS NULL)
             ) STRICT
             ;
-INSERT INTO "webhooks" VALUES('wh_1317e744c7430fba11b34dc71045a8e5',1,'01935a2e-5088-7ce7-84a2-3019e53d02de',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,NULL,1732384805.0,1732384806.0,NULL,0,NULL,0,'https://receiver.example:443/hook');
-INSERT INTO "webhooks" VALUES('wh_d9670892bef06c8045dc223899a3b902',1,'01935a2e-5858-7cc7-a3ef-fd12319e80ba',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,1732384808.0,1732384807.0,1732384808.0,NULL,1,20050,0,'https://receiver.example:443/hook');
-INSERT INTO "webhooks" VALUES('wh_cbaa4ed50222ed132ec481b31a9b31e9',1,'01935a2e-6028-7146-929c-1bf0b84c84f9',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,1732384810.0,1732384809.0,1732384810.0,NULL,1,20050,0,'https://receiver.example:443/hook');
-INSERT INTO "webhooks" VALUES('wh_a7ffa596bddb779d33d143512e5e673a',1,'01935a2e-67f8-7a5a-8c17-e9709909b1a9',NULL,'https://receiver.example/hook','job.completed job.error',NULL,'whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,NULL,1732384811.0,1732384811.0,1732384811.0,0,NULL,0,'https://receiver.example:443/hook');
-INSERT INTO "webhooks" VALUES('wh_cb5d20f7eb6cbb682ddce4faf1cea18a',1,NULL,'delivered','https://receiver.example/hook','job.completed job.error','kind','whsec_nn5sf7lHJI7zKDdcFeGyecyOyVhSLsUeSh3EEFSVd3c=',1,NULL,NULL,1732384811.0,NULL,NULL,0,NULL,0,'https://receiver.example:443/hook');
-INSERT INTO "webhooks" VALUES('wh_2306a31013ecf5a8eae06bff854c4151',1,NULL,NULL,'https://receiver.example/hook','job.completed job.error','gone','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',0,'by request',NULL,1732384811.0,NULL,NULL,0,NULL,0,'https://receiver.example:443/hook');
-INSERT INTO "webhooks" VALUES('wh_3068897b5a40137f1ebf2a1f85f06b97',1,'01935a2e-6be0-751e-8521-76e6583c069b',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,NULL,1732384812.0,1732384813.0,NULL,0,NULL,0,'https://receiver.example:443/hook');
+INSERT INTO "webhooks" VALUES('wh_05a0faf531eea77d624ff6a8f5dd1336',1,'01935a2e-5088-7c1b-a267-30b93512e177',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,NULL,1732384805.0,NULL,0,NULL,0,'https://receiver.example:443/hook');
+INSERT INTO "webhooks" VALUES('wh_8d3e01da125d394628ca8daa915bc172',1,'01935a2e-5858-7eb7-9f76-9a4f40c5b70e',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,1732384808.0,1732384807.0,NULL,1,20050,0,'https://receiver.example:443/hook');
+INSERT INTO "webhooks" VALUES('wh_3b2640520773aeadc39af630b5e3755d',1,'01935a2e-6028-7bb5-8823-80cb96a5718f',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,1732384810.0,1732384809.0,NULL,1,20050,0,'https://receiver.example:443/hook');
+INSERT INTO "webhooks" VALUES('wh_892ce44323d40ce37ce758a47858ed77',1,'01935a2e-67f8-78a4-9a63-26b0546663f4',NULL,'https://receiver.example/hook','job.completed job.error',NULL,'whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,NULL,1732384811.0,1732384811.0,0,NULL,0,'https://receiver.example:443/hook');
+INSERT INTO "webhooks" VALUES('wh_9e7033bd01bd627db50e2b8440e7c0ee',1,NULL,'delivered','https://receiver.example/hook','job.completed job.error','kind','whsec_PgQEr1cPuNK07k5Z5MlCUNTdVmfZAb9ScCrJAo3sQ7c=',1,NULL,NULL,1732384811.0,NULL,0,NULL,0,'https://receiver.example:443/hook');
+INSERT INTO "webhooks" VALUES('wh_895ae3d890ae1b60fed62973875a53d4',1,NULL,NULL,'https://receiver.example/hook','job.completed job.error','gone','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',0,'by request',NULL,1732384811.0,NULL,0,NULL,0,'https://receiver.example:443/hook');
+INSERT INTO "webhooks" VALUES('wh_5d55d4283cd2be5df1b63c51739839ad',1,'01935a2e-6be0-7911-92a6-69ad2e8c78bf',NULL,'https://receiver.example/hook','job.completed job.error','n','whsec_c3RhdHVzam9ic3RhdHVzam9ic3RhdHVzam9ic3RhdHU=',1,NULL,NULL,1732384812.0,NULL,0,NULL,0,'https://receiver.example:443/hook');
 CREATE INDEX jobs_kind ON jobs (kind, id);
 CREATE INDEX jobs_result ON jobs (result, id);
 CREATE INDEX jobs_kind_result ON jobs (kind, result, id);
 CREATE INDEX webhooks_job ON webhooks (job_id) WHERE job_id IS NOT NULL;
-CREATE INDEX webhooks_wide ON webhooks (kind) WHERE job_id IS NULL;
-CREATE INDEX webhooks_active
-                ON webhooks (id) WHERE removed_at IS NULL AND finished_at IS NULL
-            ;
-CREATE INDEX webhooks_origin ON webhooks (origin_id, removed_at, finished_at);
 CREATE UNIQUE INDEX deliveries_pending
                 ON deliveries (webhook_id, job_id) WHERE state = 'pending'
             ;
@@ -199,14 +192,10 @@ CREATE UNIQUE INDEX deliveries_sending
 CREATE INDEX deliveries_due
                 ON deliveries (origin_id, due_at) WHERE state = 'pending'
             ;
-CREATE INDEX deliveries_next ON deliveries (due_at) WHERE state = 'pending';
 CREATE INDEX deliveries_busy ON deliveries (origin_id) WHERE state = 'sending';
 CREATE INDEX deliveries_job ON deliveries (job_id);
 CREATE INDEX deliveries_body ON deliveries (body_id);
-CREATE INDEX deliveries_webhook ON deliveries (webhook_id, job_id, state)
-            ;
 CREATE INDEX attempts_delivery ON attempts (delivery_id);
-CREATE INDEX origins_paused ON origins (paused_until);
 CREATE INDEX deliveries_log ON deliveries (webhook_id, created_at, id);
 CREATE INDEX deliveries_dead
                 ON deliveries (webhook_id, finished_at) WHERE state = 'dead'
@@ -224,6 +213,16 @@ CREATE INDEX deliveries_probe
                 ON deliveries (origin_id) WHERE state = 'pending' AND probe = 1
             ;
 CREATE INDEX jobs_due ON jobs (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX origins_ready ON origins (ready_at, id) WHERE ready_at IS NOT NULL;
+CREATE INDEX deliveries_webhook ON deliveries (webhook_id, job_id);
+CREATE INDEX deliveries_state ON deliveries (webhook_id, state, created_at, id);
+CREATE INDEX webhooks_origin ON webhooks (origin_id);
+CREATE INDEX webhooks_wide
+                ON webhooks (kind) WHERE job_id IS NULL AND removed_at IS NULL
+            ;
+CREATE INDEX webhooks_failing
+                ON webhooks (failing_since) WHERE failing_since IS NOT NULL
+            ;
 CREATE INDEX jobs_finished ON jobs (finished_at, id) WHERE finished_at IS NOT NULL
             ;
 CREATE INDEX webhooks_removed

@@ -30,6 +30,8 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "retention": ("60", 60.0),
     "max-watchers": ("500", 500),
     "max-job-watchers": ("0", 0),
+    "max-webhooks": ("1000", 1000),
+    "max-job-webhooks": ("0", 0),
     "drain": ("2.5", 2.5),
     "shutdown-delay": ("5", 5.0),
 }
@@ -58,6 +60,8 @@ class SourceTests(SynchronousTestCase):
                 retention=604800.0,
                 max_watchers=20_000,
                 max_job_watchers=1_000,
+                max_webhooks=100,
+                max_job_webhooks=20,
                 drain=8.0,
                 shutdown_delay=0.0,
             ),

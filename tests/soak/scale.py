@@ -32,6 +32,7 @@ from statusjob.server.store import (
     due_jobs,
     job_lists,
     jobs,
+    origins,
     outbox_claim,
     outbox_settle,
     retention,
@@ -71,8 +72,11 @@ def fill(path: Path, job_count: int, delivery_count: int, origin_count: int) -> 
             ),
         )
         database.executemany(
-            "INSERT INTO origins (origin) VALUES (?)",
-            ((f"http://192.0.2.1:{10_000 + number}",) for number in range(origin_count)),
+            "INSERT INTO origins (origin, ready_at) VALUES (?, ?)",
+            (
+                (f"http://192.0.2.1:{10_000 + number}", now + 80_000)
+                for number in range(origin_count)
+            ),
         )
         database.executemany(
             "INSERT INTO webhooks (id, origin_id, kind, url, events, secret, created_at)"
@@ -174,7 +178,7 @@ def operations(job: Job, webhook: str) -> Iterator[tuple[str, bool, Operation]]:
     yield "POST a job", True, create
     yield "claim, none due", True, lambda tx: outbox_claim.claim(tx, NODE, 32, 32)
     yield "create, end, claim, settle", True, deliver
-    yield "next delivery due", False, outbox_claim.next_due
+    yield "next delivery due", False, origins.next_ready
     yield "next job due", False, due_jobs.next_due
     yield "retention, none old", True, expire
     for result, kind in itertools.product((None, *Status), (None, "export")):

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from statusjob.server.alarms import Alarm
 from statusjob.server.feed import Feed
-from statusjob.server.store import outbox_claim, outbox_settle
+from statusjob.server.store import origins, outbox_claim, outbox_settle
 from statusjob.server.store.interface import Store, StoreUnavailable, Tx, Update
 from statusjob.server.store.outbox_claim import Claim, Claimed
 from statusjob.server.store.outbox_settle import Outcome, Retry, Settled
@@ -161,7 +161,7 @@ class DeliveryWorker:
             claimed = Claimed([], more=False)
             if room:
                 claimed = outbox_claim.claim(tx, self._node, room, shared)
-            return settled, claimed, outbox_claim.next_due(tx)
+            return settled, claimed, origins.next_ready(tx)
 
         judged = [(claim, outcome, self._retry(claim)) for claim, outcome in over]
         try:

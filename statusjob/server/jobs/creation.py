@@ -14,7 +14,7 @@ from statusjob.jobs import Job, Status, new_job_id, simulated_progress
 from statusjob.server.errors import KeyReused
 from statusjob.server.store import jobs, webhook_secrets, webhooks
 from statusjob.server.store.interface import Tx
-from statusjob.server.webhooks.registry import Registered, register
+from statusjob.server.webhooks.registry import DEFAULT_LIMITS, Registered, WebhookLimits, register
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,13 @@ class Simulator:
 
 
 def create(
-    tx: Tx, new: NewJob, simulator: Simulator, *, key: str | None, key_hash: str | None
+    tx: Tx,
+    new: NewJob,
+    simulator: Simulator,
+    limits: WebhookLimits,
+    *,
+    key: str | None,
+    key_hash: str | None,
 ) -> Created:
     """
     Create a job with its webhook, or find the job that C{key} created before.
@@ -63,7 +69,9 @@ def create(
     @raise statusjob.server.errors.WebhookConflict: if the webhook cannot be registered.
     """
     simulated = None if new.simulate is None else simulator.draw(new.simulate)
-    created = add(tx, new, kind=new.kind, simulated=simulated, key=key, key_hash=key_hash)
+    created = add(
+        tx, new, kind=new.kind, simulated=simulated, limits=limits, key=key, key_hash=key_hash
+    )
     if created is None:
         assert key is not None
         created = find_created(tx, new, key, key_hash)
@@ -77,6 +85,7 @@ def add(
     *,
     kind: str,
     simulated: tuple[float, Status] | None,
+    limits: WebhookLimits = DEFAULT_LIMITS,
     key: str | None = None,
     key_hash: str | None = None,
 ) -> Created | None:
@@ -102,7 +111,7 @@ def add(
     update = jobs.add(tx, job, key=key, key_hash=key_hash, simulated=simulated, step_at=step_at)
     if update is None:
         return None
-    webhook = None if new.webhook is None else register(tx, new.webhook, job_id=job.id)
+    webhook = None if new.webhook is None else register(tx, new.webhook, limits, job_id=job.id)
     jobs.record(tx, update)
     return Created(job, webhook)
 

@@ -21,7 +21,7 @@ from statusjob.server.store import job_lists, jobs
 from statusjob.server.store.interface import Store, Tx
 from statusjob.server.store.jobs import Poll
 from statusjob.server.webhooks import registry
-from statusjob.server.webhooks.registry import CheckAddress
+from statusjob.server.webhooks.registry import DEFAULT_LIMITS, CheckAddress, WebhookLimits
 
 
 class Lifecycle:
@@ -33,10 +33,12 @@ class Lifecycle:
         *,
         check_address: CheckAddress,
         simulator: Simulator,
+        limits: WebhookLimits = DEFAULT_LIMITS,
     ) -> None:
         self._store = store
         self._check_address = check_address
         self._simulator = simulator
+        self._limits = limits
 
     def create(
         self, new: NewJob, *, key: str | None = None, key_hash: str | None = None
@@ -145,7 +147,7 @@ class Lifecycle:
                     return found
             await self._check_address(new.webhook.url)
         return await self._store.write(
-            lambda tx: create(tx, new, self._simulator, key=key, key_hash=key_hash)
+            lambda tx: create(tx, new, self._simulator, self._limits, key=key, key_hash=key_hash)
         )
 
 

@@ -6,5 +6,5 @@ implements it, and L{statusjob.server.store.batches} lets many calls share a tra
 modules hold functions of a transaction, each module about one thing: jobs (C{jobs}, C{job_lists},
 C{due_jobs}, C{timeline}, C{past_durations}), webhooks (C{webhooks}, C{webhook_secrets},
 C{origins}), the outbox (C{outbox_write}, C{outbox_claim}, C{outbox_settle}, C{delivery_log}), and
-the database itself (C{schema}, C{retention}, C{single_process}, C{sqlite_file}, C{planner}).
+the database itself (C{schema}, C{retention}, C{single_process}, C{sqlite_file}).
 """

@@ -7,8 +7,8 @@ from __future__ import annotations
 from statusjob.contract.webhooks import Attempt, Delivery, DeliveryState
 from statusjob.jobs import TEST_EVENT
 from statusjob.server.store.interface import Row, Tx
+from statusjob.server.store.origins import wake_for
 from statusjob.server.store.outbox_write import new_delivery_id
-from statusjob.server.store.planner import use_no_index_on
 
 #: Most attempts of one delivery that are shown: the latest.
 ATTEMPTS_SHOWN = 20
@@ -30,21 +30,17 @@ def page(
     @return: at most C{limit} deliveries, and whether there are older ones.
     """
     moment, delivery_id = before or (None, None)
-    made = "d.created_at"
     conditions = ["d.webhook_id = :webhook_id"]
     if state is not None:
         conditions.append(f"d.state = '{state}'")
-    if state is DeliveryState.DEAD:
-        # By the index of the dead ones, which are few, rather than through the whole log.
-        made = use_no_index_on(made)
     if before is not None:
-        conditions.append(f"({made}, d.id) < (:moment, :id)")
+        conditions.append("(d.created_at, d.id) < (:moment, :id)")
     rows = tx.all(
         "SELECT d.id, d.type, d.job_id, d.version, d.state, d.reason, d.created_at,"
         " d.finished_at, d.due_at, d.probe, o.paused_until, u.until FROM deliveries d"
         " JOIN origins o ON o.id = d.origin_id JOIN webhooks w ON w.id = d.webhook_id"
         " LEFT JOIN url_pauses u ON u.normal_url = w.normal_url"
-        f" WHERE {' AND '.join(conditions)} ORDER BY {made} DESC, d.id DESC LIMIT :limit",
+        f" WHERE {' AND '.join(conditions)} ORDER BY d.created_at DESC, d.id DESC LIMIT :limit",
         webhook_id=webhook_id,
         moment=moment,
         id=delivery_id,
@@ -108,14 +104,15 @@ def state_of(tx: Tx, webhook_id: str, delivery_id: str) -> DeliveryState | None:
     return None if row is None else DeliveryState(row["state"])
 
 
-def redeliver(tx: Tx, delivery_id: str) -> bool:
+def redeliver(tx: Tx, webhook_id: str, delivery_id: str) -> bool:
     """
-    Let a delivery be due now, even if its URL or its origin is paused, with the same id and a new
-    schedule.
+    Let a delivery of a webhook be due now, even if its URL or its origin is paused, with the same
+    id and a new schedule.
 
     @return: whether it is due now. It is not if it is being sent, or if it is finished and
         another delivery for the same webhook and job is pending or being sent.
     """
+    wake_for(tx, webhook_id)
     return (
         tx.execute(
             f"{_MAKE_DUE}, probe = 1 WHERE id = :id AND (state = 'pending' OR {_REPEATABLE})",
@@ -138,6 +135,7 @@ def redeliver_dead(
     @param probe: whether the first of them is due even if the URL or the origin is paused.
     @return: how many deliveries are due now.
     """
+    wake_for(tx, webhook_id)
     due = tx.all(
         f"{_MAKE_DUE} WHERE id IN (SELECT id FROM deliveries WHERE webhook_id = :webhook_id"
         " AND state = 'dead' AND finished_at BETWEEN :since AND :until AND job_id IS NOT NULL"
@@ -176,6 +174,7 @@ def add_test(tx: Tx, webhook_id: str, body: bytes) -> tuple[str, bool]:
 
     @return: the id of the test, and whether it is new.
     """
+    wake_for(tx, webhook_id)
     found = tx.one(
         "SELECT id FROM deliveries WHERE webhook_id = :id AND type = :type"
         " AND state IN ('pending', 'sending')",

@@ -7,9 +7,9 @@ commit, in commit order, before its writer is answered. A writer may be cancelle
 for its answer: what must happen is announced, and does not stand after C{await store.write(...)}.
 
 SQL is plain, with C{:name} parameters, and meant to be the same for every engine. What belongs to
-one engine only is named as such: spellings in L{statusjob.server.store.schema}, hints in
-L{statusjob.server.store.planner}, and in L{statusjob.server.store.single_process} what is right
-only where one process has the database to itself.
+one engine only is named as such: spellings in L{statusjob.server.store.schema}, and in
+L{statusjob.server.store.single_process} what is right only where one process has the database to
+itself.
 """
 
 from __future__ import annotations

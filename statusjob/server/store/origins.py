@@ -23,20 +23,14 @@ LONGEST_PAUSE = 300.0
 #: Each pause is lengthened by a random part of itself, up to this one.
 PAUSE_JITTER = 0.25
 
-#: Origins that have pending deliveries. The recursion hops from one origin to the next in the
-#: index: ten thousand deliveries to one origin cost no more than a single one.
-_WAITING = (
-    "WITH RECURSIVE waiting (id) AS ("
-    " SELECT MIN(origin_id) FROM deliveries WHERE state = 'pending'"
-    " UNION ALL SELECT (SELECT MIN(origin_id) FROM deliveries"
-    " WHERE state = 'pending' AND origin_id > waiting.id)"
-    " FROM waiting WHERE waiting.id IS NOT NULL)"
-)
+#: Most origins that one claim looks at. It is greater than the number of attempts that one node
+#: may have under way, so that busy origins never hide one that is free.
+LOOKED_AT = 512
 
 
 class ReadyOrigin(NamedTuple):
     """
-    An origin that may be served now.
+    An origin at which a delivery may be due.
 
     @ivar slots: how many attempts it may have under way.
     @ivar busy: how many attempts it has under way.
@@ -53,22 +47,65 @@ class ReadyOrigin(NamedTuple):
 
 def ready(tx: Tx, node: str) -> list[ReadyOrigin]:
     """
-    Origins with deliveries that are due and that C{node} may make: those that are not paused, or
-    have a delivery that probes them. The one that was served least recently comes first.
+    Origins at which a delivery may be due, and that C{node} may serve; at most L{LOOKED_AT}. The
+    one that has been ready for longest comes first.
+
+    They are found by C{ready_at}: before that time no pending delivery is due there. Whoever lets
+    one be due calls L{wake}; only L{note_served} lets the time be later.
     """
     rows = tx.all(
-        f"{_WAITING} SELECT o.id, o.slots, (SELECT COUNT(*) FROM deliveries"
-        " WHERE origin_id = o.id AND state = 'sending') AS busy, o.round,"
-        " o.paused_until > :now AS paused FROM waiting JOIN origins o ON o.id = waiting.id"
-        " WHERE (o.paused_until <= :now OR EXISTS (SELECT 1 FROM deliveries p"
-        " WHERE p.origin_id = o.id AND p.state = 'pending' AND p.probe = 1))"
-        " AND (o.leased_until <= :now OR o.lease = :node)"
-        " AND EXISTS (SELECT 1 FROM deliveries d WHERE d.origin_id = o.id"
-        " AND d.state = 'pending' AND d.due_at <= :now) ORDER BY o.served_at, o.id",
+        "SELECT id, slots, (SELECT COUNT(*) FROM deliveries WHERE origin_id = origins.id"
+        " AND state = 'sending') AS busy, round, paused_until > :now AS paused FROM origins"
+        " WHERE ready_at <= :now AND (leased_until <= :now OR lease = :node)"
+        " ORDER BY ready_at, id LIMIT :limit",
         now=tx.now,
         node=node,
+        limit=LOOKED_AT,
     )
     return [ReadyOrigin(*row) for row in rows]
+
+
+def wake(tx: Tx, origin_id: int, at: float) -> None:
+    """
+    Look at an origin no later than C{at}, in seconds since the epoch, because a delivery is due
+    there then, or because its pause ends earlier than it would have.
+    """
+    tx.execute(
+        "UPDATE origins SET ready_at = :at"
+        " WHERE id = :id AND (ready_at IS NULL OR ready_at > :at)",
+        id=origin_id,
+        at=at,
+    )
+
+
+def wake_for(tx: Tx, webhook_id: str) -> None:
+    """Look at the origin of a webhook now, because a delivery is due there."""
+    tx.execute(
+        "UPDATE origins SET ready_at = :now"
+        " WHERE id = (SELECT origin_id FROM webhooks WHERE id = :id)",
+        id=webhook_id,
+        now=tx.now,
+    )
+
+
+def note_served(tx: Tx, origin_id: int) -> None:
+    """
+    Look at an origin again when its next delivery is due, but not before its pause is over, unless
+    a delivery is to probe it. If one is due now, the origin waits behind all that are ready.
+
+    Whatever else may keep a due delivery from being claimed either is counted here, or ends with
+    the end of an attempt.
+    """
+    tx.execute(
+        "UPDATE origins SET ready_at = (SELECT CASE"
+        " WHEN paused_until > :now AND paused_until > due_at AND NOT EXISTS (SELECT 1 FROM"
+        " deliveries WHERE origin_id = :id AND state = 'pending' AND probe = 1) THEN paused_until"
+        " WHEN due_at < :now THEN :now ELSE due_at END"
+        " FROM deliveries WHERE origin_id = :id AND state = 'pending'"
+        " ORDER BY due_at LIMIT 1) WHERE id = :id",
+        id=origin_id,
+        now=tx.now,
+    )
 
 
 def with_expired_leases(tx: Tx, node: str) -> list[int]:
@@ -92,7 +129,7 @@ def lease(tx: Tx, origin_id: int, node: str, seconds: float) -> bool:
     """
     return (
         tx.execute(
-            "UPDATE origins SET lease = :node, leased_until = :until, served_at = :now"
+            "UPDATE origins SET lease = :node, leased_until = :until"
             " WHERE id = :id AND (leased_until <= :now OR lease = :node)",
             id=origin_id,
             node=node,
@@ -103,13 +140,13 @@ def lease(tx: Tx, origin_id: int, node: str, seconds: float) -> bool:
     )
 
 
-def next_pause_end(tx: Tx) -> float | None:
-    """When the next pause ends, in seconds since the epoch; C{None} if no origin is paused."""
-    row = tx.one(
-        "SELECT MIN(paused_until) AS paused_until FROM origins WHERE paused_until > :now",
-        now=tx.now,
-    )
-    return None if row is None else row["paused_until"]
+def next_ready(tx: Tx) -> float | None:
+    """
+    When the next of the origins that are not ready now will be, in seconds since the epoch;
+    C{None} if nothing waits there.
+    """
+    row = tx.one("SELECT MIN(ready_at) AS ready_at FROM origins WHERE ready_at > :now", now=tx.now)
+    return None if row is None else row["ready_at"]
 
 
 def note_answer(tx: Tx, origin_id: int) -> None:
@@ -135,6 +172,7 @@ def note_answer(tx: Tx, origin_id: int) -> None:
         most=MAX_SLOTS,
     )
     if row["failures"] >= PAUSE_AFTER:
+        wake(tx, origin_id, tx.now)
         tx.execute(
             "UPDATE deliveries SET due_at = :now WHERE origin_id = :id AND state = 'pending'"
             " AND attempts > 0 AND due_at > :now AND NOT EXISTS (SELECT 1 FROM attempts a"
@@ -207,7 +245,8 @@ def pause(tx: Tx, origin_id: int, until: float) -> None:
 def end_pause(tx: Tx, origin_id: int) -> None:
     """End the pause of an origin."""
     tx.execute(
-        "UPDATE origins SET paused_until = :now WHERE id = :id AND paused_until > :now",
+        "UPDATE origins SET paused_until = :now, ready_at = :now"
+        " WHERE id = :id AND paused_until > :now",
         id=origin_id,
         now=tx.now,
     )

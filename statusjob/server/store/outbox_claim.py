@@ -68,7 +68,7 @@ def claim(tx: Tx, node: str, room: int, shared: int) -> Claimed:
     """
     Claim deliveries that are due, and mark each as being sent.
 
-    The origin that was served least recently comes first, and none gets more deliveries than it
+    The origin that has been ready for longest comes first, and none gets more deliveries than it
     has slots. A delivery waits while its webhook is being sent another update of the same job. If
     its URL is paused, it is put off until the end of the pause, unless it probes the URL.
 
@@ -94,6 +94,7 @@ def claim(tx: Tx, node: str, room: int, shared: int) -> Claimed:
         shared -= max(0, len(claimed.claims) - first)
         taken += claimed.claims
         more |= claimed.more
+        origins.note_served(tx, origin.id)
     return Claimed(taken, more or len(taken) == room > 0)
 
 
@@ -164,18 +165,6 @@ def mark_sending(tx: Tx, origin_id: int, round_: int, row: Row) -> Claim:
     )
 
 
-def next_due(tx: Tx) -> float | None:
-    """
-    When more deliveries may be due than now, in seconds since the epoch; C{None} if nothing waits.
-    """
-    row = tx.one(
-        "SELECT MIN(due_at) AS due_at FROM deliveries WHERE state = 'pending' AND due_at > :now",
-        now=tx.now,
-    )
-    times = [origins.next_pause_end(tx), None if row is None else row["due_at"]]
-    return min((time for time in times if time is not None), default=None)
-
-
 def return_to_pending(tx: Tx, which: str, **values: object) -> None:
     """
     Let deliveries that are being sent be due at once, unless a newer update is pending in their
@@ -184,6 +173,12 @@ def return_to_pending(tx: Tx, which: str, **values: object) -> None:
 
     @param which: an SQL condition on deliveries, with C{values} for its parameters.
     """
+    tx.execute(
+        "UPDATE origins SET ready_at = :now WHERE id IN"
+        f" (SELECT origin_id FROM deliveries WHERE {which} AND state = 'sending')",
+        now=tx.now,
+        **values,
+    )
     tx.execute(
         "UPDATE deliveries SET state = 'dead', finished_at = :now, reason = :was_disabled ||"
         " (SELECT reason FROM webhooks WHERE webhooks.id = webhook_id)"

@@ -141,13 +141,15 @@ def settle(tx: Tx, node: str, claim: Claim, outcome: Outcome, retry: Retry) -> S
     if outcome.refuses_all:
         disabled[claim.webhook_id] = GONE
     if state == "pending":
+        due_at = tx.now + retry.wait
         tx.execute(
             "UPDATE deliveries SET state = 'pending', due_at = :due_at,"
             " attempts = attempts - :free WHERE id = :id",
-            due_at=tx.now + retry.wait,
+            due_at=due_at,
             free=int(outcome.limits_rate),
             id=claim.id,
         )
+        origins.wake(tx, claim.origin_id, due_at)
     else:
         tx.execute(
             "UPDATE deliveries SET state = :state, finished_at = :now, reason = :reason"

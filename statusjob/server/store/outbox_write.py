@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 
 from statusjob.jobs import EventType, Job
-from statusjob.server.store import webhooks
+from statusjob.server.store import origins, webhooks
 from statusjob.server.store.interface import Tx
 
 #: One webhook is sent progress of one job at most once per so many seconds.
@@ -29,8 +29,6 @@ def write_deliveries(tx: Tx, job: Job, *, webhook_id: str | None = None) -> int:
     @param webhook_id: write a delivery only for this webhook.
     @return: how many deliveries wait for an attempt now.
     """
-    if job.result.terminal:
-        webhooks.mark_finished(tx, job.id)
     subscribers = [each for each in webhooks.subscribers(tx, job) if webhook_id in (None, each.id)]
     if not subscribers:
         return 0
@@ -50,6 +48,7 @@ def write_deliveries(tx: Tx, job: Job, *, webhook_id: str | None = None) -> int:
         )
     }
     waiting = 0
+    woken: dict[int, float] = {}
     for webhook in subscribers:
         due_at = tx.now
         if not job.result.terminal:
@@ -84,7 +83,11 @@ def write_deliveries(tx: Tx, job: Job, *, webhook_id: str | None = None) -> int:
             finished_at=None if webhook.given_up is None else tx.now,
             progress=EventType.PROGRESS.value,
         )
-        waiting += webhook.given_up is None
+        if webhook.given_up is None:
+            waiting += 1
+            woken[webhook.origin_id] = min(due_at, woken.get(webhook.origin_id, due_at))
+    for origin_id, at in woken.items():
+        origins.wake(tx, origin_id, at)
     if pending:
         delete_unused_bodies(tx, job.id)
     return waiting

@@ -357,6 +357,37 @@ MIGRATIONS = (
                 ) {generated}
             """,
             "CREATE INDEX jobs_due ON jobs (due_at) WHERE due_at IS NOT NULL",
+            # An origin is looked at when a delivery may be due there. It needs no other order.
+            "ALTER TABLE origins ADD COLUMN ready_at {real}",
+            """
+            UPDATE origins SET ready_at = (
+                SELECT MIN(due_at) FROM deliveries
+                WHERE origin_id = origins.id AND state IN ('pending', 'sending')
+            )
+            """,
+            "CREATE INDEX origins_ready ON origins (ready_at, id) WHERE ready_at IS NOT NULL",
+            "DROP INDEX origins_paused",
+            "ALTER TABLE origins DROP COLUMN served_at",
+            "DROP INDEX deliveries_next",
+            # The log of a webhook is read by state. Everything else about one webhook and one job
+            # is a few rows.
+            "DROP INDEX deliveries_webhook",
+            "CREATE INDEX deliveries_webhook ON deliveries (webhook_id, job_id)",
+            "CREATE INDEX deliveries_state ON deliveries (webhook_id, state, created_at, id)",
+            # Only webhooks for kinds and for all jobs are counted, and those of one job.
+            "DROP INDEX webhooks_active",
+            "DROP INDEX webhooks_origin",
+            "ALTER TABLE webhooks DROP COLUMN finished_at",
+            "CREATE INDEX webhooks_origin ON webhooks (origin_id)",
+            "DROP INDEX webhooks_wide",
+            """
+            CREATE INDEX webhooks_wide
+                ON webhooks (kind) WHERE job_id IS NULL AND removed_at IS NULL
+            """,
+            """
+            CREATE INDEX webhooks_failing
+                ON webhooks (failing_since) WHERE failing_since IS NOT NULL
+            """,
             # Retention goes through what may be deleted, in this order.
             "DROP INDEX jobs_finished",
             """

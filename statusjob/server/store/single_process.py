@@ -58,8 +58,10 @@ def move_waits(tx: Tx, seconds: float) -> None:
             now=tx.now,
         )
     tx.execute(
-        "UPDATE origins SET paused_until = paused_until + :by, leased_until = leased_until + :by",
+        "UPDATE origins SET paused_until = paused_until + :by, leased_until = leased_until + :by,"
+        " ready_at = ready_at + :back",
         by=seconds,
+        back=min(0.0, seconds),
     )
     tx.execute("UPDATE url_pauses SET until = until + :by", by=seconds)
     tx.execute(

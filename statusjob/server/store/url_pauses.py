@@ -80,6 +80,7 @@ def end(tx: Tx, origin_id: int, normal_url: str) -> None:
         now=tx.now,
     )
     if row is not None:
+        origins.wake(tx, origin_id, tx.now)
         tx.execute(
             "UPDATE deliveries SET due_at = :now"
             " WHERE origin_id = :origin_id AND state = 'pending' AND due_at = :until",

@@ -16,7 +16,6 @@ from statusjob.contract.webhooks import Webhook
 from statusjob.jobs import DEMO_KIND, EventType, Job
 from statusjob.server.errors import UnknownWebhook
 from statusjob.server.store.interface import Row, Tx
-from statusjob.server.store.planner import USE_INDEX_ON_ID
 
 DAY = 86_400.0
 #: A webhook is given up when deliveries to it have failed for so many seconds, on so many days
@@ -112,25 +111,18 @@ def page(tx: Tx, *, limit: int, before: tuple[float, str] | None) -> tuple[list[
     return [_webhook(row) for row in rows[:limit]], len(rows) > limit
 
 
-def count(tx: Tx, *, job_id: str | None, origin: str) -> tuple[int, int, int]:
+def count(tx: Tx, job_id: str | None) -> int:
     """
-    Count registered webhooks.
-
-    @return: how many there are for the job, how many at the origin, and how many in all. The last
-        two leave out those for one job that is terminal.
+    Count registered webhooks: those for one job, or for C{None} those for kinds and for all jobs
+    together.
     """
-    active = "SELECT 1 FROM webhooks WHERE removed_at IS NULL AND finished_at IS NULL"
+    scope = "job_id IS NULL" if job_id is None else "job_id = :job_id"
     row = tx.one(
-        "SELECT (SELECT COUNT(*) FROM webhooks WHERE job_id = :job_id AND removed_at IS NULL)"
-        f" AS job, (SELECT COUNT(*) FROM ({active} AND origin_id ="
-        " (SELECT id FROM origins WHERE origin = :origin)) AS o) AS origin,"
-        # By the index of the active ones: most webhooks of a busy server are not.
-        f" (SELECT COUNT(*) FROM ({active} AND {USE_INDEX_ON_ID}) AS a) AS total",
+        f"SELECT COUNT(*) AS count FROM webhooks WHERE {scope} AND removed_at IS NULL",
         job_id=job_id,
-        origin=origin,
     )
     assert row is not None
-    return row["job"], row["origin"], row["total"]
+    return int(row["count"])
 
 
 def add(
@@ -204,15 +196,6 @@ def subscribers(tx: Tx, job: Job) -> list[Subscriber]:
         )
         if job.event_type in events.split()
     ]
-
-
-def mark_finished(tx: Tx, job_id: str) -> None:
-    """Note that a job is terminal: the webhooks for it alone get no more updates."""
-    tx.execute(
-        "UPDATE webhooks SET finished_at = :now WHERE job_id = :id AND finished_at IS NULL",
-        now=tx.now,
-        id=job_id,
-    )
 
 
 def rename(tx: Tx, webhook_id: str, name: str | None) -> None:

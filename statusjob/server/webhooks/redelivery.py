@@ -84,7 +84,7 @@ class Deliveries:
             state = delivery_log.state_of(tx, webhook_id, delivery_id)
             if state is None:
                 raise UnknownDelivery
-            if not delivery_log.redeliver(tx, delivery_id):
+            if not delivery_log.redeliver(tx, webhook_id, delivery_id):
                 raise WebhookConflict(
                     "this delivery is being sent"
                     if state is DeliveryState.SENDING

@@ -25,10 +25,6 @@ from statusjob.server.store.interface import Store, Tx, Update
 from statusjob.server.store.outbox_write import write_deliveries
 from statusjob.server.webhooks.urls import origin_of
 
-#: Most webhooks that may be registered for one job, at one origin, and in all.
-JOB_LIMIT = 20
-ORIGIN_LIMIT = 1_000
-TOTAL_LIMIT = 10_000
 #: Most secrets of one webhook that may sign at the same time: the present one and older ones.
 SECRETS_LIMIT = 4
 
@@ -37,6 +33,23 @@ T = TypeVar("T")
 #: Looks up the address of a webhook's URL. The Deferred fails with L{BadInput} if webhooks may not
 #: go there.
 CheckAddress = Callable[[str], Deferred[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookLimits:
+    """
+    How many webhooks may be registered.
+
+    @ivar job: for one job.
+    @ivar wide: for kinds and for all jobs together. The end of one job writes a delivery for each
+        of them, so they are few.
+    """
+
+    job: int = 20
+    wide: int = 100
+
+
+DEFAULT_LIMITS = WebhookLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +77,12 @@ def check(webhook: NewWebhook) -> None:
 
 
 def register(
-    tx: Tx, webhook: NewWebhook, *, job_id: str | None = None, kind: str | None = None
+    tx: Tx,
+    webhook: NewWebhook,
+    limits: WebhookLimits,
+    *,
+    job_id: str | None = None,
+    kind: str | None = None,
 ) -> Registered:
     """
     Register a webhook for one job, one kind or (with neither) all jobs. A URL that is registered
@@ -84,14 +102,13 @@ def register(
             raise WebhookConflict("this URL is registered with other events")
         return Registered(found.id)
     origin = origin_of(webhook.url)
-    of_job, of_origin, total = webhooks.count(tx, job_id=job_id, origin=origin)
-    for count, limit, where in (
-        (of_job, JOB_LIMIT, "for this job"),
-        (of_origin, ORIGIN_LIMIT, "at this origin"),
-        (total, TOTAL_LIMIT, "in all"),
-    ):
-        if count >= limit:
-            raise WebhookConflict(f"there are {limit} webhooks {where} already, the most allowed")
+    limit, scope = (
+        (limits.wide, "for kinds and for all jobs")
+        if job_id is None
+        else (limits.job, "for this job")
+    )
+    if webhooks.count(tx, job_id) >= limit:
+        raise WebhookConflict(f"there are {limit} webhooks {scope} already, the most allowed")
     secret = webhook.secret or _new_secret()
     webhook_id = webhooks.add(
         tx,
@@ -109,13 +126,20 @@ def register(
 class Registrations:
     """All webhooks, registered by the original contract or by their id."""
 
-    def __init__(self, store: Store, *, check_address: CheckAddress) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        check_address: CheckAddress,
+        limits: WebhookLimits = DEFAULT_LIMITS,
+    ) -> None:
         """
         @param check_address: checks where a webhook's URL leads. It has no default, as one that
             accepts every address would be an easy mistake.
         """
         self._store = store
         self._check_address = check_address
+        self._limits = limits
 
     def register(self, job_id: str | None, webhook: NewWebhook) -> Deferred[Registered]:
         """
@@ -155,7 +179,7 @@ class Registrations:
             if webhook.job is not None:
                 registered = self._for_job(tx, jobs.get(tx, webhook.job), webhook)
             else:
-                registered = register(tx, webhook, kind=webhook.kind)
+                registered = register(tx, webhook, self._limits, kind=webhook.kind)
             return webhooks.get(tx, registered.id), registered.secret
 
         return Deferred.fromCoroutine(self._checked(webhook, work))
@@ -245,7 +269,7 @@ class Registrations:
         return await self._store.write(work)
 
     def _for_job(self, tx: Tx, job: Job, webhook: NewWebhook) -> Registered:
-        registered = register(tx, webhook, job_id=job.id)
+        registered = register(tx, webhook, self._limits, job_id=job.id)
         if job.result.terminal and registered.secret is not None:
             written = write_deliveries(tx, job, webhook_id=registered.id)
             tx.announce(Update(job=job, deliveries=written))

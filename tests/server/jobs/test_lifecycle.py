@@ -12,7 +12,7 @@ from statusjob.server.errors import (
     WebhookConflict,
 )
 from statusjob.server.feed import jobs_of
-from statusjob.server.webhooks import registry
+from statusjob.server.webhooks.registry import WebhookLimits
 from tests.helpers.core import Core, CoreTestCase, a_report, new_job
 from tests.helpers.lanes import HeldLane
 
@@ -260,7 +260,7 @@ class KeyTests(CoreTestCase):
     def test_a_job_whose_webhook_is_refused_is_not_created(self) -> None:
         core = self.core()
         self.create(core, self.BODY)
-        self.patch(registry, "ORIGIN_LIMIT", 1)
+        self.patch(core.lifecycle, "_limits", WebhookLimits(job=0))
         self.failureResultOf(core.lifecycle.create(new_job(self.BODY)), WebhookConflict)
         self.assertEqual(self.column(core, "SELECT COUNT(*) FROM jobs"), [1])
         self.assertEqual(len(core.heard), 1)

@@ -172,6 +172,7 @@ class PauseTests(OriginTestCase):
         for failures in (100, 10_000):
             self.execute(self.box, "UPDATE origins SET failures = :n", n=failures)
             self.execute(self.box, "UPDATE deliveries SET due_at = 0")
+            self.execute(self.box, "UPDATE origins SET ready_at = 0")
             self.let_fail()
             self.assertEqual(self.pause(), LONGEST_PAUSE)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statusjob.server.store import outbox_claim, single_process
+from statusjob.server.store import origins, outbox_claim, single_process
 from statusjob.server.store.origins import MAX_SLOTS
 from tests.helpers.core import COMPLETED, URL, a_claim, version_of
 from tests.helpers.outbox import ALL, NODE, OutboxTestCase, Slot
@@ -73,9 +73,9 @@ class ClaimTests(OutboxTestCase):
         self.due("a.example", 1)
         (claim,) = self.claim()
         self.settle(claim, "http", wait=7)
-        self.assertEqual(self.write(self.box, outbox_claim.next_due), EPOCH + 7)
+        self.assertEqual(self.write(self.box, origins.next_ready), EPOCH + 7)
         self.box.clock.advance(7)
-        self.assertIsNone(self.write(self.box, outbox_claim.next_due))
+        self.assertIsNone(self.write(self.box, origins.next_ready))
         self.assertEqual([claim.attempt for claim in self.claim()], [2])
 
 

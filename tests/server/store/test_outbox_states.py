@@ -281,6 +281,16 @@ class OutboxMachine(RuleBasedStateMachine):
             assert row["paused_until"] <= self.core.now() + 3600
             assert (row["failures"] > 0) == (row["down_since"] is not None)
 
+    @invariant()
+    def no_origin_is_looked_at_too_late(self) -> None:
+        for row in self.rows(
+            "SELECT MIN(due_at) AS due_at, ready_at, paused_until FROM deliveries"
+            " JOIN origins ON origins.id = origin_id WHERE state = 'pending' GROUP BY origin_id"
+        ):
+            assert row["ready_at"] is not None
+            served = max(row["due_at"], row["paused_until"], self.core.now())
+            assert row["ready_at"] <= served
+
     def heal(self) -> None:
         """
         Let both nodes be gone, another one come, and every receiver work: all that is owed is

@@ -9,7 +9,7 @@ from statusjob.client.http.answers import read_webhook
 from statusjob.jobs import new_job_id
 from statusjob.server.delivery.poster import DEADLINE
 from statusjob.server.store.interface import Row
-from statusjob.server.webhooks.registry import JOB_LIMIT
+from statusjob.server.webhooks.registry import DEFAULT_LIMITS
 from tests.helpers.messages import Reply
 from tests.helpers.secrets import SECRET
 from tests.helpers.servers import EPOCH, InMemoryServer, ServerTestCase
@@ -158,8 +158,9 @@ class RegistrationContract:
         self.assertNotEqual(second.json["id"], first["id"])
 
     def test_the_number_of_webhooks_per_job_is_limited(self: Any) -> None:
-        codes = [self.register({"url": f"{URL}/{n}"}).code for n in range(JOB_LIMIT + 1)]
-        self.assertEqual(codes, [200] * JOB_LIMIT + [409])
+        limit = DEFAULT_LIMITS.job
+        codes = [self.register({"url": f"{URL}/{n}"}).code for n in range(limit + 1)]
+        self.assertEqual(codes, [200] * limit + [409])
 
     def test_only_json_is_accepted(self: Any) -> None:
         reply = self.ask(

@@ -7,7 +7,6 @@ from typing import Any
 
 from statusjob.contract.signing import check_secret
 from statusjob.jobs import new_job_id
-from statusjob.server.webhooks import registry
 from tests.helpers.secrets import OTHER_SECRET, SECRET
 from tests.helpers.servers import EPOCH
 from tests.helpers.webhook_api import NOBODY, OTHER_URL, URL, WebhookApiTestCase
@@ -205,6 +204,12 @@ class AgainTests(WebhookApiTestCase):
 class LimitTests(WebhookApiTestCase):
     """The number of webhooks is limited. Those that exist are still found."""
 
+    def allow(self, webhooks: int = 100, of_job: int = 20) -> None:
+        """Go on with another server, which has these limits."""
+        self.fake = self.serve(
+            STATUSJOB_MAX_WEBHOOKS=f"{webhooks}", STATUSJOB_MAX_JOB_WEBHOOKS=f"{of_job}"
+        )
+
     def fill(self, count: int, where: str, *bodies: Any) -> None:
         """Check that only the last of these registrations is refused."""
         replies = [self.post("/webhooks", body) for body in bodies]
@@ -214,28 +219,23 @@ class LimitTests(WebhookApiTestCase):
         self.assertEqual(self.post("/webhooks", bodies[0]).code, 200)
 
     def test_the_number_per_job_is_limited(self) -> None:
-        self.patch(registry, "JOB_LIMIT", 3)
+        self.allow(of_job=3)
         job = self.create(self.fake)["id"]
         self.fill(3, "for this job", *({"url": f"{OTHER_URL}/{n}", "job": job} for n in range(4)))
         self.hook()
 
-    def test_the_number_per_origin_is_limited_whatever_the_scope(self) -> None:
-        self.patch(registry, "ORIGIN_LIMIT", 3)
-        job = self.create(self.fake)["id"]
-        scopes: list[dict[str, str]] = [{}, {"kind": "export"}, {"job": job}, {"kind": "import"}]
-        self.fill(3, "at this origin", *({"url": OTHER_URL, **scope} for scope in scopes))
-        self.hook(URL)
+    def test_the_number_for_kinds_and_for_all_jobs_is_limited_together(self) -> None:
+        self.allow(3)
+        scopes: list[dict[str, str]] = [{}, {"kind": "export"}, {"kind": "import"}, {"kind": "k"}]
+        self.fill(3, "for kinds and for all", *({"url": OTHER_URL, **scope} for scope in scopes))
 
-    def test_the_total_number_is_limited(self) -> None:
-        self.patch(registry, "TOTAL_LIMIT", 3)
-        self.fill(3, "in all", *({"url": f"http://r{n}.example/"} for n in range(4)))
+    def test_webhooks_of_single_jobs_take_no_room_of_others(self) -> None:
+        self.allow(1)
+        for _ in range(3):
+            self.hook(URL, job=self.create(self.fake)["id"])
+        self.hook(URL)
 
     def test_a_deletion_makes_room(self) -> None:
-        self.patch(registry, "TOTAL_LIMIT", 1)
+        self.allow(1)
         self.ask(self.fake, "DELETE", f"/webhooks/{self.hook()['id']}")
-        self.hook(URL)
-
-    def test_webhooks_of_jobs_that_have_ended_take_no_room(self) -> None:
-        self.patch(registry, "TOTAL_LIMIT", 1)
-        self.hook(job=self.finish()["id"])
         self.hook(URL)

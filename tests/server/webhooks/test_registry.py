@@ -10,8 +10,7 @@ from statusjob.contract.codec import BadInput
 from statusjob.contract.webhooks import URL_LIMIT, NewScopedWebhook
 from statusjob.jobs import EventType
 from statusjob.server.errors import UnknownJob, UnknownWebhook, WebhookConflict
-from statusjob.server.webhooks import registry
-from statusjob.server.webhooks.registry import Registered
+from statusjob.server.webhooks.registry import DEFAULT_LIMITS, Registered
 from statusjob.server.webhooks.urls import origin_of
 from tests.helpers.core import URL, CoreTestCase, hook
 from tests.helpers.secrets import OTHER_SECRET, SECRET
@@ -165,19 +164,23 @@ class RegisterTests(CoreTestCase):
         self.failureResultOf(self.box.registrations.unregister("nobody", URL), UnknownJob)
 
     def test_the_number_of_webhooks_per_job_is_bounded(self) -> None:
-        for i in range(registry.JOB_LIMIT):
+        for i in range(DEFAULT_LIMITS.job):
             self.register(f"http://r{i}.example/")
         self.assertIn("20 webhooks for this job", self.refusal())
         self.register("http://r0.example/")
         self.successResultOf(self.box.registrations.unregister(self.job.id, "http://r0.example/"))
         self.register()
 
-    def test_the_numbers_of_webhooks_per_origin_and_in_all_are_bounded(self) -> None:
-        self.patch(registry, "ORIGIN_LIMIT", 2)
-        self.patch(registry, "TOTAL_LIMIT", 3)
-        self.register(URL + "1")
-        self.job = self.create(self.box)
-        self.register(URL + "2")
-        self.assertIn("2 webhooks at this origin", self.refusal(URL + "3"))
-        self.register("http://other.example/")
-        self.assertIn("3 webhooks in all", self.refusal("http://third.example/"))
+    def test_one_backend_may_have_a_webhook_at_every_job(self) -> None:
+        for _ in range(DEFAULT_LIMITS.wide + 1):
+            self.job = self.create(self.box)
+            self.register()
+
+    def test_the_number_of_webhooks_for_kinds_and_for_all_jobs_is_bounded(self) -> None:
+        add = self.box.registrations.add
+        for i in range(DEFAULT_LIMITS.wide):
+            kind = f"k{i}" if i % 2 else None
+            self.successResultOf(add(NewScopedWebhook(url=f"http://r{i}.example/", kind=kind)))
+        failure = self.failureResultOf(add(NewScopedWebhook(url=URL)), WebhookConflict)
+        self.assertIn("100 webhooks for kinds and for all jobs", str(failure.value))
+        self.register()
