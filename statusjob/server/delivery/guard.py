@@ -41,7 +41,7 @@ from zope.interface import implementer
 
 from statusjob.contract.codec import BadInput
 from statusjob.failures import ExchangeFailed
-from statusjob.server.delivery.resolver import Resolver
+from statusjob.server.delivery.resolver import NoSuchName, Resolver
 from statusjob.server.settings import Network
 from statusjob.server.webhooks.urls import parse_url
 from statusjob.tls import TLSPolicy
@@ -163,15 +163,16 @@ class Guard:
 
     def check(self, url: str) -> Deferred[None]:
         """
-        Check whether a webhook that is being registered could be reached.
+        Check whether a webhook that is being registered could be reached. What cannot be told now
+        is accepted: every connection is judged again.
 
         @param url: a URL that L{parse_url} accepts.
-        @return: a Deferred that fails with L{AddressNotAllowed} if not. It takes at most
-            L{CHECK_DEADLINE} seconds.
+        @return: a Deferred that fails with L{AddressNotAllowed} if an address of the host is not
+            allowed, or if there is no such host. It takes at most L{CHECK_DEADLINE} seconds.
         """
         found = Deferred.fromCoroutine(self.addresses(parse_url(url).host))
         found.addTimeout(CHECK_DEADLINE, self._reactor)
-        return found.addCallbacks(lambda _: None, _not_allowed)
+        return found.addCallbacks(lambda _: None, _judge)
 
 
 def _blocked() -> ExchangeFailed:
@@ -186,9 +187,14 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _not_allowed(failure: Failure) -> None:
+def _judge(failure: Failure) -> None:
+    """Refuse what is blocked or does not exist, and accept what cannot be told now."""
     failure.trap(ExchangeFailed, TimeoutError)
-    raise AddressNotAllowed from None
+    error = failure.value
+    if isinstance(error, NoSuchName) or (
+        isinstance(error, ExchangeFailed) and error.kind == "blocked"
+    ):
+        raise AddressNotAllowed from None
 
 
 class GuardedEndpoints:

@@ -10,6 +10,7 @@ may be reached is decided in L{statusjob.server.delivery.guard}.
 
 from __future__ import annotations
 
+import socket
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -36,8 +37,24 @@ GOOD_NAMES = 4096
 #: Most callers that may wait for an answer at the same time.
 WAITERS = 4096
 
-#: Looks up the addresses of a name. It gives an empty sequence if there are none.
+#: The errors of the system's resolver that tell that there is no such name, or that it has no
+#: address. All others may pass.
+_NO_SUCH_NAME = {
+    getattr(socket, name)
+    for name in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY")
+    if hasattr(socket, name)
+}
+
+#: Looks up the addresses of a name. It gives an empty sequence if there are none, and fails with
+#: L{ExchangeFailed} if that cannot be told now.
 LookUp = Callable[[str], Deferred[Sequence[str]]]
+
+
+class NoSuchName(ExchangeFailed):
+    """There is no host of this name, or it has no address."""
+
+    def __init__(self) -> None:
+        super().__init__("dns", "there is no host of this name")
 
 
 def system_addresses(name: str) -> Sequence[str]:
@@ -46,13 +63,22 @@ def system_addresses(name: str) -> Sequence[str]:
 
     @param name: the name of a host, or an address in any form.
     @return: its addresses, in the order in which they should be tried; empty if there are none.
+    @raise ExchangeFailed: of kind C{dns} if the resolver cannot tell now.
     """
     try:
         # As bytes: Python refuses some names, given as text, that the system may know.
         found = getaddrinfo(name.encode("ascii"), None, type=SOCK_STREAM)
-    except (gaierror, UnicodeError):
+    except UnicodeError:
         return ()
+    except gaierror as error:
+        if error.errno in _NO_SUCH_NAME:
+            return ()
+        raise _unknown() from error
     return tuple(str(address[0]) for *_, address in found)
+
+
+def _unknown() -> ExchangeFailed:
+    return ExchangeFailed("dns", "the host name cannot be resolved at the moment")
 
 
 class LookupThreads:
@@ -154,8 +180,8 @@ class Resolver:
         Find the addresses of a host.
 
         @return: a Deferred that fires with at least one address, in the order in which they should
-            be tried. It fails with L{ExchangeFailed} of kind C{dns} if there are none. To cancel
-            it ends the wait, but not the lookup.
+            be tried. It fails with L{NoSuchName} if there are none, and with L{ExchangeFailed} of
+            kind C{dns} if that cannot be told now. To cancel it ends the wait, but not the lookup.
         """
         if self._waiting >= WAITERS:
             return fail(ExchangeFailed("dns", "too many host names are being resolved"))
@@ -198,11 +224,16 @@ class Resolver:
                 return lookup
         return None
 
-    def _broken(self, failure: Failure, lookup: _Lookup) -> Sequence[str]:
-        self._log.failure("cannot look up {name!r}", failure, name=lookup.name)
-        return ()
+    def _broken(self, failure: Failure, lookup: _Lookup) -> None:
+        if not failure.check(ExchangeFailed):
+            self._log.failure("cannot look up {name!r}", failure, name=lookup.name)
 
-    def _found(self, addresses: Sequence[str], lookup: _Lookup) -> None:
+    def _found(self, addresses: Sequence[str] | None, lookup: _Lookup) -> None:
+        """
+        Answer all who wait for a lookup that is over.
+
+        @param addresses: C{None} if the lookup has failed.
+        """
         del self._lookups[lookup.name]
         self._running[lookup.doubtful] -= 1
         self._good.pop(lookup.name, None)
@@ -219,4 +250,4 @@ class Resolver:
             if addresses:
                 waiter.callback(addresses)
             else:
-                waiter.errback(ExchangeFailed("dns", "the host name cannot be resolved"))
+                waiter.errback(_unknown() if addresses is None else NoSuchName())

@@ -152,7 +152,11 @@ class Registrations:
         @param job_id: C{None} for the demo job.
         """
         return Deferred.fromCoroutine(
-            self._checked(webhook, lambda tx: self._for_job(tx, jobs.get(tx, job_id), webhook))
+            self._checked(
+                webhook,
+                lambda tx: webhooks.find_by_url(tx, webhook.url, job_id=jobs.get(tx, job_id).id),
+                lambda tx: self._for_job(tx, jobs.get(tx, job_id), webhook),
+            )
         )
 
     def unregister(self, job_id: str | None, url: str) -> Deferred[None]:
@@ -182,7 +186,15 @@ class Registrations:
                 registered = register(tx, webhook, self._limits, kind=webhook.kind)
             return webhooks.get(tx, registered.id), registered.secret
 
-        return Deferred.fromCoroutine(self._checked(webhook, work))
+        return Deferred.fromCoroutine(
+            self._checked(
+                webhook,
+                lambda tx: webhooks.find_by_url(
+                    tx, webhook.url, job_id=webhook.job, kind=webhook.kind
+                ),
+                work,
+            )
+        )
 
     def get(self, webhook_id: str) -> Deferred[Webhook]:
         """Read a webhook. The Deferred fails with L{UnknownWebhook}."""
@@ -263,9 +275,22 @@ class Registrations:
         made = _new_secret()
         return self._store.write(work)
 
-    async def _checked(self, webhook: NewWebhook, work: Callable[[Tx], T]) -> T:
+    async def _checked(
+        self,
+        webhook: NewWebhook,
+        find: Callable[[Tx], Webhook | None],
+        work: Callable[[Tx], T],
+    ) -> T:
+        """
+        Check a webhook before it is registered.
+
+        @param find: finds it if it is registered already. Then its address is not checked: to
+            register it again must succeed whatever DNS says at the moment.
+        @param work: registers it.
+        """
         check(webhook)
-        await self._check_address(webhook.url)
+        if await self._store.read(find) is None:
+            await self._check_address(webhook.url)
         return await self._store.write(work)
 
     def _for_job(self, tx: Tx, job: Job, webhook: NewWebhook) -> Registered:

@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.error import ConnectionDone, ConnectionRefusedError
 from twisted.internet.interfaces import IReactorPluggableNameResolver, IStreamClientEndpoint
 from twisted.internet.testing import MemoryReactorClock, StringTransport
@@ -226,12 +226,20 @@ class CheckTests(GuardTestCase):
         self.names["a.example"] = []
         self.assert_refused(self.guard().check("http://a.example/"))
 
-    def test_a_host_that_does_not_resolve_in_time_is_refused(self) -> None:
+    def test_a_host_that_does_not_resolve_in_time_is_accepted(self) -> None:
         checking = self.guard().check("http://hangs.example/")
         self.memory.advance(CHECK_DEADLINE - 0.1)
         self.assertNoResult(checking)
         self.memory.advance(0.2)
-        self.assert_refused(checking)
+        self.assertIsNone(self.successResultOf(checking))
+        self.assertEqual(self.memory.getDelayedCalls(), [])
+
+    def test_a_host_that_cannot_be_resolved_at_the_moment_is_accepted(self) -> None:
+        for error in (ExchangeFailed("dns", "cannot tell now"), RuntimeError("no thread")):
+            resolver = Resolver(lambda name, error=error: fail(error))  # type: ignore[misc]
+            checking = Guard(self.memory, resolver).check("http://a.example/")
+            self.assertIsNone(self.successResultOf(checking))
+        self.flushLoggedErrors(RuntimeError)
 
     def test_a_check_can_be_cancelled(self) -> None:
         checking = self.guard().check("http://hangs.example/")

@@ -6,7 +6,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Any
+from socket import EAI_AGAIN, EAI_FAIL, EAI_MEMORY, EAI_NODATA, EAI_NONAME, EAI_SYSTEM, gaierror
+from typing import Any, NoReturn
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from statusjob.server.delivery.resolver import (
     DOUBTFUL_LOOKUPS,
     LOOKUPS,
     LookupThreads,
+    NoSuchName,
     Resolver,
     system_addresses,
 )
@@ -73,7 +75,14 @@ class ResolverTests(SynchronousTestCase):
     def test_a_name_without_addresses_fails(self) -> None:
         (asked,) = self.ask("a.example")
         self.answer("a.example")
-        self.assert_unknown(asked)
+        self.failureResultOf(asked, NoSuchName)
+
+    def test_a_name_that_cannot_be_resolved_at_the_moment_fails_otherwise(self) -> None:
+        (asked,) = self.ask("a.example")
+        self.running.pop("a.example").errback(ExchangeFailed("dns", "cannot tell now"))
+        error: Any = self.failureResultOf(asked, ExchangeFailed).value
+        self.assertNotIsInstance(error, NoSuchName)
+        self.assertEqual((error.kind, "at the moment" in error.reason), ("dns", True))
 
     def test_a_lookup_that_raises_an_exception_is_logged_and_frees_its_thread(self) -> None:
         for _ in range(LOOKUPS + 1):
@@ -230,6 +239,21 @@ class SystemTests(SynchronousTestCase):
     def test_an_invalid_name_has_no_addresses(self) -> None:
         for name in ("a..b", "x" * 64 + ".invalid", "bücher.invalid", "::1%nowhere", "[::1]"):
             self.assertEqual(system_addresses(name), ())
+
+    def test_only_some_errors_of_the_system_mean_that_there_is_no_such_name(self) -> None:
+        def fail_with(code: int) -> None:
+            def failing(*given: Any, **more: Any) -> NoReturn:
+                raise gaierror(code, "no")
+
+            self.patch(resolver, "getaddrinfo", failing)
+
+        for code in (EAI_NONAME, EAI_NODATA):
+            fail_with(code)
+            self.assertEqual(system_addresses("a.example"), ())
+        for code in (EAI_AGAIN, EAI_FAIL, EAI_SYSTEM, EAI_MEMORY):
+            fail_with(code)
+            error = self.assertRaises(ExchangeFailed, system_addresses, "a.example")
+            self.assertEqual(error.kind, "dns")
 
 
 class ThreadsTests(TestCase):

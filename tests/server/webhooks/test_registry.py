@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, fail
 
 from statusjob.contract import signing
 from statusjob.contract.codec import BadInput
 from statusjob.contract.webhooks import URL_LIMIT, NewScopedWebhook
 from statusjob.jobs import EventType
 from statusjob.server.errors import UnknownJob, UnknownWebhook, WebhookConflict
-from statusjob.server.webhooks.registry import DEFAULT_LIMITS, Registered
+from statusjob.server.webhooks.registry import DEFAULT_LIMITS, Registered, Registrations
 from statusjob.server.webhooks.urls import origin_of
 from tests.helpers.core import URL, CoreTestCase, hook
 from tests.helpers.secrets import OTHER_SECRET, SECRET
@@ -130,6 +131,24 @@ class RegisterTests(CoreTestCase):
     def test_the_order_of_events_does_not_matter(self) -> None:
         first = self.register(events=[EventType.ERROR, EventType.COMPLETED, EventType.ERROR])
         self.assertEqual(self.register().id, first.id)
+
+    def test_what_is_registered_already_needs_no_dns(self) -> None:
+        first = self.register()
+        wide = NewScopedWebhook(url=URL, kind="k")
+        added, _ = self.successResultOf(self.box.registrations.add(wide))
+        checked: list[str] = []
+
+        def refuse(url: str) -> Deferred[None]:
+            checked.append(url)
+            return fail(BadInput("webhook address not allowed"))
+
+        registrations = Registrations(self.box.store, check_address=refuse)
+        again = self.successResultOf(registrations.register(self.job.id, hook(URL + "#a")))
+        self.assertEqual(again.id, first.id)
+        self.assertEqual(self.successResultOf(registrations.add(wide))[0].id, added.id)
+        self.assertEqual(checked, [])
+        self.failureResultOf(registrations.add(NewScopedWebhook(url=URL)), BadInput)
+        self.assertEqual(checked, [URL])
 
     def test_another_spelling_of_a_url_is_the_same_webhook(self) -> None:
         first = self.register("http://localhost:9")
