@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from ipaddress import ip_network
 from typing import Any
+from unittest.mock import patch
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
@@ -210,6 +212,11 @@ class NamesTests(GuardedTestCase):
         attempt = await self.attempt(f"http://receiver.example:{port}/", *LOOPBACK)
         self.assertEqual(attempt.kind, "ok")
         self.assertEqual(canary.touched, [b"receiver.example:" + port.encode()])
+
+    async def test_a_proxy_in_the_environment_is_not_used(self) -> None:
+        url = self.serve(Canary())
+        with patch.dict(os.environ, {"HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "x:1"}):
+            self.assertEqual((await self.attempt(url, *LOOPBACK)).kind, "ok")
 
     async def test_tls_names_the_host_and_verifies_its_certificate(self) -> None:
         told: list[bytes | None] = []

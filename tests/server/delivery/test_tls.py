@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any, cast
+from unittest.mock import patch
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -141,6 +144,14 @@ class ReasonTests(TLSTestCase):
         self.receive(certificate("a.example"))
         refused = await self.refusal(policy=TLSPolicy())
         self.assertEqual(refused, "the certificate is of an unknown authority")
+
+    async def test_ssl_cert_file_names_authorities_that_are_trusted(self) -> None:
+        given = certificate("a.example")
+        self.receive(given)
+        path = self.mktemp()
+        Path(path).write_bytes(given.public_bytes(Encoding.PEM))
+        with patch.dict(os.environ, SSL_CERT_FILE=path):
+            self.assertEqual((await self.attempt("a.example", TLSPolicy())).kind, "ok")
 
     async def test_a_version_of_tls_that_is_too_old(self) -> None:
         self.receive(
