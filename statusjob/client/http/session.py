@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Protocol, Self, TypeVar
 from urllib.parse import quote
@@ -17,7 +17,8 @@ from urllib.parse import quote
 from hyperlink import URL
 from msgspec import structs
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
+from twisted.python import threadable
 from twisted.web.http_headers import Headers
 
 from statusjob.client.errors import (
@@ -28,6 +29,7 @@ from statusjob.client.errors import (
 )
 from statusjob.client.http import answers
 from statusjob.client.http.base_url import read_base_url
+from statusjob.client.http.cancelling import Cancellation, cancellable
 from statusjob.client.http.connections import shared_connections
 from statusjob.client.http.exchange import Answer, exchange
 from statusjob.client.http.refusals import Refusals
@@ -127,6 +129,15 @@ class Session:
         self._refusals = Refusals(self.reactor, self.base)
         self._origin = self.base.replace(path=()).to_text()
 
+    def start(self, run: Callable[[Cancellation], Coroutine[Any, Any, T]]) -> Deferred[T]:
+        """
+        Run a coroutine that makes requests, as L{cancellable} does.
+
+        @raise RuntimeError: if the reactor runs in another thread.
+        """
+        self._check_thread()
+        return cancellable(run)
+
     def in_use(self) -> AbstractAsyncContextManager[None]:
         """Keep connections inside the context, until the last session has left its own."""
         return self.connections.in_use(self.reactor)
@@ -198,6 +209,16 @@ class Session:
             except ExchangeFailed as error:
                 raise Unreachable(error.kind, error.reason) from error
 
+    def _check_thread(self) -> None:
+        """Refuse to be used where nothing would ever happen."""
+        if not IReactorFromThreads.providedBy(self.reactor) or threadable.ioThread is None:
+            return
+        if not threadable.isInIOThread():
+            raise RuntimeError(
+                "this must be called in the thread of the reactor; see"
+                " twisted.internet.threads.blockingCallFromThread"
+            )
+
     def _url(self, segments: Sequence[str], query: Mapping[str, str]) -> URL:
         """Return a URL below the base URL."""
         url = self.base.child(*segments) if segments else self.base
@@ -212,7 +233,12 @@ class Session:
         headers: Mapping[str, str],
         long_poll: bool,
     ) -> Callable[[], Deferred[Any]]:
-        """Return a function that sends a request each time it is called."""
+        """
+        Return a function that sends a request each time it is called.
+
+        @raise RuntimeError: if the reactor runs in another thread.
+        """
+        self._check_thread()
         sent = Headers({"User-Agent": [_USER_AGENT]})
         if self._token is not None:
             sent.setRawHeaders("Authorization", [f"Bearer {self._token}"])

@@ -20,7 +20,6 @@ from twisted.logger import Logger
 
 from statusjob.client.errors import BadSetting, JobFailed
 from statusjob.client.http import answers
-from statusjob.client.http.cancelling import cancellable
 from statusjob.client.http.connections import WIRE_LIMIT
 from statusjob.client.http.session import (
     REQUEST_TIMEOUT,
@@ -53,6 +52,8 @@ class WorkerClient(KeepsConnections):
     L{RetriesExhausted} if the server cannot be reached. Whoever cancels a Deferred gets
     C{CancelledError}, and nothing goes on. An error of a report that should have ended a job
     carries its C{output}.
+
+    All methods must be called in the reactor's thread; C{RuntimeError} is raised in any other.
 
     A job may be named by what creating it returned, by any other L{Job}, by its id or its URL.
 
@@ -135,7 +136,7 @@ class WorkerClient(KeepsConnections):
         }
         body = {name: value for name, value in given.items() if value is not None}
         key = secrets.token_urlsafe(24) if idempotency_key is None else idempotency_key
-        return cancellable(lambda _: self._create(body, key))
+        return self._session.start(lambda _: self._create(body, key))
 
     def run(self, job: JobName, work: Work) -> Deferred[Job]:
         """
@@ -160,7 +161,7 @@ class WorkerClient(KeepsConnections):
         @raise TypeError: if C{job} names no job.
         """
         named = self._named(job)
-        return cancellable(
+        return self._session.start(
             lambda cancellation: JobRun(self._requests, cancellation).run(named, work)
         )
 
@@ -243,7 +244,7 @@ class WorkerClient(KeepsConnections):
             cancelled, _ = await self._requests.ask("DELETE", "jobs", named.id)
             return cancelled
 
-        return cancellable(lambda _: self._requests.repeat(cancel))
+        return self._session.start(lambda _: self._requests.repeat(cancel))
 
     def list_jobs(
         self,
@@ -270,7 +271,7 @@ class WorkerClient(KeepsConnections):
             jobs, following = self._session.read(answer, answers.read_page)
             return JobPage(tuple(map(self._session.locate, jobs)), following)
 
-        return cancellable(lambda _: self._requests.repeat(ask))
+        return self._session.start(lambda _: self._requests.repeat(ask))
 
     def _named(self, job: JobName) -> ReportedJob:
         return ReportedJob.named(job, self._session)
@@ -287,7 +288,9 @@ class WorkerClient(KeepsConnections):
             reported, _ = await self._requests.report(job.id, members, timeout=timeout)
             return reported
 
-        return cancellable(lambda _: self._requests.repeat(report, heartbeat=job.heartbeat))
+        return self._session.start(
+            lambda _: self._requests.repeat(report, heartbeat=job.heartbeat)
+        )
 
     def _report_end(
         self, job: ReportedJob, members: Mapping[str, object], output: Any
@@ -300,7 +303,7 @@ class WorkerClient(KeepsConnections):
             return reported
 
         carried = None if output is UNSET else output
-        return cancellable(lambda _: self._requests.repeat_final(report, job, carried))
+        return self._session.start(lambda _: self._requests.repeat_final(report, job, carried))
 
     async def _create(self, body: Mapping[str, object], key: str) -> CreatedJob:
         job, answer = await self._requests.repeat(

@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.internet.threads import blockingCallFromThread, deferToThread
 
 from statusjob import (
     BadBaseURL,
@@ -21,6 +22,7 @@ from statusjob import (
     Refused,
     RetriesExhausted,
     Status,
+    StatusClient,
     WebhookRegistration,
     WorkerClient,
 )
@@ -230,6 +232,36 @@ class WorkerTests(WorkerTestCase):
 
 class SocketTests(SocketTestCase):
     """On loopback. Trial fails a test that leaves a socket or a timer behind."""
+
+    async def test_a_call_in_another_thread_is_an_error_that_says_what_to_do(self) -> None:
+        worker = WorkerClient("http://127.0.0.1:9", reactor=reactor)
+        calls: tuple[Callable[[], object], ...] = (
+            worker.create,
+            worker.list_jobs,
+            lambda: worker.progress(JOB_ID, 0.5),
+            lambda: worker.run(JOB_ID, print),
+        )
+        for call in calls:
+            error = await self.assertFailure(deferToThread(call), RuntimeError)
+            self.assertIn("blockingCallFromThread", str(error))
+
+    async def test_what_that_error_says_works(self) -> None:
+        server = ScriptedServer(Clock(), otherwise=job_answer(a_job()))
+        worker = WorkerClient(self.serve(server), reactor=reactor)
+
+        call: Any = blockingCallFromThread
+        await deferToThread(call, reactor, worker.progress, JOB_ID, 0.5)
+        self.assertEqual(server.asked, [f"PATCH /jobs/{JOB_ID}"])
+
+    async def test_a_status_client_in_another_thread_says_the_same(self) -> None:
+        def work() -> list[Any]:
+            failures: list[Any] = []
+            StatusClient(base, reactor=reactor).get_status().addErrback(failures.append)
+            return failures
+
+        base = await self.closed_port()
+        (failure,) = await deferToThread(work)
+        self.assertIsNotNone(failure.check(RuntimeError))
 
     async def test_a_job_is_reported_from_beginning_to_end(self) -> None:
         job = a_job()
