@@ -15,7 +15,7 @@ from pathlib import Path
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from statusjob.server.settings import SETTINGS, resolve
-from statusjob.server.site.channels import IDLE_SECONDS
+from statusjob.server.site.site import IDLE_SECONDS
 from statusjob.server.waiting.event_stream import BEAT_SECONDS
 from statusjob.server.web.preferences import WAIT_LIMIT
 from tests.helpers.programs import ROOT, ServedTestCase

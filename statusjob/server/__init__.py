@@ -7,8 +7,8 @@ does work when it is due, and C{errors.py} has the errors of the domain.
 
 B{The way of a report}, C{PATCH /jobs/ID}
 
- 1. C{site/ports.py} has opened the ports. C{site/channels.py} bounds connections, bodies and the
-    time that a request takes to arrive.
+ 1. C{site/ports.py} has opened the ports. C{site/channels.py} bounds what a connection may
+    take of time and memory, C{site/site.py} all of them together.
  2. C{web/root.py} refuses foreign hosts, and passes the request to its route.
  3. C{web/routing.py} has the route's authority checked by C{web/access.py}. Any error, here or
     later, becomes an answer in C{web/problems.py}.

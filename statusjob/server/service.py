@@ -37,8 +37,8 @@ from statusjob.server.jobs.listening import Listening
 from statusjob.server.lanes import Lane, ThreadLane
 from statusjob.server.settings import Settings
 from statusjob.server.site.careful import CannotListen, check_tls
-from statusjob.server.site.channels import BoundedSite
 from statusjob.server.site.ports import Ports, describe
+from statusjob.server.site.site import BoundedSite
 from statusjob.server.store.interface import StoreUnusable, Tx
 from statusjob.server.store.readiness import Readiness
 from statusjob.server.store.sqlite import SQLiteStore

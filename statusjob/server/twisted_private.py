@@ -17,9 +17,17 @@ class MalformedRequestChannel(HTTPChannel):
     Twisted's own answer, 400 without headers and without a body, has no public hook.
     """
 
+    def refuse_head(self) -> None:
+        """Answer a request whose headers are too large or too many, and read no more of it."""
+        raise NotImplementedError
+
     def refuse_malformed(self) -> None:
         """Answer a malformed request, and close the connection."""
         raise NotImplementedError
 
     def _respondToBadRequestAndDisconnect(self) -> None:
-        self.refuse_malformed()
+        too_large = self._receivedHeaderSize > self.totalHeadersSize
+        if too_large or self._receivedHeaderCount > self.maxHeaders:
+            self.refuse_head()
+        else:
+            self.refuse_malformed()

@@ -8,9 +8,7 @@ from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from statusjob.server.site.channels import (
-    BoundedSite,
-)
+from statusjob.server.site.site import BoundedSite
 from tests.helpers.connections import Connection
 
 
@@ -61,6 +59,10 @@ class BoundedSiteTestCase(SynchronousTestCase):
 
     def connect(self) -> Connection:
         return Connection(self.site)
+
+    def settle(self) -> None:
+        """Let connections go on in turns until all that they have received is dealt with."""
+        self.clock.advance(0)
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass, in steps short enough for every sweep."""

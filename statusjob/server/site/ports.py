@@ -24,12 +24,13 @@ from twisted.python.failure import Failure
 
 from statusjob.server.settings import Settings
 from statusjob.server.site.careful import CannotListen, CarefulReactor, RenewedContext
-from statusjob.server.site.channels import CONNECTION_LIMIT, BoundedSite
+from statusjob.server.site.site import CONNECTION_LIMIT, BoundedSite
 from statusjob.server.web.access import is_loopback
 
 #: Connections that may wait to be accepted: many pollers may arrive at once.
 BACKLOG = 1024
 #: Files that the process needs beside one for each connection: deliveries, the database, the log.
+#: If it may have few, half of them.
 OTHER_FILES = 1_000
 
 #: The errors of an attempt to listen on IPv6 on a machine without it.
@@ -75,11 +76,19 @@ class Ports:
 
     def start(self) -> None:
         """
-        Open the ports, and allow this process as many files as connections need.
+        Open the ports, and allow this process as many files as connections need. If the system
+        does not, there may be fewer connections.
 
         @raise CannotListen: if one of them cannot be had, or must not be without a token.
         """
-        allow_files(CONNECTION_LIMIT + OTHER_FILES)
+        files = allow_files(CONNECTION_LIMIT + OTHER_FILES)
+        self._site.connection_limit = connections_for(files)
+        if self._site.connection_limit < CONNECTION_LIMIT:
+            self._log.warn(
+                "at most {connections} connections, because this process may open {files} files",
+                connections=self._site.connection_limit,
+                files=files,
+            )
         self.open()
 
     async def stop(self, seconds: float) -> None:
@@ -134,18 +143,29 @@ def listen(
     return ports
 
 
-def allow_files(wanted: int) -> None:
+def connections_for(files: int) -> int:
+    """
+    Return how many connections there may be at the same time.
+
+    @param files: how many files this process may open.
+    """
+    return min(CONNECTION_LIMIT, files - min(OTHER_FILES, files // 2))
+
+
+def allow_files(wanted: int) -> int:
     """
     Raise this process's limit of open files. Every watcher needs a connection, and the usual limit
     is about 1,000.
 
     @param wanted: the limit; less is set if the system does not allow as much.
+    @return: how many files this process may open, at most C{wanted}.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
 
 
 def describe(port: IListeningPort) -> str:

@@ -3,9 +3,8 @@ Watchers: requests that wait for jobs, and how they learn of updates.
 
 A watcher enters first, then reads the job, then waits, so that no update is
 lost in between. When the feed brings an update, each watcher only notes it.
-What is to be done then is done in turns: a few watchers per iteration of the
-reactor, so that thousands of them do not hold it up. The timers of all watchers
-share one delayed call. This module knows nothing of HTTP: what a watcher sends
+What is to be done then is done in turns (L{statusjob.server.turns}). The timers
+of all watchers share one delayed call. This module knows nothing of HTTP: what a watcher sends
 in its turn is its own affair.
 """
 
@@ -13,17 +12,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import islice
 from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 
 from statusjob.jobs import DEMO_KIND, Job
 from statusjob.server.errors import TooManyWatchers
 from statusjob.server.feed import Feed
 from statusjob.server.store.interface import Update
+from statusjob.server.turns import Turns
 
 #: Most watchers at the same time.
 WATCHERS_LIMIT = 20_000
@@ -92,8 +90,6 @@ class Watchers:
     @ivar stopping: whether the server is stopping, so that no watcher may wait any longer.
     """
 
-    _log = Logger()
-
     def __init__(
         self,
         reactor: IReactorTime,
@@ -107,7 +103,6 @@ class Watchers:
         @param limit: most watchers at the same time.
         @param topic_limit: most watchers of one topic at the same time.
         """
-        self._reactor = reactor
         self._feed = feed
         self._unsubscribe: Callable[[], None] = lambda: None
         self._limit = limit
@@ -115,9 +110,9 @@ class Watchers:
         self._topics: dict[Topic, dict[Watcher, None]] = {}
         self._count = 0
         self._timers = _Timers(reactor, self._timers_fired)
-        # The watchers that need a turn, in the order in which they came to need it.
-        self._turns: dict[Watcher, None] = {}
-        self._turning: IDelayedCall | None = None
+        self._turns: Turns[Watcher] = Turns(
+            reactor, lambda watcher: watcher.take_turn(), TURNS_PER_ITERATION
+        )
         self.stopping = False
 
     def __len__(self) -> int:
@@ -147,7 +142,7 @@ class Watchers:
             if not watchers:
                 del self._topics[topic]
         self._timers.forget(watcher)
-        self._turns.pop(watcher, None)
+        self._turns.discard(watcher)
 
     def set_timer(self, watcher: Watcher, seconds: float) -> None:
         """
@@ -159,9 +154,7 @@ class Watchers:
 
     def schedule_turn(self, watcher: Watcher) -> None:
         """Let C{watcher} take a turn soon."""
-        self._turns[watcher] = None
-        if self._turning is None:
-            self._turning = self._reactor.callLater(0, self._take_turns)
+        self._turns.add(watcher)
 
     def start(self) -> None:
         """Begin to listen to the feed."""
@@ -196,28 +189,12 @@ class Watchers:
         self._unsubscribe()
         self._timers.clear()
         self._turns.clear()
-        if self._turning is not None:
-            self._turning.cancel()
-            self._turning = None
         return succeed(None)
 
     def _timers_fired(self, watchers: Collection[Watcher]) -> None:
         for watcher in watchers:
             watcher.note_timer()
             self.schedule_turn(watcher)
-
-    def _take_turns(self) -> None:
-        self._turning = None
-        for watcher in tuple(islice(self._turns, TURNS_PER_ITERATION)):
-            # The turn of one may have made another leave.
-            if watcher in self._turns:
-                del self._turns[watcher]
-                try:
-                    watcher.take_turn()
-                except Exception:
-                    self._log.failure("a watcher failed")
-        if self._turns and self._turning is None:
-            self._turning = self._reactor.callLater(0, self._take_turns)
 
 
 class _Timers:

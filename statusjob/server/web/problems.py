@@ -47,9 +47,11 @@ _KINDS: Mapping[str, tuple[int, str]] = {
     "webhook-conflict": (409, "Webhook conflict"),
     "version-mismatch": (412, "The job is at another version"),
     "too-large": (413, "Body too large"),
+    "target-too-long": (414, "Request target too long"),
     "unsupported-media-type": (415, "Unsupported media type"),
     "misdirected": (421, "Misdirected request"),
     "idempotency-key-reused": (422, "Idempotency key reused"),
+    "head-too-large": (431, "Request header fields too large"),
     "internal-error": (500, "Internal error"),
     "unavailable": (503, "Unavailable"),
 }

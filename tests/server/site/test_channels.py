@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 from statusjob.contract.codec import BODY_LIMIT
-from statusjob.server.site import channels
-from statusjob.server.site.channels import (
-    IDLE_SECONDS,
-    LINGER_LIMIT,
-    LINGER_SECONDS,
-    REQUEST_SECONDS,
-    SWEEP_SECONDS,
-)
+from statusjob.server.site.channels import LINGER_LIMIT, LINGER_SECONDS
+from statusjob.server.site.site import IDLE_SECONDS, REQUEST_SECONDS, SWEEP_SECONDS
 from tests.helpers.bounded_site import BoundedSiteTestCase
 from tests.helpers.connections import Connection
 
@@ -29,6 +23,7 @@ class BodyLimitTests(BoundedSiteTestCase):
         self.assertEqual(connection.answer().body, b"%d" % BODY_LIMIT)
         connection.ask("POST /", "Transfer-Encoding: chunked")
         connection.send(chunk(BODY_LIMIT - 1) + chunk(1) + b"0\r\n\r\n")
+        self.settle()
         self.assertEqual(connection.answer().body, b"%d" % BODY_LIMIT)
         self.assertTrue(connection.open)
 
@@ -50,8 +45,10 @@ class BodyLimitTests(BoundedSiteTestCase):
         connection = self.connect()
         connection.ask("POST /", "Transfer-Encoding: chunked")
         connection.send(chunk(BODY_LIMIT))
+        self.settle()
         self.assertEqual(connection.received(), b"")
         connection.send(chunk(1))
+        self.settle()
         self.assert_too_large(connection)
         connection.send(chunk(BODY_LIMIT) + b"0\r\n\r\n")
         self.assertEqual(connection.received(), b"")
@@ -65,6 +62,7 @@ class BodyLimitTests(BoundedSiteTestCase):
         ):
             connection = self.connect()
             connection.send(b"POST / HTTP/1.1\r\nHost: localhost\r\n" + framed)
+            self.settle()
             self.assert_too_large(connection)
         self.assertEqual(self.echo.bodies, [])
 
@@ -81,6 +79,7 @@ class BodyLimitTests(BoundedSiteTestCase):
             + b"0\r\n\r\n"
             + behind
         )
+        self.settle()
         self.assert_too_large(connection)
         self.assertEqual(self.echo.bodies, [])
 
@@ -90,6 +89,7 @@ class BodyLimitTests(BoundedSiteTestCase):
             b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
             b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999\r\n\r\n"
         )
+        self.settle()
         self.assertEqual([each.code for each in connection.answers()], [200, 413])
 
     def test_the_connection_of_a_refused_client_is_closed_after_a_moment(self) -> None:
@@ -199,12 +199,28 @@ class ConnectionLimitTests(BoundedSiteTestCase):
     """The number of connections is limited."""
 
     def test_a_connection_beyond_the_limit_is_not_accepted_until_another_ends(self) -> None:
-        self.patch(channels, "CONNECTION_LIMIT", 2)
-        first, _ = self.connect(), self.connect()
+        self.site.connection_limit = 2
+        first, second = self.connect(), self.connect()
+        first.ask("GET /held")
+        second.ask("GET /held")
         self.assertIsNone(self.site.buildProtocol(None))
         first.hang_up()
         self.connect().ask("GET /")
-        self.assertEqual(self.echo.bodies, [0])
+        self.assertEqual(self.echo.bodies, [0, 0, 0])
+
+    def test_a_new_connection_takes_the_place_of_the_one_that_has_been_idle_longest(self) -> None:
+        self.site.connection_limit = 3
+        busy, used, fresh = self.connect(), self.connect(), self.connect()
+        busy.ask("GET /held")
+        used.ask("GET /")
+        self.connect().ask("GET /held")
+        self.assertEqual((busy.open, used.open, fresh.open), (True, True, False))
+        self.assertFalse(fresh.aborted)
+        self.connect().send(b"GET /not-whole")
+        self.assertEqual((busy.open, used.open), (True, False))
+        self.connect().ask("GET /held")
+        self.assertIsNone(self.site.buildProtocol(None))
+        self.assertEqual(self.site.limits.reached, {"connections": 3, "connections-refused": 1})
 
 
 class MessageTests(BoundedSiteTestCase):
@@ -214,6 +230,7 @@ class MessageTests(BoundedSiteTestCase):
         connection = self.connect()
         one = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b"
         connection.send(b"".join(one % (n, b"x" * n) for n in (1, 2, 3)))
+        self.settle()
         self.assertEqual([each.body for each in connection.answers()], [b"1", b"2", b"3"])
 
     def test_forms_are_not_parsed(self) -> None:
@@ -231,10 +248,14 @@ class MessageTests(BoundedSiteTestCase):
             b"GET / HTTP/1.1\r\nno header\r\n\r\n",
             b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
             b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
-            b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
+            b"POST / HTTP/1.1\r\nTransfer-Encoding: identity\r\n\r\n",
+            b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: identity\r\n\r\n",
+            b"POST / HTTP/1.1\r\nContent-Length: " + b"9" * 5_000 + b"\r\n\r\n",
+            b"POST / HTTP/1.1\r\ncontent-length:" + b"0" * 4_999 + b"1\r\n\r\n",
         ):
             connection = self.connect()
             connection.send(data)
+            self.settle()
             self.assertFalse(connection.open, data[:40])
-            self.assertNotIn(b"<", connection.received())
+            self.assertEqual(connection.answer().code, 400, data[:40])
         self.assertEqual(self.echo.bodies, [])

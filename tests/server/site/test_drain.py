@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IAddress
 
 from statusjob.server.forecast.learner import REST
 from statusjob.server.site.channels import LINGER_SECONDS
+from statusjob.server.site.site import LAST_REQUEST_SECONDS
 from tests.helpers.bounded_site import BoundedSiteTestCase
 from tests.helpers.connections import Connection
 from tests.helpers.lanes import HeldLane
@@ -71,17 +72,32 @@ class DrainTests(BoundedSiteTestCase):
         self.assertEqual(self.successResultOf(drained), 0)
 
     def test_a_request_that_takes_longer_than_the_drain_is_aborted(self) -> None:
-        stuck, dripping, idle = self.connect(), self.connect(), self.connect()
+        stuck, idle = self.connect(), self.connect()
         stuck.ask("GET /held")
-        dripping.ask("POST /", "Content-Length: 4")
         drained = self.drain()
         self.assertFalse(idle.open)
         self.clock.advance(DRAIN - 0.1)
         self.assertNoResult(drained)
         self.clock.advance(0.1)
-        self.assertEqual(self.successResultOf(drained), 2)
-        self.assertTrue(stuck.aborted and dripping.aborted)
+        self.assertEqual(self.successResultOf(drained), 1)
+        self.assertTrue(stuck.aborted)
         self.assertEqual(self.echo.held, [])
+
+    def test_a_client_that_has_sent_a_part_of_a_request_is_soon_cut_off(self) -> None:
+        for part in (
+            b"GET / HTTP/1.1\r\nHost:",
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nxx",
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx",
+        ):
+            connection = self.connect()
+            connection.send(part)
+            self.clock.advance(1)
+            drained = self.drain()
+            self.clock.advance(LAST_REQUEST_SECONDS - 0.1)
+            self.assertTrue(connection.open)
+            self.clock.advance(0.1)
+            self.assertTrue(connection.aborted)
+            self.assertEqual(self.successResultOf(drained), 0)
 
     def test_a_client_whose_body_is_refused_still_reads_the_answer(self) -> None:
         connection = self.connect()
