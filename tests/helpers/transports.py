@@ -32,6 +32,9 @@ class MemoryTransport(StringTransportWithDisconnection):
             self.connected = False
             self.protocol.connectionLost(Failure(ConnectionLost()))
 
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Do nothing: what is written arrives at once."""
+
     def unregisterProducer(self) -> None:
         self.producer = None
 

@@ -17,12 +17,22 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol, ServerFactory
 from twisted.internet.task import deferLater
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.web.resource import Resource
 
 from statusjob.server.settings import Settings, resolve
 from statusjob.server.site import ports
 from statusjob.server.site.careful import CannotListen
-from statusjob.server.site.ports import BACKLOG, allow_files, describe, listen
+from statusjob.server.site.ports import (
+    BACKLOG,
+    Ports,
+    allow_files,
+    connections_for,
+    describe,
+    listen,
+)
+from statusjob.server.site.site import BoundedSite
 from tests.helpers.servers import directory
 
 reactor: Any = _reactor
@@ -281,3 +291,20 @@ class FilesTests(SynchronousTestCase):
     def test_the_limit_is_never_lowered(self) -> None:
         for limits in ((30_000, 40_000), (resource.RLIM_INFINITY, resource.RLIM_INFINITY)):
             self.assertEqual(self.allowed(*limits), limits)
+
+    def test_there_are_as_many_connections_as_files_allow(self) -> None:
+        for files, connections in (
+            (100_000, 25_000),
+            (26_000, 25_000),
+            (4_096, 3_096),
+            (1_024, 512),
+            (256, 128),
+        ):
+            self.assertEqual(connections_for(files), connections)
+
+    def test_the_site_follows_the_files_that_were_obtained(self) -> None:
+        self.patch(resource, "getrlimit", lambda _: (256, 256))
+        self.patch(ports, "listen", lambda *_: [])
+        site = BoundedSite(Resource(), MemoryReactorClock())
+        Ports(None, site, settings(), closed=lambda: None).start()
+        self.assertEqual(site.connection_limit, 128)
