@@ -16,7 +16,7 @@ from tests.helpers.connections import Connection
 from tests.helpers.lanes import HeldLane
 from tests.helpers.servers import EPOCH, InMemoryServer, ServerTestCase, directory
 
-DRAIN = 10.0
+DRAIN = 8.0
 
 
 class DrainTests(BoundedSiteTestCase):

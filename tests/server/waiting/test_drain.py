@@ -10,7 +10,7 @@ from tests.helpers.connections import Connection, Following
 from tests.helpers.lanes import HeldLane
 from tests.helpers.servers import InMemoryServer, ServerTestCase
 
-DRAIN = 10.0
+DRAIN = 8.0
 
 
 class DrainTests(ServerTestCase):

@@ -122,7 +122,6 @@ class BodyTests(ServerTestCase):
         self.assert_refused(
             b'{"output":1}',
             b'{"result":"pending","output":1}',
-            b'{"result":"error","output":1}',
             b'{"error":{}}',
             b'{"result":"completed","error":{"code":"x"}}',
         )
