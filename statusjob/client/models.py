@@ -64,7 +64,7 @@ class JobEnd:
     """
     How a job ended.
 
-    @ivar result: C{COMPLETED} or C{ERROR}.
+    @ivar result: C{COMPLETED} or C{ERROR}; C{PENDING} only if the monitoring was stopped before.
     @ivar job: the job as it ended; C{None} if the server told no more than the result, as servers
         of the original contract do.
     """

@@ -199,6 +199,17 @@ class StatusClient(KeepsConnections):
         self._run = Run(self._session, self._current_options(), watched, long_polls=long_polls)
         return Deferred.fromCoroutine(self._monitor(self._run))
 
+    def wait_for_end(self) -> Deferred[JobEnd]:
+        """
+        Monitor the job, and tell how it ended.
+
+        @return: fires with the result, the output and the error. What the monitoring did not tell
+            is asked for once: this delays the end by one C{request_timeout} at most, and does not
+            fail it. After L{stop_monitoring}, it fires with the last result seen. Otherwise it
+            fails as L{start_monitoring} does. Cancelling it stops everything.
+        """
+        return Deferred.fromCoroutine(self._wait_for_end())
+
     def stop_monitoring(self) -> Deferred[None]:
         """
         Stop watching, and unregister the webhook that monitoring registered.
@@ -298,8 +309,7 @@ class StatusClient(KeepsConnections):
         jobs = base if self._job_id() is None else base.replace(path=base.path[:-1])
         return jobs.to_text() if kind is None else f"{jobs.to_text()} {kind}"
 
-    async def wait_for_end(self) -> JobEnd:
-        """Monitor the job, and then ask once how it ended; what L{wait_for} does."""
+    async def _wait_for_end(self) -> JobEnd:
         async with self._session.in_use():
             result = await self.start_monitoring()
             return JobEnd(result, await self._find_ended(result))
@@ -311,6 +321,8 @@ class StatusClient(KeepsConnections):
         @param result: how it ended.
         """
         watched = self._last_watched
+        if not result.terminal:
+            return None
         if watched is not None and watched.ended_job is not None:
             return watched.ended_job
         if self._given is not None and self._given.result.terminal:

@@ -47,7 +47,7 @@ class EndTests(ClientTestCase):
     ) -> Deferred[JobEnd]:
         """Wait for the end of the job on a server with these answers."""
         self.serve(*answers)
-        return Deferred.fromCoroutine(self.client(base, **options).wait_for_end())
+        return self.client(base, **options).wait_for_end()
 
     def test_the_output_is_asked_for_once_the_job_has_ended(self) -> None:
         job = a_job("completed", output={"words": 42})
@@ -101,7 +101,7 @@ class EndTests(ClientTestCase):
     def test_that_time_includes_the_wait_for_a_slot(self) -> None:
         self.serve(PENDING, otherwise=hold)
         client = self.client(request_timeout=3)
-        waiting = Deferred.fromCoroutine(client.wait_for_end())
+        waiting = client.wait_for_end()
         others = [self.client(request_timeout=60).get_status() for _ in range(REQUEST_SLOTS)]
         client.notify(WebhookEvent(Status.COMPLETED, 1_700_000_000.0))
         self.server.pass_time(2.75)
@@ -115,7 +115,7 @@ class EndTests(ClientTestCase):
     def test_a_job_that_a_webhook_has_brought_is_not_asked_for(self) -> None:
         self.serve(PENDING)
         client = self.client()
-        waiting = Deferred.fromCoroutine(client.wait_for_end())
+        waiting = client.wait_for_end()
         client.notify(event("completed", output=[1]))
         end = self.successResultOf(waiting)
         self.assertEqual((end.output, len(self.server.requests)), ([1], 1))
@@ -132,6 +132,14 @@ class EndTests(ClientTestCase):
         ):
             end = self.successResultOf(self.wait(base=job))
             self.assertEqual((end.job, self.server.requests), (job, []))
+
+    def test_stopping_the_monitoring_ends_it_without_another_request(self) -> None:
+        self.serve(PENDING)
+        client = self.client()
+        waiting = client.wait_for_end()
+        self.successResultOf(client.stop_monitoring())
+        self.assertEqual(self.successResultOf(waiting), JobEnd(Status.PENDING))
+        self.assertEqual(len(self.server.requests), 1)
 
     def test_it_fails_as_monitoring_does(self) -> None:
         self.failureResultOf(self.wait(problem(404, "no")), JobNotFound)
