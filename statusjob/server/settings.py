@@ -351,7 +351,8 @@ def resolve(
         elif read:
             values[setting.attribute] = read[0]
         else:
-            values[setting.attribute] = {"token": (), "private": False}.get(setting.option)
+            empty: object = () if setting.option == "token" else None
+            values[setting.attribute] = False if setting.kind == "flag" else empty
     settings = Settings(**values)
     if settings.private and not settings.token:
         raise BadSetting("--private needs a token: set STATUSJOB_TOKEN")
