@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -165,6 +166,35 @@ class BackupTests(ServedTestCase):
         with closing(sqlite3.connect(copy)) as database:
             [(found,)] = database.execute("SELECT id FROM jobs WHERE kind = 'copied'")
         self.assertEqual(f"/jobs/{found}", job)
+
+    def test_a_copy_ends_however_fast_others_write(self) -> None:
+        self.database = self.directory / "busy.sqlite"
+        with closing(sqlite3.connect(self.database, isolation_level=None)) as writer:
+            writer.execute("PRAGMA journal_mode = WAL")
+            writer.execute("CREATE TABLE rows (row)")
+            writer.execute("INSERT INTO rows VALUES (zeroblob(20000000))")
+        stop = threading.Event()
+
+        def write() -> None:
+            with closing(sqlite3.connect(self.database, isolation_level=None)) as writer:
+                writer.execute("PRAGMA synchronous = OFF")
+                while not stop.is_set():
+                    writer.execute("INSERT INTO rows VALUES (1)")
+
+        writing = threading.Thread(target=write)
+        writing.start()
+        try:
+            copy = self.backup()
+        finally:
+            stop.set()
+            writing.join()
+        with closing(sqlite3.connect(copy)) as database:
+            [(rows,)] = database.execute("SELECT COUNT(*) FROM rows")
+        self.assertGreater(rows, 0)
+
+    def test_a_path_may_have_quotes(self) -> None:
+        self.copies = self.directory / "Peter's"
+        self.assertEqual(self.backup().parent, self.copies)
 
     def test_the_newest_fourteen_copies_are_kept(self) -> None:
         self.copies.mkdir()

@@ -3,8 +3,8 @@
 #
 #     backup.sh DATABASE DIRECTORY
 #
-# Needs SQLite's own command, sqlite3. A copy holds the secrets of webhooks, as the
-# database does, so only its owner may read it.
+# Needs SQLite's own command, sqlite3 (3.27 or later). Run it as the owner of the database, or as
+# root. A copy holds the secrets of webhooks, as the database does, so only its owner may read it.
 set -eu
 umask 077
 
@@ -14,10 +14,13 @@ database=$1 directory=$2 keep=14
 
 mkdir -p "$directory"
 copy="$directory/statusjob-$(date -u +%Y%m%dT%H%M%SZ).sqlite"
-trap 'rm -f "$copy.part" "$copy.part-wal" "$copy.part-shm"' EXIT
+trap 'rm -f "$copy.part" "$copy.part-journal"' EXIT
 
-# Wait up to 10 s for a commit that is being written.
-sqlite3 "$database" ".timeout 10000" ".backup '$copy.part'"
+# VACUUM INTO reads one snapshot, and so ends however much is written meanwhile; ".backup" begins
+# again at every commit. SQLite does not wait until the copy is on disk, so sync does.
+quoted=$(printf %s "$copy.part" | sed "s/'/''/g")
+sqlite3 "$database" ".timeout 10000" "VACUUM INTO '$quoted'"
+sync "$copy.part"
 [ "$(sqlite3 "$copy.part" 'PRAGMA integrity_check')" = ok ] ||
     { echo "backup.sh: the copy is damaged" >&2; exit 1; }
 mv "$copy.part" "$copy"
