@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from contextlib import closing
 
@@ -67,6 +68,20 @@ class GiveBackTests(CoreTestCase):
         core.clock.advance(PAUSE)
         self.execute(core, "UPDATE clock SET seen_at = 1")
         self.assertEqual(self.free(core), before)
+
+    def test_an_old_file_can_do_it_after_the_command_of_the_deployment_guide(self) -> None:
+        path = self.mktemp()
+        with closing(sqlite3.connect(path)) as old:
+            old.executescript((ROOT / "tests/dumps/v2.sql").read_text())
+        core = self.core(path=path)
+        self.successResultOf(Deferred.fromCoroutine(core.store.close()))
+        guide = (ROOT / "examples/deploy/README.md").read_text()
+        found = re.search(r"`sqlite3 statusjob.sqlite '(.*)'`", guide)
+        assert found is not None
+        with closing(sqlite3.connect(path, isolation_level=None)) as shell:
+            for statement in found[1].split(";"):
+                shell.execute(statement)
+        self.assertEqual(self.column(self.core(path=path), "PRAGMA auto_vacuum"), [2])
 
 
 class LogTests(CoreTestCase):
