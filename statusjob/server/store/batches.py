@@ -51,7 +51,9 @@ class Batches(Generic[T]):
     ) -> None:
         """
         @param perform: runs a batch in the lane. It returns one result per call, in order, and a
-            value for the whole batch. If it raises, every call of the batch fails with that.
+            value for the whole batch. It may end the batch early, after at least one call: those
+            without a result begin the next batch. If it raises, every call of the batch fails with
+            that.
         @param settled: receives the value for the whole batch on the reactor's thread, before any
             call is answered.
         """
@@ -105,8 +107,9 @@ class Batches(Generic[T]):
         batch: list[tuple[Callable[[Any], Any], Deferred[Any]]],
     ) -> None:
         results, shared = performed
+        self._waiting.extendleft(reversed(batch[len(results) :]))
         self._settled(shared)
-        for (_, answer), result in zip(batch, results, strict=True):
+        for (_, answer), result in zip(batch, results, strict=False):
             if result.error is None:
                 answer.callback(result.value)
             else:

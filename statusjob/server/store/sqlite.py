@@ -50,6 +50,9 @@ T = TypeVar("T")
 #: The machine's clock counts as set if it differs by more than this many seconds from a clock that
 #: nobody sets.
 CLOCK_STEP = 2.0
+#: A batch ends with the call that has lasted until so many seconds after its begin. The calls
+#: that are left make up the next batch.
+BATCH_SECONDS = 0.02
 #: Seconds after which a batch notes the time, for the case that the clock is set back while the
 #: server does not run.
 NOTE_INTERVAL = 10.0
@@ -236,6 +239,7 @@ class SQLiteStore:
     ) -> tuple[list[CallResult[Any]], list[Update]]:
         """Run a batch in one transaction, with a savepoint per call. Runs in the write lane."""
         execute = self._writer.execute
+        end = self._monotonic() + BATCH_SECONDS
         results: list[CallResult[Any]] = []
         updates: list[Update] = []
         if self._file is not None:
@@ -261,6 +265,8 @@ class SQLiteStore:
                     execute("ROLLBACK TO call")
                     results.append(CallResult(error=error))
                 execute("RELEASE call")
+                if self._monotonic() > end:
+                    break
             if self._upkeep is not None:
                 self._upkeep.step()
             execute("COMMIT")
@@ -279,6 +285,7 @@ class SQLiteStore:
         self, batch: Sequence[Callable[[Any], Any]]
     ) -> tuple[list[CallResult[Any]], None]:
         """Run a batch on one snapshot. Runs in the read lane."""
+        end = self._monotonic() + BATCH_SECONDS
         results: list[CallResult[Any]] = []
         transaction = _Transaction(self._reader, self._now(), self._render)
         try:
@@ -290,6 +297,8 @@ class SQLiteStore:
                     if _concerns_database(error):
                         raise
                     results.append(CallResult(error=error))
+                if self._monotonic() > end:
+                    break
         except sqlite3.Error as error:
             raise _unavailable(error) from error
         finally:

@@ -60,6 +60,20 @@ class BatchesTests(SynchronousTestCase):
             self.lane.step()
         self.assertEqual(self.sizes, [1, BATCH_LIMIT, 1])
 
+    def test_calls_without_a_result_begin_the_next_batch(self) -> None:
+        perform = self.perform
+        self.batches = Batches(self.lane, lambda calls: perform(calls[:2]), self.happened.append)
+        answers = [self.add(i) for i in range(4)]
+        self.lane.step()
+        self.lane.step()
+        answers.append(self.add(4))
+        self.assertEqual([each.called for each in answers], [True] * 3 + [False] * 2)
+        self.lane.step()
+        self.assertEqual([self.successResultOf(each) for each in answers[3:4]], [3])
+        self.lane.step()
+        self.assertEqual(self.successResultOf(answers[4]), 4)
+        self.assertEqual(self.sizes, [1, 2, 1, 1])
+
     def test_a_call_that_raises_fails_alone(self) -> None:
         self.add()
 

@@ -11,7 +11,7 @@ from statusjob.jobs import Job
 from statusjob.server.feed import jobs_of
 from statusjob.server.store.batches import BATCH_LIMIT, QUEUE_LIMIT
 from statusjob.server.store.interface import StoreBusy, StoreFull, StoreUnavailable, Tx, Update
-from statusjob.server.store.sqlite import CLOCK_STEP
+from statusjob.server.store.sqlite import BATCH_SECONDS, CLOCK_STEP
 from tests.helpers.core import Core, CoreTestCase, a_report, new_job
 from tests.helpers.lanes import HeldLane
 from tests.helpers.servers import EPOCH
@@ -189,6 +189,23 @@ class GroupCommitTests(StoreTestCase):
             self.lane.step()
         self.assertEqual(self.successResultOf(reading), EPOCH + 0.123)
         self.assertEqual(self.successResultOf(writing), EPOCH + 0.123)
+
+    def test_a_batch_ends_when_its_time_is_up_and_the_others_are_answered_later(self) -> None:
+        def slowly(tx: Tx) -> str:
+            self.held.clock.rightNow += 0.6 * BATCH_SECONDS
+            return "slow"
+
+        for name in ("read", "write"):
+            self.setUp()
+            run = getattr(self.store, name)
+            first = run(lambda tx: None)
+            answers = [run(slowly) for _ in range(3)]
+            self.lane.step()
+            self.successResultOf(first)
+            self.lane.step()
+            self.assertEqual([each.called for each in answers], [True, True, False])
+            self.lane.step()
+            self.assertEqual(self.successResultOf(answers[2]), "slow")
 
 
 class ReadTests(StoreTestCase):
