@@ -38,6 +38,9 @@ _NO_SUCH_LOCKS = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
 #: How every SQLite database begins.
 _MAGIC = b"SQLite format 3\0"
+#: What stands at offset 18 of a database that has no write-ahead log, such as a copy by
+#: C{VACUUM INTO}.
+_WITHOUT_LOG = b"\1\1"
 #: What SQLite keeps beside a database that is open.
 _BESIDE = ("-wal", "-shm")
 
@@ -115,11 +118,8 @@ class DatabaseFile:
         except BlockingIOError:
             self.created = False
             return False
-        # SQLite would take a file of less than 512 bytes for an empty database, and overwrite it.
-        start = os.pread(self._file, 512, 0)
-        if start and (len(start) < 512 or not start.startswith(_MAGIC)):
-            raise StoreUnusable("it is not a database")
         self.had_log = os.path.exists(f"{self.real_path}-wal")
+        self._refuse_unsuitable_content(os.pread(self._file, 512, 0))
         # Whoever created the file may have removed it meanwhile.
         return _identity(os.fstat(self._file)) == _identity_at(self.real_path)
 
@@ -137,6 +137,18 @@ class DatabaseFile:
         if is_mount_point(self.real_path):
             raise StoreUnusable(
                 "the file alone is mounted, but SQLite keeps others beside it: mount its directory"
+            )
+
+    def _refuse_unsuitable_content(self, start: bytes) -> None:
+        # SQLite would take a file of less than 512 bytes for an empty database, and overwrite it.
+        if start and (len(start) < 512 or not start.startswith(_MAGIC)):
+            raise StoreUnusable("it is not a database")
+        # SQLite would write such a log over the file.
+        log = f"{self.real_path}-wal"
+        if self.had_log and start[18:20] == _WITHOUT_LOG and os.path.getsize(log):
+            raise StoreUnusable(
+                f"{log} is not its own, as if it was restored from a copy: remove {log} and"
+                f" {self.real_path}-shm, and start again"
             )
 
     def _open(self) -> bool:

@@ -128,6 +128,10 @@ class RestoreTests(CoreTestCase):
         for suffix in ("", "-wal", "-shm"):
             Path(self.path + suffix).write_bytes(Path(running + suffix).read_bytes())
 
+    def refusal(self) -> str:
+        store = store_on(self.path)
+        return str(self.assertRaises(StoreUnusable, store.open, nothing))
+
     def test_it_has_what_was_copied_if_the_write_ahead_log_is_removed_first(self) -> None:
         for suffix in ("-wal", "-shm"):
             os.unlink(self.path + suffix)
@@ -135,9 +139,27 @@ class RestoreTests(CoreTestCase):
         core = self.core(path=self.path)
         self.assertEqual(self.column(core, "SELECT id FROM jobs"), [self.copied.id])
 
+    def test_it_is_refused_with_what_helps_if_the_write_ahead_log_was_left(self) -> None:
+        # SQLite would open it, and find jobs of both, or rows that are in no order.
+        Path(self.path).write_bytes(Path(self.copy).read_bytes())
+        before = Path(f"{self.path}-wal").read_bytes()
+        text = self.refusal()
+        self.assertIn("temp-wal is not its own, as if it was restored from a copy", text)
+        self.assertEqual(Path(self.path).read_bytes(), Path(self.copy).read_bytes())
+        self.assertEqual(Path(f"{self.path}-wal").read_bytes(), before)
+
+    def test_an_empty_log_does_no_harm_to_a_copy(self) -> None:
+        Path(self.path).write_bytes(Path(self.copy).read_bytes())
+        os.truncate(f"{self.path}-wal", 0)
+        core = self.core(path=self.path)
+        self.assertEqual(self.column(core, "SELECT id FROM jobs"), [self.copied.id])
+
+    def test_a_killed_server_goes_on_with_its_own_log(self) -> None:
+        core = self.core(path=self.path)
+        self.assertEqual(self.column(core, "SELECT COUNT(*) FROM jobs"), [21])
+
     def test_a_damaged_database_beside_an_old_log_is_refused_with_what_helps(self) -> None:
-        Path(self.path).write_bytes(b"SQLite format 3\0" + b"\xff" * 8176)
+        Path(self.path).write_bytes(b"SQLite format 3\0" + b"\2" * 8176)
         os.truncate(f"{self.path}-wal", 32)
-        store = store_on(self.path)
-        text = str(self.assertRaises(StoreUnusable, store.open, nothing))
+        text = self.refusal()
         self.assertIn(f"to restore a copy, remove {self.path}-wal and {self.path}-shm", text)
