@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -60,6 +61,7 @@ class Core:
     @ivar heard: every update that the feed has announced, in order.
     @ivar listening: tells the alarms for how long the server has listened: always, unless a test
         puts another one here.
+    @ivar connections: those that the store has opened to its database.
     @ivar ahead: how many seconds the machine's clock was set forward. This moves no timer.
     """
 
@@ -80,6 +82,7 @@ class Core:
             clock.rightNow = EPOCH
         self.clock = clock
         self.ahead = 0.0
+        self.connections: list[sqlite3.Connection] = []
         self.feed = Feed()
         self.heard: list[Update] = []
         self.feed.subscribe(self.heard.extend)
@@ -90,13 +93,18 @@ class Core:
             lanes=lambda name: InlineLane() if lane is None else lane,
             committed=self.feed.committed,
             render=webhook_payload,
-            connect=connect_migrated,
+            connect=self._open,
         )
         self.listening: Listening = Attentive(self.time, self.now)
         self.simulator = Simulator(random=random)
         self.lifecycle = Lifecycle(self.store, check_address=anywhere, simulator=self.simulator)
         self.registrations = Registrations(self.store, check_address=anywhere)
         self.store.open(lambda tx: None)
+
+    def _open(self, path: str) -> sqlite3.Connection:
+        connection = connect_migrated(path)
+        self.connections.append(connection)
+        return connection
 
     def now(self) -> float:
         """The present, in seconds since the epoch."""

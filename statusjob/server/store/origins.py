@@ -23,10 +23,6 @@ LONGEST_PAUSE = 300.0
 #: Each pause is lengthened by a random part of itself, up to this one.
 PAUSE_JITTER = 0.25
 
-#: Most origins that one claim looks at. It is greater than the number of attempts that one node
-#: may have under way, so that busy origins never hide one that is free.
-LOOKED_AT = 512
-
 
 class ReadyOrigin(NamedTuple):
     """
@@ -45,10 +41,10 @@ class ReadyOrigin(NamedTuple):
     paused: bool
 
 
-def ready(tx: Tx, node: str) -> list[ReadyOrigin]:
+def ready(tx: Tx, node: str, limit: int) -> list[ReadyOrigin]:
     """
-    Origins at which a delivery may be due, and that C{node} may serve; at most L{LOOKED_AT}. The
-    one that has been ready for longest comes first.
+    Origins at which a delivery may be due, and that C{node} may serve, at most C{limit}. The one
+    that has been ready for longest comes first.
 
     They are found by C{ready_at}: before that time no pending delivery is due there. Whoever lets
     one be due calls L{wake}; only L{note_served} lets the time be later.
@@ -60,7 +56,7 @@ def ready(tx: Tx, node: str) -> list[ReadyOrigin]:
         " ORDER BY ready_at, id LIMIT :limit",
         now=tx.now,
         node=node,
-        limit=LOOKED_AT,
+        limit=limit,
     )
     return [ReadyOrigin(*row) for row in rows]
 
@@ -68,18 +64,21 @@ def ready(tx: Tx, node: str) -> list[ReadyOrigin]:
 def wake(tx: Tx, origin_id: int, at: float) -> None:
     """
     Look at an origin no later than C{at}, in seconds since the epoch, because a delivery is due
-    there then, or because its pause ends earlier than it would have.
+    there then; if it is paused, at the end of its pause.
     """
     tx.execute(
-        "UPDATE origins SET ready_at = :at"
-        " WHERE id = :id AND (ready_at IS NULL OR ready_at > :at)",
+        "UPDATE origins SET ready_at = CASE WHEN paused_until > :at THEN paused_until ELSE :at END"
+        " WHERE id = :id AND (ready_at IS NULL OR (ready_at > :at AND ready_at > paused_until))",
         id=origin_id,
         at=at,
     )
 
 
 def wake_for(tx: Tx, webhook_id: str) -> None:
-    """Look at the origin of a webhook now, because a delivery is due there."""
+    """
+    Look at the origin of a webhook now, even if it is paused, because a delivery is due there that
+    may probe it.
+    """
     tx.execute(
         "UPDATE origins SET ready_at = :now"
         " WHERE id = (SELECT origin_id FROM webhooks WHERE id = :id)",

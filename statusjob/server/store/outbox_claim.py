@@ -81,8 +81,11 @@ def claim(tx: Tx, node: str, room: int, shared: int) -> Claimed:
         # The node that was sending there is gone, or too late.
         return_to_pending(tx, "origin_id = :origin_id", origin_id=origin_id)
     taken: list[Claim] = []
-    more = False
-    for origin in origins.ready(tx, node):
+    # Only origins that have attempts under way may be passed over.
+    looked_at = room + attempts_under_way(tx)
+    ready = origins.ready(tx, node, looked_at)
+    more = len(ready) == looked_at
+    for origin in ready:
         if len(taken) == room:
             break
         free = min(origin.slots, origins.MAX_SLOTS) - origin.busy
@@ -96,6 +99,13 @@ def claim(tx: Tx, node: str, room: int, shared: int) -> Claimed:
         more |= claimed.more
         origins.note_served(tx, origin.id)
     return Claimed(taken, more or len(taken) == room > 0)
+
+
+def attempts_under_way(tx: Tx) -> int:
+    """How many deliveries are being sent."""
+    row = tx.one("SELECT COUNT(*) AS count FROM deliveries WHERE state = 'sending'")
+    assert row is not None
+    return int(row["count"])
 
 
 def _claim_at(tx: Tx, origin: ReadyOrigin, limit: int) -> Claimed:

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from statusjob.server.store import origins, outbox_claim, single_process
 from statusjob.server.store.origins import MAX_SLOTS
-from tests.helpers.core import COMPLETED, URL, a_claim, version_of
+from statusjob.server.store.outbox_claim import Claimed
+from tests.helpers.core import COMPLETED, URL, Core, a_claim, version_of
 from tests.helpers.outbox import ALL, NODE, OutboxTestCase, Slot
 from tests.helpers.secrets import SECRET
 from tests.helpers.servers import EPOCH
+
+
+@contextmanager
+def counted_steps(core: Core) -> Iterator[list[None]]:
+    """Count the steps that SQLite makes."""
+    steps: list[None] = []
+    connection = core.connections[0]
+    connection.set_progress_handler(lambda: steps.append(None), 1)
+    yield steps
+    connection.set_progress_handler(None, 0)
 
 
 class ClaimTests(OutboxTestCase):
@@ -30,6 +44,40 @@ class ClaimTests(OutboxTestCase):
         self.assertEqual(self.claim(), [])
         for claim in busy[:2]:
             self.settle(claim)
+        self.assertEqual(len(self.claim()), 2)
+
+    def test_a_claim_costs_the_same_however_many_origins_wait(self) -> None:
+        for due, origins_there in ((EPOCH + 1000, 200), (EPOCH, 200)):
+            costs = []
+            for waiting in (20, origins_there):
+                self.setUp()
+                for i in range(waiting):
+                    self.due(f"r{i}.example", 1)
+                self.execute(self.box, "UPDATE deliveries SET due_at = :due", due=due)
+                self.execute(self.box, "UPDATE origins SET ready_at = :due", due=due)
+                with counted_steps(self.box) as steps:
+                    self.claim(10)
+                costs.append(len(steps))
+            self.assertLess(costs[1], 1.1 * costs[0])
+
+    def test_paused_origins_hide_no_other(self) -> None:
+        for i in range(20):
+            self.due(f"paused{i}.example", 1)
+        self.execute(self.box, "UPDATE origins SET paused_until = 2e9")
+        self.due("working.example", 1)
+        rounds: list[Claimed] = []
+        while not rounds or rounds[-1].more:
+            rounds.append(self.write(self.box, lambda tx: outbox_claim.claim(tx, NODE, 8, 8)))
+        self.assertEqual(sum(len(each.claims) for each in rounds), 1)
+        self.assertLess(len(rounds), 6)
+
+    def test_deliveries_to_a_paused_origin_do_not_wake_it(self) -> None:
+        self.due("paused.example", 1)
+        self.execute(self.box, "UPDATE origins SET paused_until = :until", until=EPOCH + 100)
+        self.assertEqual(self.claim(), [])
+        self.due("paused.example", 1)
+        self.assertEqual(self.write(self.box, origins.next_ready), EPOCH + 100)
+        self.box.clock.advance(100)
         self.assertEqual(len(self.claim()), 2)
 
     def test_no_more_deliveries_are_claimed_than_there_is_room_for(self) -> None:

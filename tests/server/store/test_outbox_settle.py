@@ -155,7 +155,10 @@ class ExpiryTests(OutcomeTestCase):
         self.box.clock.advance(2 * LIFETIME)
         self.execute(self.box, "UPDATE deliveries SET due_at = due_at + 1")
         self.due(A, PAUSE_AFTER)
-        self.execute(self.box, "UPDATE origins SET paused_until = 2e9 WHERE origin LIKE '%b.%'")
+        self.execute(
+            self.box,
+            "UPDATE origins SET paused_until = 2e9, ready_at = 2e9 WHERE origin LIKE '%b.%'",
+        )
         self.execute(self.box, "UPDATE origins SET failures = 4 WHERE origin LIKE '%a.%'")
         self.settle(self.claim(1)[0], "connect", 5)
         self.assertEqual({state for state, _ in self.fates()}, {"pending"})
