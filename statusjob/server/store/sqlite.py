@@ -196,7 +196,7 @@ class SQLiteStore:
         if self._file is not None:
             self._reader = connect_reader(self._connect, path)
             self._file.remember()
-            self._upkeep = Upkeep(self._writer, path, self._monotonic)
+            self._upkeep = Upkeep(self._writer, self._file, self._monotonic)
 
     def write(self, work: Callable[[Tx], T]) -> Deferred[T]:
         return self._writes.add(work)

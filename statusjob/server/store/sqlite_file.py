@@ -12,29 +12,28 @@ has there.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import stat
-import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from twisted.logger import Logger
 
+from statusjob.server.store.inodes import (
+    Identity,
+    identity_at,
+    identity_of,
+    is_mount_point,
+    lock_inode,
+    same_at,
+)
 from statusjob.server.store.interface import StoreUnavailable, StoreUnusable
 
 #: For how many seconds a start waits for another process to release the database, and how often it
 #: looks. A server that stops has the database until its last request is answered.
 LOCK_WAIT = 10.0
 LOCK_PAUSE = 0.1
-
-#: The byte of the database that carries the lock.
-_LOCK_BYTE = 2**62
-_SET_LOCK: int | None = getattr(fcntl, "F_OFD_SETLK", None)
-#: What systems say that have no such locks.
-_NO_SUCH_LOCKS = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
 #: How every SQLite database begins.
 _MAGIC = b"SQLite format 3\0"
@@ -44,8 +43,6 @@ _WITHOUT_LOG = b"\1\1"
 #: What SQLite keeps beside a database that is open.
 _BESIDE = ("-wal", "-shm")
 
-_Identity = tuple[int, int]
-
 
 class DatabaseFile:
     """
@@ -54,6 +51,12 @@ class DatabaseFile:
     A start calls L{lock}, connects, finds out whether the database is its own or empty, and then
     calls L{adopt} and L{remember}. Nothing but the lock of the inode, which leaves no trace, is
     changed before L{adopt}.
+
+    @ivar real_path: where SQLite opens the file and puts others beside it: symbolic links are
+        followed. It is known after L{lock}.
+    @ivar created: whether the file was created by L{lock}.
+    @ivar had_log: whether a write-ahead log was there before, which an earlier process has not
+        closed.
     """
 
     _log = Logger()
@@ -69,10 +72,10 @@ class DatabaseFile:
         self._side: int | None = None
         self._adopted = False
         self._inode_is_locked = False
-        self._identities: dict[str, _Identity] = {}
-        #: Whether the file was created by L{lock}.
+        self._identity: Identity | None = None
+        self._beside: dict[str, Identity | None] = {}
+        self.real_path = ""
         self.created = False
-        #: Whether a write-ahead log was there before: an earlier process has not closed it.
         self.had_log = False
 
     def lock(self) -> None:
@@ -84,7 +87,6 @@ class DatabaseFile:
         """
         # Only now: a daemon changes its directory before it starts.
         self._path = os.path.abspath(self._path)
-        #: Where SQLite opens it, and puts its other files: symbolic links are followed.
         self.real_path = os.path.realpath(self._path)
         self._side_path = f"{self.real_path}.lock"
         for waited in range(round(LOCK_WAIT / LOCK_PAUSE) + 1):
@@ -114,14 +116,14 @@ class DatabaseFile:
             return False
         assert self._file is not None
         try:
-            self._inode_is_locked = _lock_inode(self._file)
+            self._inode_is_locked = lock_inode(self._file)
         except BlockingIOError:
             self.created = False
             return False
         self.had_log = os.path.exists(f"{self.real_path}-wal")
         self._refuse_unsuitable_content(os.pread(self._file, 512, 0))
         # Whoever created the file may have removed it meanwhile.
-        return _identity(os.fstat(self._file)) == _identity_at(self.real_path)
+        return identity_of(os.fstat(self._file)) == identity_at(self.real_path)
 
     def _refuse_unsuitable(self) -> None:
         try:
@@ -218,35 +220,43 @@ class DatabaseFile:
             except BlockingIOError:
                 os.close(side)
                 return False
-            if _identity(os.fstat(side)) == _identity_at(self._side_path):
+            if identity_of(os.fstat(side)) == identity_at(self._side_path):
                 self._side = side
                 return True
             # Its holder has removed it while it was being locked.
             os.close(side)
 
     def remember(self) -> None:
-        """Remember which files lie at the database's paths now, for L{check}."""
-        paths = [self._path, *(self.real_path + suffix for suffix in _BESIDE)]
-        if not self._inode_is_locked:
-            paths.append(self._side_path)
-        for path in paths:
-            identity = _identity_at(path)
-            if identity is None:
-                raise StoreUnusable(f"{path} has disappeared")
-            self._identities[path] = identity
+        """Remember which files lie at the database's paths now, for the checks."""
+        assert self._file is not None
+        self._identity = identity_of(os.fstat(self._file))
+        for suffix in _BESIDE:
+            path = self.real_path + suffix
+            self._beside[path] = identity_at(path)
 
     def check(self) -> None:
         """
-        Check that what is written now will be found by whoever opens the path later.
+        Check that what is written now will be found by whoever opens the path later. This is cheap
+        enough for every transaction.
 
-        @raise StoreUnavailable: if a file of the database was moved, deleted or emptied.
+        @raise StoreUnavailable: if the database was moved, deleted, replaced or emptied, or if
+            another process may be using it.
         """
-        for path, identity in self._identities.items():
-            if _identity_at(path) != identity:
-                raise StoreUnavailable("a file of the database was moved or deleted")
-        assert self._file is not None
-        if os.fstat(self._file).st_size == 0:
+        if same_at(self._path, self._identity).st_size == 0:
             raise StoreUnavailable("the file of the database was emptied")
+        if not self._inode_is_locked:
+            assert self._side is not None
+            same_at(self._side_path, identity_of(os.fstat(self._side)))
+
+    def check_beside(self) -> int:
+        """
+        Check the same of the write-ahead log and its index.
+
+        @return: the size of the log in bytes.
+        @raise StoreUnavailable: if one of them was moved, deleted or replaced.
+        """
+        log, _ = [same_at(path, identity) for path, identity in self._beside.items()]
+        return log.st_size
 
     def release(self, *, discard: bool = False) -> None:
         """
@@ -259,64 +269,15 @@ class DatabaseFile:
                 with suppress(FileNotFoundError):
                     os.unlink(self.real_path + suffix)
         if self._side is not None and self._adopted:
-            ours = _identity(os.fstat(self._side))
+            ours = identity_of(os.fstat(self._side))
             # Where it was removed, the one that is there now is somebody else's.
-            if ours == _identity_at(self._side_path):
+            if ours == identity_at(self._side_path):
                 os.unlink(self._side_path)
         for descriptor in (self._file, self._side):
             if descriptor is not None:
                 os.close(descriptor)
         self._file = self._side = None
         self._adopted = self.created = False
-
-
-def is_mount_point(path: str, table: str = "/proc/self/mountinfo") -> bool:
-    """
-    Whether something is mounted at a path without symbolic links.
-
-    @param table: the mounts that this process sees; where there is no such file, nothing is known
-        to be mounted.
-    """
-    try:
-        lines = Path(table).read_bytes().splitlines()
-    except OSError:
-        return False
-    wanted = os.fsencode(path)
-    for byte in b"\\ \t\n":
-        wanted = wanted.replace(bytes([byte]), b"\\%03o" % byte)
-    return any(line.split(b" ", 5)[4:5] == [wanted] for line in lines)
-
-
-def _lock_inode(file: int) -> bool:
-    """
-    Lock a database against every other descriptor of it, under whatever name it was opened.
-
-    @return: whether the system can do that.
-    @raise BlockingIOError: if another descriptor has the lock.
-    """
-    if _SET_LOCK is None:
-        return False
-    # struct flock: the type, where the start counts from, the start, the length, no process.
-    lock = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, _LOCK_BYTE, 1, 0)
-    try:
-        fcntl.fcntl(file, _SET_LOCK, lock)
-    except OSError as error:
-        if error.errno in _NO_SUCH_LOCKS:
-            return False
-        raise
-    return True
-
-
-def _identity(found: os.stat_result) -> _Identity:
-    return found.st_dev, found.st_ino
-
-
-def _identity_at(path: str) -> _Identity | None:
-    """Which file is at a path; C{None} if there is none."""
-    try:
-        return _identity(os.stat(path))
-    except OSError:
-        return None
 
 
 @contextmanager

@@ -5,13 +5,13 @@ somebody must be told if the write-ahead log cannot be copied back.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable
 
 from twisted.logger import Logger
 
 from statusjob.server.store.sqlite_connection import LOG_LIMIT
+from statusjob.server.store.sqlite_file import DatabaseFile
 
 #: Seconds between two times at which L{Upkeep} looks.
 PAUSE = 1.0
@@ -29,14 +29,14 @@ class Upkeep:
     _log = Logger()
 
     def __init__(
-        self, writer: sqlite3.Connection, path: str, monotonic: Callable[[], float]
+        self, writer: sqlite3.Connection, file: DatabaseFile, monotonic: Callable[[], float]
     ) -> None:
         """
-        @param path: the file's, without symbolic links.
         @param monotonic: gives the seconds of a clock that nobody sets.
         """
         self._writer = writer
-        self._path = path
+        self._file = file
+        self._log_path = f"{file.real_path}-wal"
         self._monotonic = monotonic
         self._next = monotonic()
         self._warn_at = 2 * LOG_LIMIT
@@ -44,11 +44,17 @@ class Upkeep:
         self._gives_back = mode == _INCREMENTAL
 
     def step(self) -> None:
-        """Do a little of what has to be done. Runs in a write transaction, in its lane."""
+        """
+        Do a little of what has to be done. Runs in a write transaction, in its lane.
+
+        @raise StoreUnavailable: if a file beside the database was moved or deleted.
+        """
         if self._monotonic() < self._next:
             return
+        log_size = self._file.check_beside()
+        # Only now: a file that is missing must be missed by every transaction.
         self._next = self._monotonic() + PAUSE
-        self._watch_log(os.stat(f"{self._path}-wal").st_size)
+        self._watch_log(log_size)
         if self._gives_back:
             (free,) = self._writer.execute("PRAGMA freelist_count").fetchone()
             if free > SPARE_PAGES:
@@ -63,8 +69,8 @@ class Upkeep:
         elif size >= self._warn_at:
             self._warn_at = 2 * size
             self._log.warn(
-                "the write-ahead log {path}-wal has {mib} MiB and cannot be copied back: another"
+                "the write-ahead log {path} has {mib} MiB and cannot be copied back: another"
                 " program, such as a forgotten sqlite3 shell, is reading the database",
-                path=self._path,
+                path=self._log_path,
                 mib=size >> 20,
             )

@@ -8,12 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SkipTest
 
-from statusjob.server.store import sqlite_file
+from statusjob.server.store import inodes
+from statusjob.server.store.inodes import is_mount_point
 from statusjob.server.store.interface import StoreUnavailable, StoreUnusable
 from statusjob.server.store.sqlite import SQLiteStore
-from statusjob.server.store.sqlite_file import LOCK_PAUSE, LOCK_WAIT, is_mount_point
+from statusjob.server.store.sqlite_file import LOCK_PAUSE, LOCK_WAIT
+from statusjob.server.store.sqlite_upkeep import PAUSE
 from tests.helpers.core import CoreTestCase
 from tests.helpers.databases import nothing, store_on
 from tests.helpers.servers import directory
@@ -33,7 +36,8 @@ class SharedTestCase(CoreTestCase):
 
     def setUp(self) -> None:
         self.path = self.mktemp()
-        self.first = store_on(self.path)
+        self.clock = Clock()
+        self.first = store_on(self.path, clock=self.clock)
         self.first.open(nothing)
         # Some tests do this earlier; a second time does nothing.
         self.addCleanup(self.first.abandon)
@@ -136,7 +140,7 @@ class WithoutInodeLockTests(SecondProcessTests):
     """The same where the system has no lock for the inode: the side file is what counts."""
 
     def setUp(self) -> None:
-        self.patch(sqlite_file, "_SET_LOCK", None)
+        self.patch(inodes, "_SET_LOCK", None)
         super().setUp()
 
     def test_a_process_whose_lock_file_was_removed_must_not_write_any_more(self) -> None:
@@ -148,7 +152,7 @@ class WithoutInodeLockTests(SecondProcessTests):
         second.abandon()
 
     def test_a_system_that_refuses_such_a_lock_does_not_refuse_the_start(self) -> None:
-        self.patch(sqlite_file, "_SET_LOCK", -1)
+        self.patch(inodes, "_SET_LOCK", -1)
         other = store_on(self.mktemp())
         other.open(nothing)
         self.write_to(other)
@@ -179,10 +183,12 @@ class MovedTests(SharedTestCase):
         self.assert_taken(self.path)
         self.assertTrue(os.path.exists(f"{self.path}-wal"))
 
-    def test_writes_are_refused_once_the_write_ahead_log_or_its_index_is_removed(self) -> None:
+    def test_writes_are_refused_within_a_second_if_the_log_or_its_index_is_removed(self) -> None:
         for suffix in ("-wal", "-shm"):
             os.rename(self.path + suffix, f"{self.path}.aside")
-            self.assert_refuses_writes()
+            self.clock.advance(PAUSE)
+            for _ in range(2):
+                self.assert_refuses_writes()
             os.rename(f"{self.path}.aside", self.path + suffix)
             self.write_to(self.first)
 
