@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from statusjob.server.store import inodes
 from statusjob.server.store.inodes import is_mount_point
 from statusjob.server.store.interface import StoreUnavailable, StoreUnusable
 from statusjob.server.store.sqlite import SQLiteStore
+from statusjob.server.store.sqlite_connection import connect
 from statusjob.server.store.sqlite_file import LOCK_PAUSE, LOCK_WAIT
 from statusjob.server.store.sqlite_upkeep import PAUSE
 from tests.helpers.core import CoreTestCase
@@ -225,6 +228,61 @@ class MovedTests(SharedTestCase):
         self.assertTrue(os.path.exists(side))
         self.assert_taken(self.path)
         second.abandon()
+
+
+class RaceTests(CoreTestCase):
+    """Several processes start at the same time."""
+
+    def test_of_two_that_connect_to_a_new_file_the_first_to_lock_its_side_file_keeps_it(
+        self,
+    ) -> None:
+        path = self.mktemp()
+
+        def connect_late(real_path: str) -> sqlite3.Connection:
+            side = os.open(f"{path}.lock", os.O_RDONLY | os.O_CREAT, 0o600)
+            self.addCleanup(os.close, side)
+            fcntl.flock(side, fcntl.LOCK_EX)
+            return connect(real_path)
+
+        store = store_on(path, connect=connect_late)
+        error = self.assertRaises(StoreUnusable, store.open, nothing)
+        self.assertIn("another statusjob is using it", str(error))
+        # They are the other one's.
+        for each in (path, f"{path}.lock"):
+            self.assertTrue(os.path.exists(each))
+
+    def test_a_lock_file_that_is_removed_while_it_is_being_locked_does_not_count(self) -> None:
+        path = self.mktemp()
+        side = Path(f"{path}.lock")
+        side.touch()
+        removed = side.with_name("removed")
+        flock = fcntl.flock
+
+        def remove_and_lock(file: int, operation: int) -> None:
+            if not removed.exists():
+                side.rename(removed)
+            flock(file, operation)
+
+        self.patch(fcntl, "flock", remove_and_lock)
+        store = store_on(path)
+        store.open(nothing)
+        self.assertTrue(side.exists())
+        store.abandon()
+        self.assertFalse(side.exists())
+
+    def test_a_file_that_another_process_creates_first_is_opened(self) -> None:
+        path = self.mktemp()
+        really_open = os.open
+
+        def create_before(file: str, flags: int, mode: int = 0o777) -> int:
+            if flags & os.O_EXCL:
+                Path(file).touch(0o600)
+            return really_open(file, flags, mode)
+
+        self.patch(os, "open", create_before)
+        store = store_on(path)
+        store.open(nothing)
+        store.abandon()
 
 
 class MountTests(CoreTestCase):
