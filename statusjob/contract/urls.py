@@ -93,6 +93,7 @@ def origin_of(url: str) -> str:
     return f"{parsed.scheme}://{host}:{parsed.port}"
 
 
+@lru_cache(maxsize=256)
 def normal_form(url: str) -> str:
     """
     The form by which URLs are compared: with the port, with C{/} for an empty path, without an

@@ -34,7 +34,8 @@ B{The way of a delivery}
  2. C{store/outbox_write.py} writes a delivery with the update that it is about (step 7 above).
  3. The feed wakes C{delivery/worker.py}, which works in rounds of one transaction each.
  4. C{store/outbox_claim.py} claims deliveries that are due. C{store/origins.py} knows how many
-    attempts each origin may have, and whether it is paused.
+    attempts each origin may have, and whether it is paused, and C{store/url_pauses.py} whether a
+    URL is.
  5. C{delivery/attempt.py} signs the body, and C{delivery/poster.py} posts it within one deadline.
  6. C{delivery/guard.py} has the name looked up by C{delivery/resolver.py}, judges the addresses,
     and dials.

@@ -23,7 +23,7 @@ from statusjob.version import __version__
 
 #: The status codes that redirect, and what is said of them. The target may be a secret.
 REDIRECTS = (301, 302, 303, 307, 308)
-REDIRECTED = ": redirects are not followed, register the target instead"
+REDIRECTED = "; redirects are not followed: use the target"
 
 
 async def make_attempt(claim: Claim, *, poster: Poster, now: Callable[[], float]) -> Outcome:

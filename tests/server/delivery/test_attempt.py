@@ -123,9 +123,8 @@ class AttemptTests(SynchronousTestCase):
     def test_the_detail_of_a_redirect_says_what_to_do(self) -> None:
         for code in (301, 302, 303, 307, 308):
             detail = self.attempt(answer=code, Location="http://s3cret.example/").detail
-            self.assertEqual(
-                detail, f"answered {code}: redirects are not followed, register the target instead"
-            )
+            expected = f"answered {code}; redirects are not followed: use the target"
+            self.assertEqual(detail, expected)
         self.assertEqual(self.attempt(answer=304).detail, "answered 304")
 
     def test_credentials_in_the_url_become_a_header_and_its_fragment_is_not_sent(self) -> None:
