@@ -148,7 +148,7 @@ class SnippetTests(ServedTestCase):
             '{"result":"completed"}',
             '"progress":0.5,"message":"half the rows"',
             '"output":{"rows":1000}',
-            "Preference-Applied: wait=50",
+            "Preference-Applied: wait=45",
             "event: job.completed\n",
             '"type":"webhook.test"',
             '{"redelivered":0}',

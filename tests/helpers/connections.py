@@ -94,20 +94,14 @@ class Following:
         """Take the events that have come."""
         self._read()
         *blocks, self._text = self._text.split(b"\n\n")
-        return [event for block in blocks if (event := self._event(block.decode())) is not None]
+        return [self._event(block.decode()) for block in blocks]
 
     def versions(self) -> list[int]:
         """Take the versions of the events that have come."""
         return [event.data["version"] for event in self.events()]
 
-    def _event(self, block: str) -> Event | None:
-        if block == ":":
-            self.comments += 1
-            return None
+    def _event(self, block: str) -> Event:
         fields = dict(line.split(": ", 1) for line in block.split("\n"))
-        if fields.keys() == {"retry"}:
-            self.retry = int(fields["retry"])
-            return None
         assert fields.keys() - {"id"} == {"event", "data"}, block
         return Event(fields["event"], json.loads(fields["data"]), fields.get("id"))
 
@@ -120,9 +114,20 @@ class Following:
             length = int(size, 16)
             if len(rest) < length + 2:
                 return
-            self._text += rest[:length]
+            self._take(rest[:length])
             self._received = rest[length + 2 :]
             self.ended = length == 0
+
+    def _take(self, chunk: bytes) -> None:
+        """Take one write of the server: a comment, the time to reconnect, or an event."""
+        if chunk == b":\n":
+            self.comments += 1
+        elif chunk.startswith(b"retry: "):
+            line, _, rest = chunk.partition(b"\n")
+            self.retry = int(line[7:])
+            self._text += rest
+        else:
+            self._text += chunk
 
     def _read_head(self) -> None:
         first_line, headers, rest = read_head(self._received)

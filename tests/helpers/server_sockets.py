@@ -96,8 +96,8 @@ class ServerSocketTestCase(TestCase):
     def ways(job: str) -> list[tuple[str, ...]]:
         """One request of each kind that waits for changes."""
         return [
-            (f"GET /jobs/{job}", "Prefer: wait=50"),
-            ("GET /status", "Prefer: wait=50"),
+            (f"GET /jobs/{job}", "Prefer: wait=45"),
+            ("GET /status", "Prefer: wait=45"),
             (f"GET /jobs/{job}/events",),
             ("GET /events",),
         ]

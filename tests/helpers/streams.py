@@ -29,8 +29,11 @@ class FollowTestCase(ServerTestCase):
         self.fake.clock.advance(0)
 
     def follow(self, path: str, *headers: str, fake: InMemoryServer | None = None) -> Following:
-        """Follow a stream."""
-        return Following((fake or self.fake).server.site, path, *headers)
+        """Follow a stream, and let it begin."""
+        fake = fake or self.fake
+        followed = Following(fake.server.site, path, *headers)
+        fake.clock.advance(0)
+        return followed
 
     def follow_job(self, job: str, *headers: str) -> Following:
         """Follow the stream of a job."""

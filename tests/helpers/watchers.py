@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
@@ -63,7 +63,7 @@ class WatchersTestCase(SynchronousTestCase):
         self.clock.rightNow = EPOCH
         self.watchers = self.make()
 
-    def make(self, **limits: int) -> Watchers:
+    def make(self, **limits: Any) -> Watchers:
         watchers = Watchers(cast(IReactorTime, self.clock), Feed(), **limits)
         self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
         self.addCleanup(watchers.stop)

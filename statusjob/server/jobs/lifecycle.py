@@ -8,7 +8,7 @@ Knows nothing of HTTP. What becomes due with time is in L{statusjob.server.jobs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec import UNSET
 from twisted.internet.defer import Deferred
@@ -124,6 +124,14 @@ class Lifecycle:
         return self._store.read(
             lambda tx: job_lists.page(tx, limit=limit, before=before, result=result, kind=kind)
         )
+
+    def get_many(self, job_ids: Collection[str]) -> Deferred[Mapping[str, Job | None]]:
+        """
+        Read jobs by their ids; C{None} for an id that belongs to no job.
+
+        @return: a Deferred of fewer than were asked for if they are large.
+        """
+        return self._store.read(lambda tx: job_lists.by_id(tx, job_ids))
 
     def unknown_ids(self, job_ids: Collection[str]) -> Deferred[Sequence[str]]:
         """Find those of the ids that belong to no job."""

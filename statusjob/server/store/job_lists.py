@@ -7,13 +7,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from statusjob.jobs import DEMO_KIND, Job, Status
-from statusjob.server.store.interface import Tx
+from statusjob.server.store.interface import Row, Tx
 from statusjob.server.store.jobs import COLUMNS, job_of
 
 #: A page ends after this many bytes of output, metadata and messages.
 PAGE_BYTES = 512 * 1024
 #: Jobs that are read at a time for a page.
 _PAGE_STEP = 8
+
+
+def _size(row: Row) -> int:
+    return sum(len(row[name] or "") for name in ("output", "metadata", "message"))
 
 
 def page(
@@ -50,7 +54,7 @@ def page(
         for row in rows:
             if len(jobs) == limit or size > PAGE_BYTES:
                 return jobs, True
-            size += sum(len(row[name] or "") for name in ("output", "metadata", "message"))
+            size += _size(row)
             jobs.append(job_of(row))
         if len(rows) < _PAGE_STEP:
             return jobs, False
@@ -71,6 +75,24 @@ def ids(tx: Tx, *, limit: int, kind: str | None) -> list[str]:
         limit=limit,
     )
     return [row["id"] for row in rows]
+
+
+def by_id(tx: Tx, job_ids: Iterable[str]) -> dict[str, Job | None]:
+    """
+    The jobs with these ids; C{None} for an id that belongs to no job.
+
+    @return: fewer than were asked for if they are large (L{PAGE_BYTES}).
+    """
+    jobs: dict[str, Job | None] = {}
+    size = 0
+    for job_id in job_ids:
+        if size > PAGE_BYTES:
+            break
+        row = tx.one(f"SELECT {COLUMNS} FROM jobs WHERE id = :id", id=job_id)
+        jobs[job_id] = None if row is None else job_of(row)
+        if row is not None:
+            size += _size(row)
+    return jobs
 
 
 def unknown_ids(tx: Tx, job_ids: Iterable[str]) -> list[str]:

@@ -3,20 +3,22 @@ Event streams: one answer that goes on for as long as there is something to tell
 
 An event is the full state of a job. So a client that reads too slowly, or has
 only just connected, need not be sent the states that it missed. The stream
-notes for which jobs the client is behind, and reads their newest states, one at
-a time, as fast as the client takes them.
+notes for which jobs the client is behind, and reads their newest states, a page
+at a time (L{statusjob.server.waiting.job_reader}), as fast as the client takes
+them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from random import randint
+from collections import deque
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from types import TracebackType
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.http import Request
 from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
@@ -24,9 +26,14 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from statusjob.jobs import Job
-from statusjob.server.errors import UnknownJob
 from statusjob.server.store.interface import StoreUnavailable
-from statusjob.server.waiting.events import COMMENT, set_stream_headers
+from statusjob.server.waiting.events import (
+    COMMENT,
+    EventEncoder,
+    retry_field,
+    set_stream_headers,
+)
+from statusjob.server.waiting.job_reader import PAGE, JobReader, States
 from statusjob.server.waiting.watchers import Topic, Watchers
 
 #: Seconds between two comments. A client that has taken nothing for one to two times as long is
@@ -38,7 +45,9 @@ BEATS_PER_READ = 4
 RETRY_MILLISECONDS = (1_000, 3_000)
 #: The same for a stream of a job that had ended before.
 RETRY_AFTER_END = (60_000, 90_000)
-#: Most jobs that a stream has to read. A client for which there are more is too slow.
+#: The same for a client for whom there is no room: it polls, so to speak.
+RETRY_WITHOUT_ROOM = (10_000, 15_000)
+#: A client that has more jobs to read is too slow as soon as it has taken nothing for a comment.
 TO_READ_LIMIT = 2_000
 #: Most new states that are kept for the next turn. Beyond, they are read again.
 NEW_STATES_LIMIT = 256
@@ -63,18 +72,20 @@ class EventStream:
     @ivar _new_states: the newest states that have come since the last turn, by job.
     @ivar _to_read: the jobs whose newest state must be read and sent, in order; C{None} if there
         are none, so that new states may be sent as they are.
+    @ivar _page: states that were read and are sent next.
     """
 
     __slots__ = (
         "_beat_due",
         "_beats",
-        "_encode",
+        "_encoder",
         "_known_version",
         "_missed_beats",
         "_new_states",
         "_opened",
+        "_page",
         "_paused",
-        "_read_job",
+        "_reader",
         "_reading",
         "_request",
         "_to_read",
@@ -91,23 +102,24 @@ class EventStream:
         topics: Sequence[Topic],
         *,
         watchers: Watchers,
-        read_job: Callable[[str], Deferred[Job]],
-        encode: Callable[[Job], bytes],
+        reader: JobReader,
+        encoder: EventEncoder,
     ) -> None:
         """
         @param topics: what to watch; of a stream of one job, that job alone.
-        @param read_job: reads a job.
-        @param encode: makes an event of a job.
+        @param reader: reads jobs.
+        @param encoder: makes events of them.
         """
         self.topics = topics
         self._request: Any = request
         self._watchers = watchers
-        self._read_job = read_job
-        self._encode = encode
+        self._reader = reader
+        self._encoder = encoder
         self.retry = RETRY_MILLISECONDS
         self._known_version: int | None = None
         self._new_states: dict[str, Job] = {}
         self._to_read: dict[str, None] | None = {}
+        self._page: deque[Job] = deque()
         self._reading = False
         self._opened = False
         self._paused = False
@@ -131,16 +143,25 @@ class EventStream:
         if not self._opened:
             self._leave()
 
-    def open(self, job_ids: Iterable[str], last: int | None = None) -> Resource:
+    def open_one(self, job: Job, last: int) -> Resource:
         """
-        Go on after C{with}, and send these jobs first.
+        Go on after C{with}, and end with the job.
 
-        @param last: of a stream of one job, the version that its client knows, 0 for none. The
-            stream ends with the job.
+        @param job: as it was read inside C{with}; it is sent first.
+        @param last: the version that the client knows, 0 for none.
+        @return: the value that the route must return.
+        """
+        self._known_version = last
+        self._page.append(job)
+        return self.open_many(())
+
+    def open_many(self, job_ids: Iterable[str]) -> Resource:
+        """
+        Go on after C{with}, and send the states of these jobs first.
+
         @return: the value that the route must return.
         """
         self._opened = True
-        self._known_version = last
         self._to_read = {**dict.fromkeys(job_ids), **(self._to_read or {})}
         return _StreamResource(self)
 
@@ -150,17 +171,16 @@ class EventStream:
         request.notifyFinish().addErrback(lambda _: self._leave())
         request.registerProducer(self, True)
         set_stream_headers(request)
-        request.write(b"retry: %d\n\n" % randint(*self.retry))
+        request.write(retry_field(self.retry))
         # Save memory: there may be thousands of streams, for hours.
         request.content.close()
         request.content = None
         request.requestHeaders = request.responseHeaders = _NO_HEADERS
         request.args = {}
         self._watchers.set_timer(self, BEAT_SECONDS)
+        self._go_on()
         if self._watchers.stopping:
             self._finish()
-        else:
-            self._catch_up()
 
     def note_update(self, job: Job) -> bool:
         if self._to_read is not None or len(self._new_states) >= NEW_STATES_LIMIT:
@@ -179,15 +199,12 @@ class EventStream:
             return
         if self._watchers.stopping:
             self._finish()
-        elif len(self._to_read or ()) > TO_READ_LIMIT or (
-            self._beat_due and not self._keep_alive()
-        ):
+        elif self._beat_due and not self._keep_alive():
             # The client does not read. An orderly end would have to wait for it.
+            self._watchers.limits.note("slow-streams")
             self._request.transport.abortConnection()
-        elif self._to_read is not None:
-            self._catch_up()
         else:
-            self._send_new_states()
+            self._go_on()
 
     def pauseProducing(self) -> None:
         self._paused = True
@@ -196,7 +213,7 @@ class EventStream:
     def resumeProducing(self) -> None:
         self._paused = False
         self._missed_beats = 0
-        self._catch_up()
+        self._go_on()
 
     def stopProducing(self) -> None:
         """Do nothing: when the connection is lost, L{_leave} is called by C{notifyFinish}."""
@@ -210,75 +227,95 @@ class EventStream:
         self._beat_due = False
         self._beats += 1
         self._watchers.set_timer(self, BEAT_SECONDS)
-        if self._paused:
-            self._missed_beats += 1
-        else:
+        if not self._paused:
             self._request.write(COMMENT)
             if self._known_version is not None and self._beats % BEATS_PER_READ == 0:
                 self._fall_behind(self.topics[0][1])
-        return self._missed_beats < 2
+            return True
+        self._missed_beats += 1
+        return self._missed_beats < 2 and len(self._to_read or ()) <= TO_READ_LIMIT
 
-    def _send_new_states(self) -> None:
-        for job_id in tuple(self._new_states)[:TURN_EVENTS]:
-            job = self._new_states.pop(job_id, None)
+    def _go_on(self) -> None:
+        """Send a few events, as long as there are any and the client takes them."""
+        for _ in range(TURN_EVENTS):
+            job = None if self._paused or self._request is None else self._next_state()
             if job is None:
-                # The event before made the client fall behind, or was the last one.
                 return
             self._send(job)
-        if self._new_states:
+        if self._request is not None:
             self._watchers.schedule_turn(self)
 
+    def _next_state(self) -> Job | None:
+        """
+        Take the state that is to be sent next.
+
+        @return: C{None} if there is none, or if one has to be read first.
+        """
+        if self._page:
+            return self._page.popleft()
+        if self._to_read:
+            self._read_page()
+            return None
+        if self._reading:
+            return None
+        self._to_read = None
+        return self._new_states.pop(next(iter(self._new_states))) if self._new_states else None
+
     def _fall_behind(self, *job_ids: str) -> None:
-        """Have these jobs read, and those whose new states were to be sent."""
-        if self._to_read is None:
-            self._to_read = dict.fromkeys(self._new_states)
-            self._new_states.clear()
-        self._to_read.update(dict.fromkeys(job_ids))
+        """Have these jobs read, and those whose states were to be sent."""
+        to_read = self._to_read or {}
+        to_read.update(dict.fromkeys(self._new_states))
+        self._new_states.clear()
+        if self._paused:
+            to_read.update(dict.fromkeys(job.id for job in self._page))
+            self._page.clear()
+        to_read.update(dict.fromkeys(job_ids))
+        self._to_read = to_read
 
-    def _catch_up(self) -> None:
-        if not self._reading and not self._paused:
-            Deferred.fromCoroutine(self._read())
-
-    async def _read(self) -> None:
-        self._reading = True
-        try:
-            while self._to_read and not self._paused:
-                await self._read_and_send(next(iter(self._to_read)))
-        except StoreUnavailable as error:
-            # The client reconnects, and is then told what is wrong.
-            self._log.warn("a stream ends early: {error}", error=error)
-            self._finish()
-        except Exception:
-            self._log.failure("a stream failed")
-            self._finish()
-        self._reading = False
-        if not self._to_read and not self._paused:
-            self._to_read = None
-
-    async def _read_and_send(self, job_id: str) -> None:
-        assert self._to_read is not None
-        del self._to_read[job_id]
-        try:
-            job = await self._read_job(job_id)
-        except UnknownJob:
-            # The job was deleted. The client of its stream learns that when it reconnects.
-            if self._known_version is not None:
-                self._finish()
+    def _read_page(self) -> None:
+        if self._reading or self._to_read is None:
             return
-        if self._to_read is None:
+        job_ids = tuple(islice(self._to_read, PAGE))
+        for job_id in job_ids:
+            del self._to_read[job_id]
+        self._reading = True
+        reading = self._reader.read(job_ids)
+        reading.addCallback(self._page_read, job_ids).addErrback(self._read_failed)
+
+    def _page_read(self, states: States, job_ids: Sequence[str]) -> None:
+        self._reading = False
+        if self._request is None:
             # The client has hung up meanwhile.
             return
+        for job_id in job_ids:
+            if job_id not in states:
+                self._fall_behind(job_id)
+            elif (job := states[job_id]) is not None:
+                self._page.append(job)
+            elif self._known_version is not None:
+                # The job was deleted. The client of its stream learns that when it reconnects.
+                self._finish()
+                return
         if self._paused:
-            self._to_read[job_id] = None
+            self._fall_behind()
         else:
-            self._send(job)
+            self._watchers.schedule_turn(self)
+
+    def _read_failed(self, failure: Failure) -> None:
+        # The client reconnects, and is then told what is wrong.
+        if failure.check(StoreUnavailable):
+            self._watchers.limits.note("store")
+        else:
+            self._log.failure("a stream failed", failure)
+        self._reading = False
+        self._finish()
 
     def _send(self, job: Job) -> None:
         if self._known_version is None:
-            self._request.write(self._encode(job))
+            self._request.write(self._encoder.encode(job))
         elif job.version > self._known_version:
             self._known_version = job.version
-            self._request.write(b"id: %d\n%b" % (job.version, self._encode(job)))
+            self._request.write(self._encoder.encode(job, with_id=True))
             if job.result.terminal:
                 self._finish()
 
@@ -300,6 +337,7 @@ class EventStream:
         self._watchers.leave(self)
         self._request = None
         self._new_states.clear()
+        self._page.clear()
         self._to_read = None
         return True
 

@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from statusjob.jobs import DEMO_KIND, Job
 from statusjob.server.errors import TooManyWatchers
 from statusjob.server.feed import Feed
+from statusjob.server.limits import Limits
 from statusjob.server.store.interface import Update
 from statusjob.server.turns import Turns
 
@@ -88,6 +89,7 @@ class Watchers:
     All watchers of one server.
 
     @ivar stopping: whether the server is stopping, so that no watcher may wait any longer.
+    @ivar limits: counts how often a limit of watchers is reached.
     """
 
     def __init__(
@@ -97,12 +99,15 @@ class Watchers:
         *,
         limit: int = WATCHERS_LIMIT,
         topic_limit: int = TOPIC_LIMIT,
+        limits: Limits | None = None,
     ) -> None:
         """
         @param feed: where updates come from.
         @param limit: most watchers at the same time.
         @param topic_limit: most watchers of one topic at the same time.
+        @param limits: counts how often these limits are reached.
         """
+        self.limits = limits or Limits(reactor)
         self._feed = feed
         self._unsubscribe: Callable[[], None] = lambda: None
         self._limit = limit
@@ -128,6 +133,7 @@ class Watchers:
             len(self._topics.get(topic, ())) >= self._topic_limit for topic in watcher.topics
         )
         if crowded or self._count >= self._limit:
+            self.limits.note("job-watchers" if crowded else "watchers")
             raise TooManyWatchers
         self._count += 1
         for topic in watcher.topics:

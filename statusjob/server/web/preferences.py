@@ -11,8 +11,8 @@ import re
 
 from twisted.web.http import Request
 
-#: Longest wait in seconds. Many proxies give up after 60.
-WAIT_LIMIT = 50
+#: Longest wait in seconds. Many proxies give up after 60, some after 50.
+WAIT_LIMIT = 45
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _QUOTED = rb'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t\x20-\x7e\x80-\xff])*+"'

@@ -19,7 +19,6 @@ from statusjob.contract.jobs import job_to_json
 from statusjob.server.errors import (
     JobFinished,
     KeyReused,
-    TooManyWatchers,
     UnknownDelivery,
     UnknownJob,
     UnknownWebhook,
@@ -140,10 +139,6 @@ def problem_for(failure: Failure, prefix: str = "") -> Problem:
         case KeyReused():
             return Problem(
                 "idempotency-key-reused", "this Idempotency-Key was used with another body"
-            )
-        case TooManyWatchers():
-            return Problem(
-                "unavailable", "too many clients are watching", headers={"retry-after": "10"}
             )
         case StoreUnavailable():
             return Problem("unavailable", str(error), headers={"retry-after": "1"})

@@ -30,6 +30,7 @@ from statusjob.server.jobs.lifecycle import Lifecycle
 from statusjob.server.store.interface import Store
 from statusjob.server.store.readiness import Readiness
 from statusjob.server.waiting.events import EventEncoder
+from statusjob.server.waiting.job_reader import JobReader
 from statusjob.server.waiting.watchers import Watchers
 from statusjob.server.web.access import Access, Authority, host_of
 from statusjob.server.web.answers import NO_CONDITIONS, Conditions, State, job_tag
@@ -137,6 +138,7 @@ class Routes:
         self.public_url = public_url
         self.prefix = prefix
         self.event_encoder = EventEncoder(prefix)
+        self.job_reader = JobReader(lifecycle.get_many)
         self.draining = self.stopping = False
         self.answered: Counter[tuple[str, int]] = Counter()
         self.log_answers = False

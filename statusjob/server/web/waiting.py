@@ -14,9 +14,15 @@ from twisted.web.http import Request
 from twisted.web.resource import Resource
 
 from statusjob.contract import codec
+from statusjob.jobs import Job
 from statusjob.server.errors import TooManyWatchers
-from statusjob.server.waiting.event_stream import RETRY_AFTER_END, EventStream
-from statusjob.server.waiting.events import set_stream_headers
+from statusjob.server.waiting.event_stream import (
+    RETRY_AFTER_END,
+    RETRY_MILLISECONDS,
+    RETRY_WITHOUT_ROOM,
+    EventStream,
+)
+from statusjob.server.waiting.events import retry_field, set_stream_headers
 from statusjob.server.waiting.held_request import LongPoll
 from statusjob.server.waiting.watchers import ALL, Topic, job_topic, kind_topic
 from statusjob.server.web.access import Authority
@@ -120,18 +126,37 @@ class WatchRoutes(Routes):
     async def follow(self, request: Request, job_id: str) -> bytes | Resource:
         """Stream the states of one job, until it ends."""
         job_id = checked_job_id(job_id)
-        with self._stream(request, [job_topic(job_id)]) as stream:
-            job = await self.lifecycle.get(job_id)
-            last = _last_event_id(request)
-            if last == job.version and job.result.terminal:
-                # This is the only answer after which a browser does not connect again.
-                request.setResponseCode(204)
-                request.setHeader(b"cache-control", b"no-store")
-                return b""
-            if job.result.terminal and not last:
-                # Whoever never tells what it knows would come back for the same event for ever.
-                stream.retry = RETRY_AFTER_END
-            return _opened(request, stream, [job_id], last if last <= job.version else 0)
+        try:
+            with self._stream(request, [job_topic(job_id)]) as stream:
+                return self._follow(request, await self.lifecycle.get(job_id), stream)
+        except TooManyWatchers:
+            return self._follow(request, await self.lifecycle.get(job_id), None)
+
+    def _follow(self, request: Request, job: Job, stream: EventStream | None) -> bytes | Resource:
+        """
+        Open the stream of one job.
+
+        @param stream: C{None} if there is no room for one. Then the job's state is all that is
+            sent, so that the client polls: a browser would never come back after a 503.
+        @return: the value that the route must return.
+        """
+        last = _last_event_id(request)
+        if last == job.version and job.result.terminal:
+            # This is the only answer after which a browser does not connect again.
+            request.setResponseCode(204)
+            request.setHeader(b"cache-control", b"no-store")
+            return b""
+        last = last if last <= job.version else 0
+        # Whoever never tells what it knows would come back for the same event for ever.
+        ended = job.result.terminal and not last
+        if stream is None:
+            event = b"" if last == job.version else self.event_encoder.encode(job, with_id=True)
+            return self._end_stream(request, event, RETRY_AFTER_END if ended else None)
+        if request.method == b"HEAD":
+            return _head(request)
+        if ended:
+            stream.retry = RETRY_AFTER_END
+        return stream.open_one(job, last)
 
     @route("/events", "GET", needs=_authority_for_events)
     async def follow_many(self, request: Request) -> bytes | Resource:
@@ -141,42 +166,52 @@ class WatchRoutes(Routes):
             topics = [job_topic(each) for each in job_ids]
         else:
             topics = [ALL if kind is None else kind_topic(kind)]
-        with self._stream(request, topics) as stream:
-            if not job_ids:
-                job_ids = await self.lifecycle.ids(limit=SNAPSHOT_LIMIT, kind=kind)
-            elif missing := await self.lifecycle.unknown_ids(job_ids):
-                raise Problem("unknown-job", f"there is no job {missing[0]}")
-            return _opened(request, stream, job_ids)
+        try:
+            with self._stream(request, topics) as stream:
+                if not job_ids:
+                    job_ids = await self.lifecycle.ids(limit=SNAPSHOT_LIMIT, kind=kind)
+                elif missing := await self.lifecycle.unknown_ids(job_ids):
+                    raise Problem("unknown-job", f"there is no job {missing[0]}")
+                return _head(request) if request.method == b"HEAD" else stream.open_many(job_ids)
+        except TooManyWatchers:
+            return self._end_stream(request)
 
     def _stream(self, request: Request, topics: Sequence[Topic]) -> EventStream:
         """
         Make a stream that is not open yet.
 
-        @raise Problem: 503 if the server is stopping.
+        @raise TooManyWatchers: if the server is stopping.
         """
         if self.draining:
-            raise Problem("unavailable", "the server is stopping", headers={"retry-after": "1"})
+            raise TooManyWatchers
         return EventStream(
             request,
             topics,
             watchers=self.watchers,
-            read_job=self.lifecycle.get,
-            encode=self.event_encoder.encode,
+            reader=self.job_reader,
+            encoder=self.event_encoder,
         )
 
+    def _end_stream(
+        self, request: Request, event: bytes = b"", retry: tuple[int, int] | None = None
+    ) -> bytes:
+        """
+        Answer with a stream that ends at once.
 
-def _opened(
-    request: Request, stream: EventStream, job_ids: Sequence[str], last: int | None = None
-) -> bytes | Resource:
-    """
-    Open a stream, or answer HEAD with the headers of one.
-
-    @return: the value that the route must return.
-    """
-    if request.method == b"HEAD":
+        @param event: its only event, if there is one.
+        @param retry: milliseconds after which the client is to come back; soon if the server is
+            stopping, because another one is to be expected, and later if there is no room.
+        @return: the value that the route must return.
+        """
         set_stream_headers(request)
-        return b""
-    return stream.open(job_ids, last)
+        usual = RETRY_MILLISECONDS if self.draining else RETRY_WITHOUT_ROOM
+        return b"" if request.method == b"HEAD" else retry_field(retry or usual) + event
+
+
+def _head(request: Request) -> bytes:
+    """Answer HEAD with the headers of a stream."""
+    set_stream_headers(request)
+    return b""
 
 
 def _last_event_id(request: Request) -> int:

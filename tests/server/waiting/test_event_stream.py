@@ -78,11 +78,24 @@ class StreamTests(FollowTestCase):
         self.assertEqual(followed.events()[-1].data["error"]["code"], "cancelled")
         self.assertTrue(followed.ended)
 
-    def test_newlines_in_a_message_do_not_break_an_event(self) -> None:
-        message = "one\ntwo\r\n\n: x\u2028\u0085"
+    def test_newlines_of_any_kind_in_a_message_do_not_break_an_event(self) -> None:
+        message = "one\ntwo\r\n\n: x\u2028\u2029\u0085\x0b\x0c\x1c\x1d\x1e\\u2028"
         followed = self.follow_job(self.job)
+        followed.events()
         self.report(self.job, message=message)
+        text = followed.connection.transport.value().decode()
+        # The size of the chunk, its three lines, the line after it.
+        self.assertEqual(len(text.split("id: 2")[1].splitlines()), 5)
         self.assertEqual(followed.events()[-1].data["message"], message)
+
+    def test_no_empty_line_ends_what_is_not_an_event(self) -> None:
+        followed = self.follow_job(self.job)
+        self.fake.clock.advance(BEAT_SECONDS + TIMER_RESOLUTION)
+        self.report(self.job, progress=0.5)
+        text = followed.connection.transport.value().decode()
+        self.assertEqual(text.count("\n\n"), 2)
+        self.assertEqual(text.count("data: "), 2)
+        self.assertEqual((followed.versions(), followed.comments), ([1, 2], 1))
 
     def test_of_several_updates_at_once_only_the_newest_is_sent(self) -> None:
         followed = self.follow_job(self.job)
@@ -264,28 +277,54 @@ class RefusalTests(FollowTestCase):
     def test_a_missing_token_is_a_problem(self) -> None:
         self.assert_refused(self.refused(), 401, "unauthorized")
 
-    def test_a_server_that_is_stopping_answers_with_a_problem(self) -> None:
-        self.fake.server.api.draining = True
-        followed = self.refused(self.AUTH)
-        self.assert_refused(followed, 503, "unavailable")
-
 
 class RoomTests(FollowTestCase):
     """The number of streams is limited."""
 
     settings: ClassVar = {"STATUSJOB_MAX_JOB_WATCHERS": "1"}
 
-    def test_a_stream_beyond_the_limit_is_refused_until_another_ends(self) -> None:
-        job = self.new_job()
-        first, second = self.follow_job(job), self.follow_job(job)
-        self.assertEqual((first.versions(), second.versions()), ([1], []))
-        assert second.refusal is not None
-        self.assertEqual(second.refusal.code, 503)
-        self.assertEqual(second.refusal.json["type"], "urn:statusjob:unavailable")
-        self.assertEqual(second.refusal.headers["retry-after"], "10")
-        first.connection.hang_up()
+    def setUp(self) -> None:
+        super().setUp()
+        self.job = self.new_job()
+        self.first = self.follow_job(self.job)
+
+    def assert_ended(self, followed: Following, *versions: int) -> None:
+        """Check that a stream had these events, and that its client comes back some time later."""
+        self.assertEqual((tuple(followed.versions()), followed.ended), (versions, True))
+        self.assertTrue(10_000 <= followed.retry <= 15_000, followed.retry)
+        self.assertEqual(len(self.fake.server.watchers), 1)
+
+    def test_a_stream_beyond_the_limit_tells_the_state_and_ends(self) -> None:
+        second = self.follow_job(self.job)
+        (event,) = second.events()
+        self.assertEqual((event.id, event.type), ("1", "job.progress"))
+        self.assert_ended(second)
+        self.report(self.job, progress=0.5)
+        self.assert_ended(self.follow_job(self.job), 2)
+        self.assertEqual(self.fake.server.watchers.limits.reached, {"job-watchers": 2})
+        self.first.connection.hang_up()
+        again = self.follow_job(self.job)
+        self.assertEqual((again.versions(), again.open), ([2], True))
+
+    def test_a_client_that_comes_back_is_told_what_is_new(self) -> None:
+        self.assert_ended(self.follow_job(self.job, "Last-Event-ID: 1"))
+        self.report(self.job, result="completed")
         self.assert_nobody_follows()
-        self.assertEqual(self.follow_job(job).versions(), [1])
+        self.follow("/events")
+        last = self.follow_job(self.job, "Last-Event-ID: 1")
+        self.assertEqual((last.versions(), last.ended), ([2], True))
+        last = self.follow_job(self.job, "Last-Event-ID: 2")
+        self.assertEqual((last.events(), last.refusal and last.refusal.code), ([], 204))
+
+    def test_a_stream_of_many_beyond_the_limit_ends_at_once(self) -> None:
+        self.assert_ended(self.follow(f"/events?job={self.job}&job={self.new_job()}"))
+
+    def test_head_is_answered_as_if_there_was_room(self) -> None:
+        connection = Connection(self.fake.server.site)
+        connection.ask(f"HEAD /jobs/{self.job}/events")
+        answer = connection.answer()
+        self.assertEqual((answer.code, answer.body), (200, b""))
+        self.assertEqual(answer.headers["content-type"], "text/event-stream")
 
 
 class HeldTests(ServerTestCase):

@@ -98,12 +98,12 @@ class Round:
     def poll(self) -> None:
         known = self._random.randint(0, self.reported + 1)
         connection = Connection(self._fake.server.site)
-        connection.ask(f"GET /jobs/{self.job.id}", "Prefer: wait=50", f'If-None-Match: "{known}"')
+        connection.ask(f"GET /jobs/{self.job.id}", "Prefer: wait=45", f'If-None-Match: "{known}"')
         self.polls.append((known, connection))
 
     def status(self) -> None:
         connection = Connection(self._fake.server.site)
-        connection.ask(f"GET /jobs/{self.job.id}/status", "Prefer: wait=50")
+        connection.ask(f"GET /jobs/{self.job.id}/status", "Prefer: wait=45")
         self.statuses.append(connection)
 
     def follow(self) -> None:

@@ -25,6 +25,7 @@ class SlowTestCase(FollowTestCase):
 
     def resume(self, followed: Following) -> None:
         followed.connection.protocol.resumeProducing()
+        self.fake.clock.advance(0)
 
 
 class OneJobTests(SlowTestCase):
@@ -131,16 +132,29 @@ class ManyJobsTests(SlowTestCase):
         self.report(third, progress=0.5)
         self.assertEqual(self.told(followed), [(third, 2)])
 
-    def test_a_client_that_is_behind_with_too_many_jobs_is_aborted(self) -> None:
+    def test_a_client_that_is_behind_with_too_many_jobs_is_soon_aborted(self) -> None:
+        patient, hasty = self.follow("/events"), self.follow("/events")
+        for count, followed in ((TO_READ_LIMIT, patient), (TO_READ_LIMIT + 1, hasty)):
+            self.pause(followed)
+            self.announce(count)
+            self.resume(patient)
+        self.pause(patient)
+        self.fake.clock.advance(BEAT_SECONDS - 1)
+        self.assertTrue(patient.connection.open and hasty.connection.open)
+        self.fake.clock.advance(1 + TIMER_RESOLUTION)
+        self.assertEqual((patient.connection.open, hasty.connection.aborted), (True, True))
+        self.assertEqual(self.fake.server.watchers.limits.reached, {"slow-streams": 1})
+
+    def test_a_client_that_reads_is_kept_however_far_behind_the_server_is(self) -> None:
         followed = self.follow("/events")
+        jobs = [self.new_job() for _ in range(3)]
         self.pause(followed)
-        self.announce(TO_READ_LIMIT)
-        self.fake.clock.advance(0)
-        self.assertTrue(followed.connection.open)
-        self.announce(TO_READ_LIMIT + 1)
-        self.fake.clock.advance(0)
-        self.assertTrue(followed.connection.aborted)
-        self.assert_nobody_follows()
+        self.announce(2 * TO_READ_LIMIT)
+        self.report(jobs[0], result="completed")
+        self.resume(followed)
+        self.fake.clock.advance(BEAT_SECONDS + TIMER_RESOLUTION)
+        self.assertIn((jobs[0], 2), self.told(followed))
+        self.assertEqual((followed.open, followed.comments), (True, 1))
 
     def test_a_stream_writes_a_few_events_per_turn(self) -> None:
         followed = self.follow("/events")
@@ -190,7 +204,7 @@ class HeldTests(HeldServerTestCase):
         creating = self.fake.server.lifecycle.create(NewJob())
         self.settle()
         job = self.successResultOf(creating).job
-        followed = Following(self.fake.server.site, f"/jobs/{job.id}/events")
+        followed = Following(self.fake.server.site, f"/events?job={job.id}")
         self.lane.step()
         followed.connection.protocol.pauseProducing()
         self.settle()

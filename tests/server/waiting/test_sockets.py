@@ -31,7 +31,7 @@ class NoticeTests(ServerSocketTestCase):
     async def test_watchers_learn_of_an_update_before_its_worker_can_ask_again(self) -> None:
         job = await self.new_job()
         poll, stream, wide, worker = [await self.connect() for _ in range(4)]
-        poll.ask(f"GET /jobs/{job}", "Prefer: wait=50", 'If-None-Match: "1"')
+        poll.ask(f"GET /jobs/{job}", "Prefer: wait=45", 'If-None-Match: "1"')
         stream.ask(f"GET /jobs/{job}/events")
         wide.ask("GET /events")
         await gatherResults([each.until(b'"version":1') for each in (stream, wide)])
@@ -47,7 +47,7 @@ class NoticeTests(ServerSocketTestCase):
     async def test_one_long_poll_waits_for_a_whole_job(self) -> None:
         job = await self.new_job(deadline=0.5)
         poll = await self.connect()
-        poll.ask(f"GET /jobs/{job}/status", "Prefer: wait=50")
+        poll.ask(f"GET /jobs/{job}/status", "Prefer: wait=45")
         await poll.until(b'{"result":"error"}')
         self.assertEqual(poll.received.count(b"HTTP/1.1 "), 1)
 

@@ -26,11 +26,11 @@ class PreferTests(SynchronousTestCase):
     """The seconds that a client prefers to wait."""
 
     def test_whole_seconds_are_read(self) -> None:
-        for value, seconds in ((b"wait=10", 10), (b"wait=0", 0), (b"wait=1", 1), (b"wait=50", 50)):
+        for value, seconds in ((b"wait=10", 10), (b"wait=0", 0), (b"wait=1", 1), (b"wait=45", 45)):
             self.assertEqual(wait(value), seconds)
 
     def test_a_longer_wait_is_capped(self) -> None:
-        for digits in (b"51", b"60", b"1000", b"9" * 10_000):
+        for digits in (b"46", b"60", b"1000", b"9" * 10_000):
             self.assertEqual(wait(b"wait=" + digits), WAIT_LIMIT)
 
     def test_leading_zeros_are_ignored(self) -> None:
