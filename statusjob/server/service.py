@@ -153,12 +153,14 @@ class Server(Service):
         lookups = LookupThreads(reactor)
         guard = Guard(reactor, Resolver(look_up or lookups.look_up), settings.webhook_networks)
         simulator = Simulator(delay=settings.status_delay, error_rate=settings.error_rate)
+        self._listening = Listening(reactor, now)
         limits = WebhookLimits(job=settings.max_job_webhooks, wide=settings.max_webhooks)
         self.lifecycle = Lifecycle(
             self.store,
             check_address=guard.check,
             simulator=simulator,
             limits=limits,
+            unheard=self._listening.interrupt,
         )
         self.watchers = Watchers(
             reactor,
@@ -185,7 +187,6 @@ class Server(Service):
         )
         self.site = BoundedSite(Root(self.api), reactor)
         self._ports = Ports(reactor, self.site, settings, closed=self._answer_those_who_wait)
-        self._listening = Listening(reactor, now)
         due_jobs = DueJobs(self.store, self._listening)
         alarms = Alarm(reactor, "jobs' alarms", due_jobs.handle, now=now)
         follow(self.feed, alarms)

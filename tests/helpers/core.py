@@ -97,7 +97,12 @@ class Core:
         )
         self.listening: Listening = Attentive(self.time, self.now)
         self.simulator = Simulator(random=random)
-        self.lifecycle = Lifecycle(self.store, check_address=anywhere, simulator=self.simulator)
+        self.lifecycle = Lifecycle(
+            self.store,
+            check_address=anywhere,
+            simulator=self.simulator,
+            unheard=lambda: self.listening.interrupt(),
+        )
         self.registrations = Registrations(self.store, check_address=anywhere)
         self.store.open(lambda tx: None)
 

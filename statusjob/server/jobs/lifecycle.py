@@ -12,13 +12,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec import UNSET
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from statusjob.contract.jobs import NewJob, Report
 from statusjob.jobs import CANCELLED, FAILED, Job, JobFailure, Status
 from statusjob.server.errors import JobFinished, VersionMismatch
 from statusjob.server.jobs.creation import Created, Simulator, create, find_created
 from statusjob.server.store import job_lists, jobs
-from statusjob.server.store.interface import Store, Tx
+from statusjob.server.store.interface import Store, StoreUnavailable, Tx
 from statusjob.server.store.jobs import Poll
 from statusjob.server.webhooks import registry
 from statusjob.server.webhooks.registry import DEFAULT_LIMITS, CheckAddress, WebhookLimits
@@ -34,11 +35,16 @@ class Lifecycle:
         check_address: CheckAddress,
         simulator: Simulator,
         limits: WebhookLimits = DEFAULT_LIMITS,
+        unheard: Callable[[], None] = lambda: None,
     ) -> None:
+        """
+        @param unheard: is called whenever a report cannot be stored.
+        """
         self._store = store
         self._check_address = check_address
         self._simulator = simulator
         self._limits = limits
+        self._unheard = unheard
 
     def create(
         self, new: NewJob, *, key: str | None = None, key_hash: str | None = None
@@ -71,7 +77,7 @@ class Lifecycle:
             job = jobs.change(tx, job_id, members, versions=versions, heard=True)
             return job or _unchanged(tx, job_id, versions, lambda job: _repeats(report, job))
 
-        return self._store.write(work)
+        return self._store.write(work).addErrback(self._not_stored)
 
     def cancel(self, job_id: str, *, versions: Collection[int] = ()) -> Deferred[Job]:
         """
@@ -144,6 +150,11 @@ class Lifecycle:
         @param kind: only of jobs of this kind.
         """
         return self._store.read(lambda tx: job_lists.ids(tx, limit=limit, kind=kind))
+
+    def _not_stored(self, failure: Failure) -> Failure:
+        if failure.check(StoreUnavailable) is not None:
+            self._unheard()
+        return failure
 
     async def _create(self, new: NewJob, key: str | None, key_hash: str | None) -> Created:
         if new.webhook is not None:

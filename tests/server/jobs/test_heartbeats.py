@@ -8,7 +8,7 @@ from statusjob.jobs import WORKER_LOST, Job, Status
 from statusjob.server.jobs.due import LONGEST_GRACE, DueJobs
 from statusjob.server.jobs.listening import Listening
 from statusjob.server.store.interface import StoreFull
-from tests.helpers.core import Core, CoreTestCase
+from tests.helpers.core import Core, CoreTestCase, a_report
 from tests.helpers.servers import ServerTestCase
 
 DAY = 86_400.0
@@ -129,6 +129,19 @@ class HearingTests(HeartbeatTestCase):
         self.live(2)
         self.assertFalse(self.lost(job))
         self.live(3)
+        self.assertTrue(self.lost(job))
+
+    def test_a_report_that_could_not_be_stored_counts_for_its_worker(self) -> None:
+        job = self.working(10)
+        self.live(1)
+        full = self.patch(self.box.store, "write", lambda work: fail(StoreFull("full")))
+        for _ in range(8):
+            self.live(1)
+            self.failureResultOf(self.box.lifecycle.report(job.id, a_report()), StoreFull)
+        full.restore()
+        self.live(9)
+        self.assertFalse(self.lost(job))
+        self.live(2)
         self.assertTrue(self.lost(job))
 
     def test_a_deadline_counts_while_the_server_is_down(self) -> None:
