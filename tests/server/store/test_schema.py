@@ -11,7 +11,8 @@ from statusjob.contract.webhooks import Webhook
 from statusjob.jobs import CANCELLED, DEMO_KIND, Job, JobFailure, Status
 from statusjob.server.store import outbox_claim, schema, webhooks
 from statusjob.server.store.interface import StoreUnusable, Tx
-from statusjob.server.store.schema import MIGRATIONS, Migration
+from statusjob.server.store.migrations import Migration
+from statusjob.server.store.schema import MIGRATIONS
 from tests.helpers.core import Core, CoreTestCase
 from tests.helpers.secrets import SECRET
 from tests.helpers.servers import EPOCH
