@@ -201,6 +201,7 @@ class PlanTests(PlanTestCase):
                 for before in (None, "x"):
                     self.done(lifecycle.list(limit=5, before=before, result=result, kind=kind))
         self.done(lifecycle.unknown_ids(["x"]))
+        self.done(lifecycle.get_many([self.job.id, "x"]))
         self.box.clock.advance(4)
         self.write(self.box, lambda tx: handle_due_alarms(tx, lambda: 0.0))
         self.box.clock.advance(10)
