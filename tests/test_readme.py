@@ -55,8 +55,8 @@ async def main(reactor):
 react(main)
 """
 
-#: An C{EventSource} as far as the README uses it: node has none before version 22. The first one is
-#: closed, as by a 502 of a proxy, and time passes at once.
+#: An C{EventSource} as far as the README uses it: node has none before version 22. The first one
+#: is closed, as by a 502 of a proxy, and time passes at once.
 EVENT_SOURCE = """
 const wait = setTimeout;
 globalThis.setTimeout = (call, _, ...given) => wait(call, 0, ...given);
