@@ -8,7 +8,6 @@ code 1.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -42,7 +41,7 @@ from statusjob.server.site.site import BoundedSite
 from statusjob.server.store.interface import StoreUnusable, Tx
 from statusjob.server.store.readiness import Readiness
 from statusjob.server.store.sqlite import SQLiteStore
-from statusjob.server.store.sqlite_connection import MEMORY, Connect, connect
+from statusjob.server.store.sqlite_connection import Connect, connect
 from statusjob.server.waiting.watchers import Watchers
 from statusjob.server.web.access import Access
 from statusjob.server.web.root import Api, Root
@@ -293,9 +292,7 @@ class Server(Service):
             self._log.warn("webhooks to https URLs will fail: {error}", error=error)
         for port in self.ports:
             self._log.info("listening on {where}", where=describe(port))
-        path = self.settings.database
-        where = path if path == MEMORY else os.path.abspath(path)
-        self._log.info("the database is {database}", database=where)
+        self._log.info("{database}", database=self.store.description)
         if self.settings.token:
             self._log.info("clients need a token to change, register and list")
         else:

@@ -42,7 +42,12 @@ class ServeTests(ProcessTestCase):
         self.assertEqual(mode, 0o600)
         await self.client.close()
         await self.stop(process)
-        for words in (b"listening on", b"the database is", b"my.sqlite", b"not open to the net"):
+        for words in (
+            b"listening on",
+            b"created the database",
+            b"my.sqlite",
+            b"not open to the net",
+        ):
             self.assertIn(words, process.output)
         self.assertNotIn(b"Traceback", process.output)
 

@@ -198,6 +198,14 @@ class SQLiteStore:
             self._file.remember()
             self._upkeep = Upkeep(self._writer, self._file, self._monotonic)
 
+    @property
+    def description(self) -> str:
+        """Which database is open, in words for people, and whether it was there before."""
+        if self._file is None:
+            return "the database is in memory: it ends with the process"
+        done = "created" if self._file.created else "opened"
+        return f"{done} the database {self._file.real_path}"
+
     def write(self, work: Callable[[Tx], T]) -> Deferred[T]:
         return self._writes.add(work)
 

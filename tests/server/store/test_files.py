@@ -125,6 +125,22 @@ class FileTests(FileTestCase):
         self.failureResultOf(self.core().lifecycle.get(job.id))
 
 
+class DescriptionTests(FileTestCase):
+    """What the log says of the database."""
+
+    def test_it_says_whether_the_file_is_new_and_where_it_really_is(self) -> None:
+        path = directory(self) / "jobs.sqlite"
+        link = path.with_name("link.sqlite")
+        link.symlink_to(path)
+        for done in ("created", "opened"):
+            store = self.opened(str(link))
+            self.assertEqual(store.description, f"{done} the database {path}")
+            self.successResultOf(store.close())
+
+    def test_it_says_that_a_database_in_memory_does_not_last(self) -> None:
+        self.assertIn("ends with the process", store_on(":memory:").description)
+
+
 class RefusedTests(FileTestCase):
     """What is no database of statusjob is refused, and left as it is."""
 
