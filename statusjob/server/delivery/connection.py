@@ -200,6 +200,8 @@ class Connection(protocol.Protocol):
             self._headers = {}
         else:
             self._status = status
+            # It need not be read once more.
+            self._head = bytearray()
 
     def on_body(self, body: bytes) -> None:
         self._body += len(body)
