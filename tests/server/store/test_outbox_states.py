@@ -214,7 +214,8 @@ class OutboxMachine(RuleBasedStateMachine):
             again = unless_refused(self.deliveries.redeliver(row["webhook_id"], row["id"]))
             if again is not None and row["job_id"] is not None:
                 # An older version may be asked for.
-                self.told[row["webhook_id"], row["job_id"]] = row["version"]
+                pair = row["webhook_id"], row["job_id"]
+                self.told[pair] = min(row["version"], self.told.get(pair, 0))
 
     @rule(
         webhook=hooks, what=st.sampled_from(["test", "redeliver", "enable", "disable", "delete"])
