@@ -85,6 +85,15 @@ class AwaitedTests(CallbackTestCase):
                 monitored = self.client(on_update=callback).start_monitoring()
                 self.failureResultOf(monitored, ZeroDivisionError)
 
+    def test_a_failure_that_takes_its_time_fails_the_monitoring_too(self) -> None:
+        for said in (PENDING, COMPLETED):
+            self.serve(said)
+            monitored = self.client(on_update=self.hold_in_a_coroutine).start_monitoring()
+            self.assertNoResult(monitored)
+            self.gates.pop().errback(ZeroDivisionError())
+            self.failureResultOf(monitored, ZeroDivisionError)
+            self.assertEqual(len(self.server.requests), 1)
+
     def test_an_end_that_a_webhook_tells_meanwhile_is_told_afterwards(self) -> None:
         self.serve(PENDING)
         client = self.client(on_update=self.hold)
@@ -105,6 +114,18 @@ class AwaitedTests(CallbackTestCase):
             monitored.cancel()
             self.failureResultOf(monitored, CancelledError)
             self.assertTrue(self.gates.pop().called)
+
+    def test_a_callback_that_cancels_the_monitoring_is_cancelled_at_its_next_await(self) -> None:
+        async def cancel(status: Status) -> None:
+            if status is Status.COMPLETED:
+                monitored.cancel()
+                await self.hold(status)
+
+        self.serve(PENDING, COMPLETED)
+        monitored = self.client(on_update=cancel).start_monitoring()
+        self.server.pass_time(10)
+        self.failureResultOf(monitored, CancelledError)
+        self.assertTrue(self.gates.pop().called)
 
     def test_the_timeout_includes_the_callback(self) -> None:
         for said in (PENDING, COMPLETED):
