@@ -86,7 +86,7 @@ async def main(reactor: Any, base_url: str = "http://localhost:8080") -> None:
     except defer.TimeoutError:
         sys.exit("no webhook came")
     finally:
-        # This unregisters the webhook, since nobody will listen there any more.
+        # If the program was interrupted, this unregisters the webhook: nobody will listen there.
         await client.stop_monitoring()
         await port.stopListening()
 

@@ -18,7 +18,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, TimeoutError, fail
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, fail
 from twisted.logger import Logger
 
 from statusjob.client.errors import AlreadyMonitoring, BadBaseURL, BadSetting, StatusjobError
@@ -161,10 +161,11 @@ class StatusClient(KeepsConnections):
         """
         Watch the job until it ends.
 
-        The webhook, if there is one, is registered first; if that fails, it is logged. The first
-        request is made at once, unless the job is known to be new. A server that can hold its
-        answer until there is news is long-polled; any other is polled when that is worth a
-        request. How long the job took is remembered for the next one.
+        The webhook, if there is one, is registered first, and unregistered at the end, which may
+        delay it by 3 s. If that fails, it is logged. The first request is made at once, unless the
+        job is known to be new. A server that can hold its answer until there is news is
+        long-polled; any other is polled when that is worth a request. How long the job took is
+        remembered for the next one.
 
         @param age: the seconds since the job was created, if known: 0 for a new job. It need not
             be given for a L{CreatedJob}.
@@ -172,7 +173,8 @@ class StatusClient(KeepsConnections):
             seen (C{PENDING} if there was none). Fails with L{JobNotFound}, L{NotAuthorized} or
             another L{Refused}, with L{RetriesExhausted} or L{MonitoringTimeout}, or with what
             C{on_update} raised; with L{AlreadyMonitoring} if the job is being monitored already,
-            with L{BadSetting} if C{age} makes no sense. Cancelling it stops everything.
+            with L{BadSetting} if C{age} makes no sense. Cancelling it stops everything at
+            once; only L{stop_monitoring} then unregisters the webhook.
         """
         if self._run is not None:
             return fail(AlreadyMonitoring("the job is being monitored already"))
@@ -347,10 +349,14 @@ class StatusClient(KeepsConnections):
             async with self._session.in_use():
                 try:
                     await run.run(prepare=self._webhook.try_to_register)
-                    return run.watched.result or Status.PENDING
-                finally:
-                    if self._stopping:
-                        await self._webhook.try_to_unregister()
+                except CancelledError:
+                    # Nothing more may be requested.
+                    raise
+                except Exception:
+                    await self._webhook.try_to_unregister()
+                    raise
+                await self._webhook.try_to_unregister()
+                return run.watched.result or Status.PENDING
         finally:
             stopping, self._stopping = self._stopping, []
             self._run = None

@@ -8,12 +8,16 @@ then delivers is received by L{statusjob.client.receive.receiver}.
 from __future__ import annotations
 
 from msgspec import Struct
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.logger import Logger
 
-from statusjob.client.errors import NoWebhook, StatusjobError
+from statusjob.client.errors import NoWebhook, Refused, StatusjobError
 from statusjob.client.http import answers
 from statusjob.client.http.session import Session
 from statusjob.client.models import WebhookRegistration
+
+#: The longest time in seconds by which unregistering delays the end of the monitoring.
+UNREGISTER_TIMEOUT = 3.0
 
 
 class ClientWebhook:
@@ -35,7 +39,8 @@ class ClientWebhook:
         self._session = session
         self._url = url
         self._secret = secret
-        self._may_be_registered = False
+        # Whether monitoring has registered it, or may have.
+        self._monitored = False
 
     async def register(self) -> WebhookRegistration:
         """
@@ -47,11 +52,8 @@ class ClientWebhook:
         body = self._body()
         if self._secret is not None:
             body["secret"] = self._secret
-        # Even if the answer is lost, the server may have registered it.
-        self._may_be_registered = True
         answer = await self._session.ask("POST", "webhooks", "register", body=body)
         if answer.code not in (200, 201):
-            self._may_be_registered = False
             raise self._session.refusal(answer)
         registered = answers.read_members(answer.body, _Registered)
         self.registration = WebhookRegistration(registered.id, registered.secret)
@@ -67,27 +69,35 @@ class ClientWebhook:
         answer = await self._session.ask("DELETE", "webhooks", "unregister", body=self._body())
         if answer.code not in (200, 204):
             raise self._session.refusal(answer)
-        self._may_be_registered = False
+        self._monitored = False
 
     async def try_to_register(self) -> None:
         """Register the webhook if there is one; log it if that fails."""
         if self._url is None:
             return
+        # Even if the answer is lost, the server may have registered it.
+        self._monitored = True
         try:
             await self.register()
         except StatusjobError as problem:
+            self._monitored = not isinstance(problem, Refused)
             self._log.warn(
                 "the webhook is not registered, so the job is only polled: {problem}",
                 problem=str(problem),
             )
 
     async def try_to_unregister(self) -> None:
-        """Unregister the webhook if it may be registered; log it if that fails."""
-        if not self._may_be_registered:
+        """
+        Undo L{try_to_register}; log it if that fails.
+
+        It takes at most L{UNREGISTER_TIMEOUT}.
+        """
+        if not self._monitored:
             return
+        unregistering = Deferred.fromCoroutine(self.unregister())
         try:
-            await self.unregister()
-        except StatusjobError as problem:
+            await unregistering.addTimeout(UNREGISTER_TIMEOUT, self._session.reactor)
+        except (StatusjobError, TimeoutError) as problem:
             self._log.warn("the webhook stays registered: {problem}", problem=str(problem))
 
     def _body(self) -> dict[str, str]:

@@ -8,7 +8,15 @@ from twisted.internet.defer import Deferred, fail
 
 from statusjob import Status, StatusClient
 from tests.helpers.receiver import ReceiverTestCase, payload
-from tests.helpers.scripted_server import BASE, JOB_ID, OTHER_ID, PENDING, ScriptedServer, hold
+from tests.helpers.scripted_server import (
+    BASE,
+    JOB_ID,
+    OTHER_ID,
+    PENDING,
+    ScriptedServer,
+    answer,
+    hold,
+)
 from tests.helpers.secrets import SECRET
 
 
@@ -80,7 +88,7 @@ class ClientTests(ReceiverTestCase):
         self.assert_nothing_left()
 
     def test_monitoring_ends_at_once_while_the_webhook_is_registered(self) -> None:
-        server = ScriptedServer(self.clock, otherwise=hold)
+        server = ScriptedServer(self.clock, hold, otherwise=answer(200))
         monitored = self.monitor(server, webhook_url="http://me.test/", webhook_secret=SECRET)
         self.assertEqual(server.asked, [f"POST /jobs/{JOB_ID}/webhooks/register"])
         self.assertEqual(self.deliver(), 204)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import cast
 
+from twisted.internet.defer import CancelledError
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
 from statusjob import (
+    JobNotFound,
     NotAuthorized,
     NoWebhook,
     Status,
@@ -41,7 +43,7 @@ class WebhookTests(ClientTestCase):
         self.serve(self.REGISTERED, COMPLETED)
         client = self.client(webhook_url=HOOK, webhook_secret=SECRET)
         self.successResultOf(client.start_monitoring())
-        first, second = self.server.requests
+        first, second, *_ = self.server.requests
         self.assertEqual((first.method, first.path), ("POST", f"/jobs/{JOB_ID}/webhooks/register"))
         self.assertEqual(first.header("Content-Type"), "application/json")
         self.assertEqual(first.json, {"url": HOOK, "secret": SECRET})
@@ -108,19 +110,44 @@ class WebhookTests(ClientTestCase):
         self.successResultOf(monitored)
         self.assertEqual([each.split()[0] for each in self.server.asked], ["POST", "DELETE"])
 
-    def test_the_end_of_the_job_does_not_unregister_the_webhook(self) -> None:
-        self.serve(self.REGISTERED, COMPLETED)
-        client = self.client(webhook_url=HOOK)
-        self.successResultOf(client.start_monitoring())
-        self.assertEqual(len(self.server.requests), 2)
-
-    def test_stopping_after_the_end_of_the_job_unregisters_the_webhook(self) -> None:
+    def test_the_end_of_the_job_unregisters_the_webhook(self) -> None:
         self.serve(self.REGISTERED, COMPLETED, answer(200))
         client = self.client(webhook_url=HOOK)
-        self.successResultOf(client.start_monitoring())
-        self.successResultOf(client.stop_monitoring())
-        self.successResultOf(client.stop_monitoring())
+        self.assertIs(self.successResultOf(client.start_monitoring()), Status.COMPLETED)
+        self.assertEqual(self.server.asked[-1], f"DELETE /jobs/{JOB_ID}/webhooks/unregister")
+        for _ in range(2):
+            self.successResultOf(client.stop_monitoring())
         self.assertEqual(len(self.server.requests), 3)
+
+    def test_so_does_an_error_that_ends_the_monitoring(self) -> None:
+        self.serve(self.REGISTERED, problem(404, "no such job"), answer(200))
+        self.failureResultOf(self.client(webhook_url=HOOK).start_monitoring(), JobNotFound)
+        self.assertEqual(self.server.asked[-1], f"DELETE /jobs/{JOB_ID}/webhooks/unregister")
+
+    def test_cancelling_requests_nothing_more_until_the_monitoring_is_stopped(self) -> None:
+        self.serve(self.REGISTERED, PENDING, answer(200))
+        client = self.client(webhook_url=HOOK)
+        monitored = client.start_monitoring()
+        monitored.cancel()
+        self.failureResultOf(monitored, CancelledError)
+        self.assertEqual(len(self.server.requests), 2)
+        self.successResultOf(client.stop_monitoring())
+        self.assertEqual(self.server.asked[-1], f"DELETE /jobs/{JOB_ID}/webhooks/unregister")
+
+    def test_a_server_that_does_not_unregister_it_delays_the_end_by_three_seconds(self) -> None:
+        self.serve(self.REGISTERED, COMPLETED, hold)
+        monitored = self.client(webhook_url=HOOK).start_monitoring()
+        self.server.pass_time(2.75)
+        self.assertNoResult(monitored)
+        self.server.pass_time(0.25)
+        self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
+
+    def test_a_webhook_that_the_caller_has_registered_stays_registered(self) -> None:
+        self.serve(self.REGISTERED)
+        client = self.client(webhook_url=HOOK)
+        self.successResultOf(client.register_webhook())
+        self.successResultOf(client.stop_monitoring())
+        self.assertEqual(len(self.server.requests), 1)
 
     def test_a_webhook_that_was_not_registered_is_not_unregistered(self) -> None:
         self.serve(problem(400, "no"), PENDING)
