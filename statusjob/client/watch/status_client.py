@@ -18,7 +18,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, fail
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.logger import Logger
 
 from statusjob.client.errors import AlreadyMonitoring, BadBaseURL, BadSetting, StatusjobError
@@ -149,7 +149,6 @@ class StatusClient(KeepsConnections):
         )
         self._webhook = ClientWebhook(self._session, webhook_url, webhook_secret)
         self._run: Run[WatchedStatus] | None = None
-        self._last_watched: WatchedStatus | None = None
         self._stopping: list[Deferred[None]] = []
 
     @property
@@ -176,30 +175,7 @@ class StatusClient(KeepsConnections):
             with L{BadSetting} if C{age} makes no sense. Cancelling it stops everything at
             once; only L{stop_monitoring} then unregisters the webhook.
         """
-        if self._run is not None:
-            return fail(AlreadyMonitoring("the job is being monitored already"))
-        if age is not None and not 0 <= age < math.inf:
-            return fail(BadSetting(f"age must be 0 s or more, or None, not {age!r}"))
-        result = None
-        if self._given is not None and self._given.result.terminal:
-            result = self._given.result
-        if self._created is not None:
-            result = self._created.result
-            if age is None:
-                age = max(0.0, self._session.reactor.seconds() - self._created.created_here)
-        watched = WatchedStatus(
-            self._session,
-            job_id=self._job_id(),
-            age=age,
-            result=result,
-            learn=self._learn,
-            on_update=self._on_update,
-        )
-        self._last_watched = watched
-        # A server that creates jobs is one of ours, which holds its answers.
-        long_polls = self._created is not None
-        self._run = Run(self._session, self._current_options(), watched, long_polls=long_polls)
-        return Deferred.fromCoroutine(self._monitor(self._run))
+        return Deferred.fromCoroutine(self._result(age))
 
     def wait_for_end(self) -> Deferred[JobEnd]:
         """
@@ -311,40 +287,39 @@ class StatusClient(KeepsConnections):
         jobs = base if self._job_id() is None else base.replace(path=base.path[:-1])
         return jobs.to_text() if kind is None else f"{jobs.to_text()} {kind}"
 
-    async def _wait_for_end(self) -> JobEnd:
-        async with self._session.in_use():
-            result = await self.start_monitoring()
-            return JobEnd(result, await self._find_ended(result))
-
-    async def _find_ended(self, result: Status) -> Job | None:
+    def _make_run(self, age: float | None) -> Run[WatchedStatus]:
         """
-        Return the job as it ended, if it can be found in the time of one request.
+        Prepare to monitor the job.
 
-        @param result: how it ended.
+        @raise AlreadyMonitoring: if it is being monitored already.
+        @raise BadSetting: if C{age} makes no sense.
         """
-        watched = self._last_watched
-        if not result.terminal:
-            return None
-        if watched is not None and watched.ended_job is not None:
-            return watched.ended_job
+        if self._run is not None:
+            raise AlreadyMonitoring("the job is being monitored already")
+        if age is not None and not 0 <= age < math.inf:
+            raise BadSetting(f"age must be 0 s or more, or None, not {age!r}")
+        result = None
         if self._given is not None and self._given.result.terminal:
-            return self._given
-        if self._job_id() is not None:
-            path: tuple[str, ...] = ()
-        elif watched is not None and watched.job_id is not None:
-            path = ("jobs", watched.job_id)
-        else:
-            return None
-        asking = Deferred.fromCoroutine(self._session.ask("GET", *path, limit=JOB_LIMIT))
-        try:
-            answer = await asking.addTimeout(self._session.timeout, self._session.reactor)
-            job = self._session.read_job(answer)
-        except (StatusjobError, TimeoutError) as problem:
-            self._log.info("only the result is known: {problem}", problem=str(problem))
-            return None
-        return job if job.result is result else None
+            result = self._given.result
+        if self._created is not None:
+            result = self._created.result
+            if age is None:
+                age = max(0.0, self._session.reactor.seconds() - self._created.created_here)
+        watched = WatchedStatus(
+            self._session,
+            job_id=self._job_id(),
+            age=age,
+            result=result,
+            learn=self._learn,
+            on_update=self._on_update,
+        )
+        # A server that creates jobs is one of ours, which holds its answers.
+        long_polls = self._created is not None
+        return Run(self._session, self._current_options(), watched, long_polls=long_polls)
 
-    async def _monitor(self, run: Run[WatchedStatus]) -> Status:
+    async def _monitor(self, age: float | None = None) -> WatchedStatus:
+        """Monitor the job until it ends, and return what is known of it."""
+        run = self._run = self._make_run(age)
         try:
             async with self._session.in_use():
                 try:
@@ -356,12 +331,42 @@ class StatusClient(KeepsConnections):
                     await self._webhook.try_to_unregister()
                     raise
                 await self._webhook.try_to_unregister()
-                return run.watched.result or Status.PENDING
+                return run.watched
         finally:
             stopping, self._stopping = self._stopping, []
             self._run = None
             for each in stopping:
                 each.callback(None)
+
+    async def _result(self, age: float | None) -> Status:
+        return (await self._monitor(age)).result or Status.PENDING
+
+    async def _wait_for_end(self) -> JobEnd:
+        async with self._session.in_use():
+            watched = await self._monitor()
+            result = watched.result or Status.PENDING
+            return JobEnd(result, await self._find_ended(watched) if result.terminal else None)
+
+    async def _find_ended(self, watched: WatchedStatus) -> Job | None:
+        """Return the job as it ended, if it can be found in the time of one request."""
+        if watched.ended_job is not None:
+            return watched.ended_job
+        if self._given is not None and self._given.result.terminal:
+            return self._given
+        if self._job_id() is not None:
+            path: tuple[str, ...] = ()
+        elif watched.job_id is not None:
+            path = ("jobs", watched.job_id)
+        else:
+            return None
+        asking = Deferred.fromCoroutine(self._session.ask("GET", *path, limit=JOB_LIMIT))
+        try:
+            answer = await asking.addTimeout(self._session.timeout, self._session.reactor)
+            job = self._session.read_job(answer)
+        except (StatusjobError, TimeoutError) as problem:
+            self._log.info("only the result is known: {problem}", problem=str(problem))
+            return None
+        return job if job.result is watched.result else None
 
     async def _get_status(self) -> Status:
         answer = await self._session.ask("GET", "status")
