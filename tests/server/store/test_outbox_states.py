@@ -237,7 +237,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule(job=jobs, url=URLS)
     def unregister(self, job: Job, url: str) -> None:
         fired(self.core.registrations.unregister(job, url))
-        self.write(lambda tx: delete_removed_webhooks(tx, (0.0, ""), lambda: False))
+        self.write(lambda tx: delete_removed_webhooks(tx, (0.0, ""), lambda: True))
         self.write(lambda tx: delete_unused_origins(tx, 0, lambda: True))
 
     @invariant()
