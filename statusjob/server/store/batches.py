@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from statusjob.server.lanes import Lane
 from statusjob.server.store.interface import StoreBusy, StoreUnavailable
+from statusjob.server.store.outage import Outage
 
 T = TypeVar("T")
 
@@ -48,6 +49,7 @@ class Batches(Generic[T]):
         lane: Lane,
         perform: Callable[[Sequence[Callable[[Any], Any]]], tuple[list[CallResult[Any]], T]],
         settled: Callable[[T], None],
+        outage: Outage | None = None,
     ) -> None:
         """
         @param perform: runs a batch in the lane. It returns one result per call, in order, and a
@@ -56,10 +58,12 @@ class Batches(Generic[T]):
             that.
         @param settled: receives the value for the whole batch on the reactor's thread, before any
             call is answered.
+        @param outage: is told which batches failed as a whole.
         """
         self._lane = lane
         self._perform = perform
         self._settled = settled
+        self._outage = outage
         self._waiting: deque[tuple[Callable[[Any], Any], Deferred[Any]]] = deque()
         self._busy = False
         self._closed = False
@@ -98,7 +102,9 @@ class Batches(Generic[T]):
         batch = [self._waiting.popleft() for _ in range(min(BATCH_LIMIT, len(self._waiting)))]
         calls = [call for call, _ in batch]
         running = self._lane.run(lambda: self._perform(calls))
-        running.addCallbacks(self._answer, _fail_all, callbackArgs=(batch,), errbackArgs=(batch,))
+        running.addCallbacks(
+            self._answer, self._fail_all, callbackArgs=(batch,), errbackArgs=(batch,)
+        )
         running.addBoth(self._start_next_or_rest)
 
     def _answer(
@@ -107,6 +113,8 @@ class Batches(Generic[T]):
         batch: list[tuple[Callable[[Any], Any], Deferred[Any]]],
     ) -> None:
         results, shared = performed
+        if self._outage is not None:
+            self._outage.note_success()
         self._waiting.extendleft(reversed(batch[len(results) :]))
         self._settled(shared)
         for (_, answer), result in zip(batch, results, strict=False):
@@ -114,6 +122,15 @@ class Batches(Generic[T]):
                 answer.callback(result.value)
             else:
                 answer.errback(result.error)
+
+    def _fail_all(
+        self, reason: Failure, batch: list[tuple[Callable[[Any], Any], Deferred[Any]]]
+    ) -> None:
+        error = cast(Exception, reason.value)
+        if self._outage is not None:
+            self._outage.note_failure(error)
+        for _, answer in batch:
+            answer.errback(error)
 
     def _start_next_or_rest(self, result: object) -> object:
         # Only now, so that all calls which the answers caused make up one batch.
@@ -125,8 +142,3 @@ class Batches(Generic[T]):
             for each in idle:
                 each.callback(None)
         return result
-
-
-def _fail_all(reason: Failure, batch: list[tuple[Callable[[Any], Any], Deferred[Any]]]) -> None:
-    for _, answer in batch:
-        answer.errback(cast(Exception, reason.value))

@@ -31,6 +31,7 @@ from statusjob.server.store.interface import (
     Tx,
     Update,
 )
+from statusjob.server.store.outage import Outage
 from statusjob.server.store.schema import SQLITE, migrate
 from statusjob.server.store.single_process import move_waits, note_time, resume
 from statusjob.server.store.sqlite_connection import (
@@ -170,8 +171,18 @@ class SQLiteStore:
         self._read_lane = (
             self._write_lane if self._path == MEMORY else self._make_lane("statusjob-read")
         )
-        self._writes = Batches(self._write_lane, self._run_writes, self._announce)
-        self._reads = Batches(self._read_lane, self._run_reads, _nothing_more)
+        self._writes = Batches(
+            self._write_lane,
+            self._run_writes,
+            self._announce,
+            Outage("writing to the database", self._monotonic),
+        )
+        self._reads = Batches(
+            self._read_lane,
+            self._run_reads,
+            _nothing_more,
+            Outage("reading the database", self._monotonic),
+        )
 
     def _connect_and_prepare(self, prepare: Callable[[Tx], None]) -> None:
         path = self._path

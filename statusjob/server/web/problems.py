@@ -7,6 +7,7 @@ other exception is logged, and answered 500 without its details.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 
 from twisted.logger import Logger
@@ -27,7 +28,7 @@ from statusjob.server.errors import (
 )
 from statusjob.server.store.interface import StoreUnavailable
 
-#: Most characters of a message about bad input, which may quote what was sent.
+#: Most characters of a message or a path that a client has sent, in an answer or in the log.
 DETAIL_LIMIT = 300
 
 _log = Logger()
@@ -110,10 +111,11 @@ class Problem(Exception):
         return body
 
 
-def problem_for(failure: Failure, prefix: str = "") -> Problem:
+def problem_for(failure: Failure, request: Request, prefix: str = "") -> Problem:
     """
     Map an exception to a problem.
 
+    @param request: the request that it was raised for.
     @param prefix: the path of the public URL, for links.
     """
     error = failure.value
@@ -143,14 +145,23 @@ def problem_for(failure: Failure, prefix: str = "") -> Problem:
         case StoreUnavailable():
             return Problem("unavailable", str(error), headers={"retry-after": "1"})
         case MethodNotAllowed():
-            allowed = ", ".join(sorted(error.valid_methods or ()))
+            allowed = ", ".join(sorted({"OPTIONS", *(error.valid_methods or ())}))
             return Problem(
                 "method-not-allowed", f"allowed here: {allowed}", headers={"allow": allowed}
             )
         case HTTPException():
             return Problem("not-found", "there is nothing at this path")
-    _log.failure("a request failed", failure)
-    return Problem("internal-error", "the server failed to answer, and has logged why")
+    request_id = secrets.token_hex(8)
+    _log.failure(
+        "request {request_id} failed: {method!r} {path!r}",
+        failure,
+        request_id=request_id,
+        method=request.method.decode("latin-1"),
+        path=_short(request.path.decode("latin-1")),
+    )
+    return Problem(
+        "internal-error", f"the server failed to answer, and has logged why as {request_id}"
+    )
 
 
 def _short(text: str) -> str:

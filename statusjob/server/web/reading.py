@@ -162,11 +162,12 @@ def read_cursor(text: str | None) -> tuple[float, str] | None:
 
 def checked_job_id(job_id: str) -> str:
     """
-    Check that an id is well formed.
+    Check that an id is well formed. It may be in upper case, as some databases write it.
 
-    @return: the id.
+    @return: the id, in lower case.
     @raise UnknownJob: if no job can have this id.
     """
+    job_id = job_id.lower()
     if not codec.is_job_id(job_id):
         raise UnknownJob
     return job_id

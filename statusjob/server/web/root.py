@@ -73,10 +73,11 @@ class Root(Resource):
         """
         path = _decoded(request.path)
         methods = app.url_map.bind("").allowed_methods(path)
-        if not methods:
+        # HAProxy, say, asks for `OPTIONS /` to find out whether the server lives.
+        if not methods and path != "/":
             raise Problem("not-found", "there is nothing at this path")
         request.setResponseCode(204)
-        request.setHeader(b"allow", ", ".join(sorted(methods)).encode())
+        request.setHeader(b"allow", ", ".join(sorted({"OPTIONS", *methods})).encode())
         self._api.access.add_preflight_headers(request)
         self._api.count(NO_ROUTE, request)
         return b""

@@ -27,7 +27,7 @@ from statusjob.contract.jobs import job_to_json
 from statusjob.jobs import Job
 from statusjob.server.forecast.learner import Forecast
 from statusjob.server.jobs.lifecycle import Lifecycle
-from statusjob.server.store.interface import Store
+from statusjob.server.store.interface import Store, StoreUnavailable
 from statusjob.server.store.readiness import Readiness
 from statusjob.server.waiting.events import EventEncoder
 from statusjob.server.waiting.job_reader import JobReader
@@ -83,7 +83,7 @@ def route(path: str, method: str, *, needs: Needs) -> Callable[[HandlerT], Handl
                 # The client has hung up.
                 raise
             except Exception:
-                answer = problem_for(Failure(), routes.prefix).render(request)
+                answer = routes.render_problem(request, Failure())
             routes.count(name, request)
             return answer
 
@@ -146,9 +146,15 @@ class Routes:
     @app.handle_errors(Exception)
     def on_error(self, request: Any, failure: Failure) -> bytes:
         """Answer an error that no route has answered, such as an unknown path, as a problem."""
-        body = problem_for(failure, self.prefix).render(request)
+        body = self.render_problem(request, failure)
         self.count(NO_ROUTE, request)
         return body
+
+    def render_problem(self, request: Request, failure: Failure) -> bytes:
+        """Answer an exception as a problem, and return the body."""
+        if failure.check(StoreUnavailable):
+            self.watchers.limits.note("store")
+        return problem_for(failure, request, self.prefix).render(request)
 
     def count(self, name: str, request: Request) -> None:
         """

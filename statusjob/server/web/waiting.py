@@ -67,7 +67,8 @@ def _read_events_query(request: Request) -> tuple[Sequence[str], str | None]:
         raise codec.BadInput(f"in the query: {error}") from None
     if query.job and query.kind:
         raise codec.BadInput("the query must not name both jobs and a kind")
-    return [checked_job_id(each) for each in query.job], query.kind[0] if query.kind else None
+    job_ids = [*dict.fromkeys(checked_job_id(each) for each in query.job)]
+    return job_ids, query.kind[0] if query.kind else None
 
 
 def _authority_for_events(request: Request) -> Authority:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from twisted.internet.address import UNIXAddress
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 
@@ -14,6 +14,7 @@ from statusjob.server.site.site import LAST_REQUEST_SECONDS
 from tests.helpers.bounded_site import BoundedSiteTestCase
 from tests.helpers.connections import Connection
 from tests.helpers.lanes import HeldLane
+from tests.helpers.messages import request_bytes
 from tests.helpers.servers import EPOCH, InMemoryServer, ServerTestCase, directory
 
 DRAIN = 8.0
@@ -253,10 +254,55 @@ class TargetTests(ServerTestCase):
                 request = b"GET /status HTTP/1.1\r\n%b\r\n" % hosts
                 self.assertEqual(self.ask_raw(fake, request), 400)
 
-    def test_with_a_token_a_request_of_http_1_0_needs_no_host(self) -> None:
-        request = b"GET /healthz HTTP/1.0\r\n\r\n"
-        self.assertEqual(self.ask_raw(self.serve(STATUSJOB_TOKEN="x"), request), 200)
-        self.assertEqual(self.ask_raw(self.serve(), request), 421)
+    def test_a_target_in_absolute_form_hides_no_missing_or_second_host(self) -> None:
+        for fake in (self.serve(), self.serve(STATUSJOB_TOKEN="x")):
+            for hosts in (
+                b"",
+                b"Host: localhost\r\nHost: localhost\r\n",
+                b"Host: evil.example\r\nHost: localhost\r\n",
+                b"Host: local host\r\n",
+            ):
+                request = b"GET http://localhost/status HTTP/1.1\r\n%b\r\n" % hosts
+                self.assertEqual(self.ask_raw(fake, request), 400, hosts)
+            request = b"GET http://localhost/status HTTP/1.1\r\nHost: other.example\r\n\r\n"
+            self.assertEqual(self.ask_raw(fake, request), 200)
+            request = b"GET http://localhost/status HTTP/1.0\r\n\r\n"
+            self.assertEqual(self.ask_raw(fake, request), 200)
+
+    def test_a_request_of_http_1_0_needs_no_host_if_it_comes_from_this_machine(self) -> None:
+        near, far = (IPv4Address("TCP", host, 9) for host in ("127.0.0.1", "192.0.2.7"))
+        for path in (b"GET /healthz", b"OPTIONS /", b"OPTIONS *"):
+            request = path + b" HTTP/1.0\r\n\r\n"
+            code = 200 if path.startswith(b"GET") else 204
+            for address in (near, IPv6Address("TCP", "::1", 9), UNIXAddress("/run/statusjob")):
+                self.assertEqual(self.ask_raw(self.serve(), request, address), code, address)
+            self.assertEqual(self.ask_raw(self.serve(), request, far), 421)
+            self.assertEqual(self.ask_raw(self.serve(STATUSJOB_TOKEN="x"), request, far), code)
+            empty = path + b" HTTP/1.0\r\nHost:\r\n\r\n"
+            self.assertEqual(self.ask_raw(self.serve(), empty, near), 400)
+
+    def test_no_method_but_options_asks_about_the_server_as_a_whole(self) -> None:
+        for method, code in ((b"OPTIONS", 204), (b"GET", 404), (b"DELETE", 404)):
+            request = method + b" * HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            self.assertEqual(self.ask_raw(self.serve(), request), code, method)
+        foreign = b"OPTIONS * HTTP/1.1\r\nHost: evil.example\r\n\r\n"
+        self.assertEqual(self.ask_raw(self.serve(), foreign), 421)
+
+    def test_an_answer_that_has_no_content_declares_no_length(self) -> None:
+        fake = self.serve()
+        job = self.create(fake)["id"]
+        self.ask(fake, "PATCH", f"/jobs/{job}", body={"result": "completed"})
+        for request in (
+            request_bytes("OPTIONS /status"),
+            request_bytes(f"GET /jobs/{job}/events", "Last-Event-ID: 2"),
+        ):
+            connection = Connection(fake.server.site)
+            connection.send(request)
+            answer = connection.answer()
+            self.assertEqual((answer.code, answer.body), (204, b""))
+            self.assertEqual({"content-length", "transfer-encoding"} & {*answer.headers}, set())
+            connection.send(request_bytes("GET /healthz"))
+            self.assertEqual(connection.answer().code, 200)
 
     def test_requests_are_served_on_a_unix_socket(self) -> None:
         socket = UNIXAddress("/run/statusjob")

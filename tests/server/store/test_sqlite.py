@@ -6,6 +6,7 @@ from functools import partial
 from typing import NoReturn
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import capturedLogs, formatEvent
 
 from statusjob.jobs import Job
 from statusjob.server.feed import jobs_of
@@ -321,13 +322,16 @@ class FullTests(StoreTestCase):
         job = self.successResultOf(creating).job
         self.limit(0)
         body = b'{"result":"completed","output":"%b"}' % (b"x" * 100_000)
-        for _ in range(3):
-            report = self.filed.lifecycle.report(job.id, a_report(body))
-            self.step()
-            self.failureResultOf(report, StoreFull)
-            reading = self.filed.lifecycle.get(job.id)
-            self.step()
-            self.assertEqual(self.successResultOf(reading), job)
+        with capturedLogs() as logs:
+            for _ in range(3):
+                report = self.filed.lifecycle.report(job.id, a_report(body))
+                self.step()
+                self.failureResultOf(report, StoreFull)
+                reading = self.filed.lifecycle.get(job.id)
+                self.step()
+                self.assertEqual(self.successResultOf(reading), job)
+        told = [formatEvent(event) for event in logs]
+        self.assertEqual(told, ["writing to the database fails: the database is full"])
         self.limit(1000)
         report = self.filed.lifecycle.report(job.id, a_report(body))
         self.step()

@@ -168,12 +168,13 @@ class OptionsTests(SharingTestCase):
 
     def test_options_names_the_methods(self) -> None:
         for path, allowed in (
-            ("/status", "GET, HEAD"),
-            ("/jobs", "GET, HEAD, POST"),
-            ("/events", "GET, HEAD"),
-            ("/jobs/1", "DELETE, GET, HEAD, PATCH"),
-            ("/webhooks/register", "POST"),
-            ("/jobs/1/webhooks/unregister", "DELETE"),
+            ("/", "OPTIONS"),
+            ("/status", "GET, HEAD, OPTIONS"),
+            ("/jobs", "GET, HEAD, OPTIONS, POST"),
+            ("/events", "GET, HEAD, OPTIONS"),
+            ("/jobs/1", "DELETE, GET, HEAD, OPTIONS, PATCH"),
+            ("/webhooks/register", "OPTIONS, POST"),
+            ("/jobs/1/webhooks/unregister", "DELETE, OPTIONS"),
         ):
             reply = self.ask(self.fake, "OPTIONS", path)
             self.assertEqual((reply.code, reply.body), (204, b""))

@@ -70,6 +70,12 @@ class NamedTests(FollowTestCase):
         self.report(self.jobs[0], progress=0.5)
         self.assertEqual(seen(followed), [(self.jobs[0], 2)])
 
+    def test_ids_may_be_in_upper_case(self) -> None:
+        followed = self.follow_jobs(self.jobs[0].upper(), self.jobs[0])
+        self.assertEqual(seen(followed), [(self.jobs[0], 1)])
+        self.report(self.jobs[0].upper(), progress=0.5)
+        self.assertEqual(seen(followed), [(self.jobs[0], 2)])
+
     def test_a_hundred_jobs_may_be_named(self) -> None:
         jobs = [self.new_job() for _ in range(JOBS_LIMIT)]
         self.assertEqual(len(self.follow_jobs(*jobs).events()), JOBS_LIMIT)
@@ -83,7 +89,7 @@ class NamedTests(FollowTestCase):
         followed.events()
         problem = self.assert_refused(followed, 404, "unknown-job")
         self.assertEqual(problem["detail"], f"there is no job {UNKNOWN}")
-        for nonsense in ("nonsense", "", self.jobs[0].upper()):
+        for nonsense in ("nonsense", "", self.jobs[0] + "0"):
             followed = self.follow_jobs(nonsense)
             followed.events()
             self.assert_refused(followed, 404, "unknown-job")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import fail
+from twisted.logger import capturedLogs, formatEvent
 
 from statusjob.contract.codec import DEPTH_LIMIT
 from statusjob.server.store.interface import StoreBusy, StoreFull
@@ -224,14 +225,14 @@ class MethodTests(ServerTestCase):
         fake = self.serve()
         path = self.create(fake)["links"]["self"]
         for target, allowed in (
-            ("/status", "GET, HEAD"),
-            ("/healthz", "GET, HEAD"),
-            ("/jobs", "GET, HEAD, POST"),
-            (path, "DELETE, GET, HEAD, PATCH"),
-            (f"{path}/status", "GET, HEAD"),
-            ("/webhooks/register", "POST"),
-            ("/webhooks/unregister", "DELETE"),
-            (f"{path}/webhooks/register", "POST"),
+            ("/status", "GET, HEAD, OPTIONS"),
+            ("/healthz", "GET, HEAD, OPTIONS"),
+            ("/jobs", "GET, HEAD, OPTIONS, POST"),
+            (path, "DELETE, GET, HEAD, OPTIONS, PATCH"),
+            (f"{path}/status", "GET, HEAD, OPTIONS"),
+            ("/webhooks/register", "OPTIONS, POST"),
+            ("/webhooks/unregister", "DELETE, OPTIONS"),
+            (f"{path}/webhooks/register", "OPTIONS, POST"),
         ):
             for method in ("PUT", "TRACE", "CONNECT", "BREW"):
                 reply = self.ask(fake, method, target)
@@ -242,7 +243,7 @@ class MethodTests(ServerTestCase):
         # A fixed path wins over {id}: this is not the job `register`.
         reply = self.ask(self.serve(), "GET", "/webhooks/register")
         self.assert_problem(reply, 405, "method-not-allowed")
-        self.assertEqual(reply.header("Allow"), "POST")
+        self.assertEqual(reply.header("Allow"), "OPTIONS, POST")
 
 
 class MistakeTests(ServerTestCase):
@@ -266,6 +267,16 @@ class MistakeTests(ServerTestCase):
         self.patch(self.fake.server.lifecycle, "get", self.mistake)
         self.assert_hidden(self.ask(self.fake, "GET", self.path))
 
+    def test_the_log_tells_the_request_by_the_id_that_was_answered(self) -> None:
+        self.patch(self.fake.server.lifecycle, "get", self.mistake)
+        with capturedLogs() as logs:
+            reply = self.ask(self.fake, "GET", f"{self.path}?token=secret")
+            self.assert_hidden(reply)
+        (event,) = [each for each in logs if "log_failure" in each]
+        self.assertEqual((event["method"], event["path"]), ("GET", self.path))
+        self.assertIn(event["request_id"], reply.json["detail"])
+        self.assertNotIn("secret", formatEvent(event))
+
     def test_a_mistake_in_the_store_is_hidden(self) -> None:
         self.patch(
             self.fake.server.lifecycle, "get", lambda _: self.fake.server.store.read(self.mistake)
@@ -287,3 +298,4 @@ class MistakeTests(ServerTestCase):
             reply = self.ask(self.fake, "PATCH", self.path, body={"progress": 0.5})
             self.assert_problem(reply, 503, "unavailable", str(error))
             self.assertEqual(reply.header("Retry-After"), "1")
+        self.assertEqual(self.fake.server.watchers.limits.reached, {"store": 2})

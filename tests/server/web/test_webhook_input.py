@@ -30,12 +30,12 @@ OTHERS = (
     ("GET", "/webhooks/{}/deliveries"),
 )
 ALLOWED = {
-    "/webhooks": "GET, HEAD, POST",
-    "/webhooks/{}": "DELETE, GET, HEAD, PATCH",
-    "/webhooks/{}/rotate": "POST",
-    "/webhooks/{}/test": "POST",
-    "/webhooks/{}/deliveries": "GET, HEAD",
-    "/webhooks/{}/redeliver": "POST",
+    "/webhooks": "GET, HEAD, OPTIONS, POST",
+    "/webhooks/{}": "DELETE, GET, HEAD, OPTIONS, PATCH",
+    "/webhooks/{}/rotate": "OPTIONS, POST",
+    "/webhooks/{}/test": "OPTIONS, POST",
+    "/webhooks/{}/deliveries": "GET, HEAD, OPTIONS",
+    "/webhooks/{}/redeliver": "OPTIONS, POST",
 }
 
 
@@ -72,7 +72,7 @@ class ProtocolTests(WebhookApiTestCase):
                 self.assertEqual(reply.header("Content-Type"), shown.header("Content-Type"))
 
     def test_register_and_unregister_are_not_ids(self) -> None:
-        for word, allowed in (("register", "POST"), ("unregister", "DELETE")):
+        for word, allowed in (("register", "OPTIONS, POST"), ("unregister", "DELETE, OPTIONS")):
             for method in ("GET", "PATCH"):
                 reply = self.ask(self.fake, method, f"/webhooks/{word}")
                 self.assert_problem(reply, 405, "method-not-allowed")

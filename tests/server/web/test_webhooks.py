@@ -173,7 +173,7 @@ class RegistrationContract:
         self.assert_problem(reply, 415, "unsupported-media-type")
 
     def test_only_one_method_is_allowed(self: Any) -> None:
-        for verb, allowed in (("register", "POST"), ("unregister", "DELETE")):
+        for verb, allowed in (("register", "OPTIONS, POST"), ("unregister", "DELETE, OPTIONS")):
             reply = self.ask(self.fake, "GET", f"{self.base}/webhooks/{verb}")
             self.assert_problem(reply, 405, "method-not-allowed")
             self.assertEqual(reply.header("Allow"), allowed)
