@@ -28,12 +28,18 @@ class ExchangeFailed(Exception):
     @ivar kind: one of C{dns}, C{blocked} (the address must not be reached), C{connect} (also: the
         connection was lost, or the answer is not HTTP), C{tls}, C{timeout} and C{too-big}.
     @ivar reason: a short explanation, without URLs and secrets.
+    @ivar lasting: whether it can hardly get better by itself: there is no such name, or the
+        certificate is not trusted.
     """
 
-    def __init__(self, kind: FailureKind, reason: str) -> None:
+    def __init__(self, kind: FailureKind, reason: str, *, lasting: bool | None = None) -> None:
+        """
+        @param lasting: C{None} if the kind tells it.
+        """
         super().__init__(f"{kind}: {reason}")
         self.kind: FailureKind = kind
         self.reason = reason
+        self.lasting = kind in ("dns", "tls") if lasting is None else lasting
 
 
 def classify(problem: BaseException) -> BaseException:

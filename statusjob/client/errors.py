@@ -58,11 +58,14 @@ class Unreachable(Transient):
     No complete answer arrived.
 
     @ivar kind: one of C{dns}, C{connect}, C{tls}, C{timeout} and C{too-big}.
+    @ivar lasting: whether it can hardly get better by itself: there is no such host, or its
+        certificate is not trusted.
     """
 
-    def __init__(self, kind: str, reason: str) -> None:
+    def __init__(self, kind: str, reason: str, *, lasting: bool = False) -> None:
         super().__init__(f"no answer ({kind}): {reason}")
         self.kind = kind
+        self.lasting = lasting
 
 
 class BadAnswer(Transient):

@@ -20,8 +20,7 @@ from twisted.web.client import URI
 from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
 
-from statusjob.client.http.any_name import host_endpoint
-from statusjob.client.http.lookups import LookupReactor, LookupThreads
+from statusjob.client.http.lookups import HostEndpoint, LookupThreads
 from statusjob.failures import ExchangeFailed
 from statusjob.tls import TLSPolicy
 
@@ -33,19 +32,25 @@ CLOSE_GRACE = 1.0
 class HostEndpoints:
     """Connects to the host of a URL, with TLS for C{https}."""
 
-    def __init__(self, reactor: Any, policy: IPolicyForHTTPS | None = None) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        policy: IPolicyForHTTPS | None = None,
+        threads: LookupThreads | None = None,
+    ) -> None:
         """
         @param policy: decides which certificates are trusted; by default those that the platform
             trusts.
+        @param threads: look names up; by default threads of their own.
         """
         self._reactor = reactor
-        self._lookups = LookupThreads()
+        self._threads = LookupThreads() if threads is None else threads
         self._policy: Any = TLSPolicy() if policy is None else policy
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """Return the endpoint for an C{http} or C{https} URL."""
-        reactor = LookupReactor(self._reactor, self._lookups)
-        endpoint = host_endpoint(reactor, uri.host.decode("ascii"), uri.port)
+        host = uri.host.decode("ascii")
+        endpoint = HostEndpoint(self._reactor, self._threads, host, uri.port)
         if uri.scheme != b"https":
             return endpoint
         return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)

@@ -23,6 +23,7 @@ from twisted.web.iweb import IPolicyForHTTPS
 
 from statusjob.client.http.bounded import BoundedEndpoints, HostEndpoints
 from statusjob.client.http.exchange import BytesProducer
+from statusjob.client.http.lookups import LookupThreads
 from statusjob.client.http.twisted_private import CleanPool
 
 #: Most bytes of the headers of one answer, and of its body on the wire: more than the longest job.
@@ -43,7 +44,12 @@ class KeptConnections:
     """
 
     def __init__(
-        self, reactor: Any, *, long_polls: bool = False, policy: IPolicyForHTTPS | None = None
+        self,
+        reactor: Any,
+        *,
+        long_polls: bool = False,
+        policy: IPolicyForHTTPS | None = None,
+        threads: LookupThreads | None = None,
     ) -> None:
         """
         @param long_polls: whether the requests are long polls. When their server dies, they are
@@ -51,9 +57,10 @@ class KeptConnections:
             before; and connections are kept for a shorter time.
         @param policy: decides which certificates are trusted; by default those that the platform
             trusts.
+        @param threads: look names up; by default threads of their own.
         """
         self._endpoints = BoundedEndpoints(
-            reactor, HostEndpoints(reactor, policy), limit=WIRE_LIMIT
+            reactor, HostEndpoints(reactor, policy, threads), limit=WIRE_LIMIT
         )
         self._pool = CleanPool(reactor)
         # As many as there are slots: with Twisted's two, most requests would need a new one.
@@ -98,6 +105,7 @@ class Connections:
     def __init__(self) -> None:
         self.free_slots = LONG_POLL_SLOTS
         self._users = 0
+        self._threads = LookupThreads()
         self._kept: tuple[KeptConnections, ...] = ()
         self._request_slots = defaultdict[str, DeferredSemaphore](
             partial(DeferredSemaphore, REQUEST_SLOTS)
@@ -115,7 +123,11 @@ class Connections:
     def enter(self, reactor: Any) -> None:
         """Keep connections until L{leave} is called as often as this."""
         if not self._users:
-            self._kept = (KeptConnections(reactor), KeptConnections(reactor, long_polls=True))
+            threads = self._threads
+            self._kept = (
+                KeptConnections(reactor, threads=threads),
+                KeptConnections(reactor, threads=threads, long_polls=True),
+            )
         self._users += 1
 
     async def leave(self) -> None:

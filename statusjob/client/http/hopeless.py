@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from statusjob.client.errors import Transient, Unreachable
 
-#: A name that does not exist, and a certificate that is not trusted.
-_HOPELESS = frozenset(("dns", "tls"))
-#: They are tolerated for so many tries and so many seconds: a container's name, for example,
-#: appears once the container runs.
+#: It is tolerated for so many tries and so many seconds: a container's name, for example, appears
+#: once the container runs.
 HOPELESS_TRIES = 5
 HOPELESS_TIME = 30.0
 
@@ -23,7 +21,7 @@ def is_hopeless(problem: Transient, *, failures: int, seconds: float, answered: 
     """
     return (
         isinstance(problem, Unreachable)
-        and problem.kind in _HOPELESS
+        and problem.lasting
         and not answered
         and failures >= HOPELESS_TRIES
         and seconds >= HOPELESS_TIME

@@ -1,27 +1,46 @@
 """
-Looks names up in threads of its own.
+Connects to hosts by name, and looks the names up in threads of its own.
 
 Twisted uses the threads of the reactor, which an application may occupy for hours with work of its
 own. Requests that need a new connection, such as the heartbeats of that work, must not wait for
-it; not even an address in place of a name is looked up without a thread.
+it.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from threading import Lock, Thread
 from typing import Any
 
-from twisted.internet.interfaces import IHostnameResolver, IReactorPluggableNameResolver
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IHostResolution,
+    IProtocol,
+    IProtocolFactory,
+    IResolutionReceiver,
+    IStreamClientEndpoint,
+)
+from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from statusjob.client.http.twisted_private import resolver_in_threads
+from statusjob.addresses import (
+    AddressedReactor,
+    CannotLookUp,
+    NoSuchName,
+    connect_to,
+    is_address,
+    system_addresses,
+)
+from statusjob.client.http.twisted_private import installed_resolver
 
 #: Most lookups of one reactor at the same time. One that hangs takes a thread for a while.
 LOOKUPS = 16
+#: Seconds that one address may take to accept a connection. Requests have deadlines of their own.
+CONNECT_TIMEOUT = 30.0
 
 
 class LookupThreads:
@@ -51,13 +70,24 @@ class LookupThreads:
         Call a function in a thread.
 
         @param on_result: called there with whether it succeeded, and the result or the failure.
+            If no thread can be started, it is called here, with L{CannotLookUp}.
         """
+        call = on_result, partial(function, *args, **more)
         with self._lock:
-            self._waiting.append((on_result, partial(function, *args, **more)))
+            self._waiting.append(call)
             if not self._free:
                 return
             self._free -= 1
-        Thread(target=self._work, daemon=True, name="statusjob-lookup").start()
+        try:
+            Thread(target=self._work, daemon=True, name="statusjob-lookup").start()
+        except RuntimeError:
+            with self._lock:
+                self._free += 1
+                if call not in self._waiting:
+                    # Another thread has taken it meanwhile.
+                    return
+                self._waiting.remove(call)
+            on_result(False, Failure(CannotLookUp()))
 
     def _work(self) -> None:
         while True:
@@ -74,22 +104,63 @@ class LookupThreads:
                 on_result(True, result)
 
 
-@implementer(IReactorPluggableNameResolver)
-class LookupReactor:
+@implementer(IStreamClientEndpoint)
+class HostEndpoint:
+    """Connects to one host, whatever its name looks like."""
+
+    def __init__(self, reactor: Any, threads: LookupThreads, host: str, port: int) -> None:
+        """
+        @param host: a name in ASCII, or an IP address.
+        """
+        self._reactor = reactor
+        self._threads = threads
+        self._host = host
+        self._port = port
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Look the host up, and connect to the first of its addresses that answers."""
+        return Deferred.fromCoroutine(self._connect(protocolFactory))
+
+    async def _connect(self, factory: IProtocolFactory) -> IProtocol:
+        found = await self._look_up()
+        if not found:
+            raise NoSuchName
+        addressed = AddressedReactor(self._reactor, found)
+        return await connect_to(addressed, self._port, factory, timeout=CONNECT_TIMEOUT)
+
+    async def _look_up(self) -> Sequence[str]:
+        """Look the host up in a thread, or by the resolver that the application has installed."""
+        if is_address(self._host):
+            return (self._host,)
+        resolver = installed_resolver(self._reactor)
+        if resolver is not None:
+            answer = _Answer()
+            resolver.resolveHostName(answer, self._host, self._port)
+            return await answer.complete
+        threads: Any = self._threads
+        return await deferToThreadPool(self._reactor, threads, system_addresses, self._host)
+
+
+@implementer(IResolutionReceiver)
+class _Answer:
     """
-    Stands in for a reactor where connections are made by name.
+    The answer of a resolver of Twisted.
 
-    @ivar nameResolver: looks names up in the threads that are given, unless the application has
-        installed a resolver of its own.
+    @ivar complete: fires with the addresses.
     """
 
-    def __init__(self, reactor: Any, threads: LookupThreads) -> None:
-        self.nameResolver: IHostnameResolver = resolver_in_threads(reactor, threads)
-        self.seconds = reactor.seconds
-        self.callLater = reactor.callLater
-        self.connectTCP = reactor.connectTCP
+    def __init__(self) -> None:
+        self.complete: Deferred[Sequence[str]] = Deferred()
+        self._found: list[str] = []
 
-    def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:
-        """Replace the resolver, and return the one before."""
-        previous, self.nameResolver = self.nameResolver, resolver
-        return previous
+    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
+        """Do nothing."""
+
+    def addressResolved(self, address: IAddress) -> None:
+        """Take note of an address."""
+        found: Any = address
+        self._found.append(found.host)
+
+    def resolutionComplete(self) -> None:
+        """Tell the addresses."""
+        self.complete.callback(self._found)

@@ -177,7 +177,7 @@ class Session:
                 deadline = min(self.timeout, timeout) + wait
                 answer = await exchange(self.reactor, start, deadline=deadline, limit=limit)
             except ExchangeFailed as error:
-                raise Unreachable(error.kind, error.reason) from error
+                raise _unreachable(error) from error
         self.answered = True
         return answer
 
@@ -207,7 +207,7 @@ class Session:
                     limit=STATUS_LIMIT,
                 )
             except ExchangeFailed as error:
-                raise Unreachable(error.kind, error.reason) from error
+                raise _unreachable(error) from error
 
     def _check_thread(self) -> None:
         """Refuse to be used where nothing would ever happen."""
@@ -339,6 +339,10 @@ class KeepsConnections:
 
     async def __aexit__(self, *reason: object) -> None:
         await self._session.connections.leave()
+
+
+def _unreachable(error: ExchangeFailed) -> Unreachable:
+    return Unreachable(error.kind, error.reason, lasting=error.lasting)
 
 
 def is_positive(value: object) -> bool:

@@ -13,15 +13,10 @@ from twisted.internet.interfaces import IHostnameResolver
 from twisted.web.client import HTTPConnectionPool
 
 
-def resolver_in_threads(reactor: Any, pool: Any) -> IHostnameResolver:
-    """
-    Return the name resolver of a reactor, changed to use other threads than the reactor's.
-
-    @param pool: the threads: something with C{callInThreadWithCallback}.
-    @return: the reactor's own resolver, if an application has installed one.
-    """
+def installed_resolver(reactor: Any) -> IHostnameResolver | None:
+    """Return the name resolver that an application has installed; C{None} if it is Twisted's."""
     resolver: IHostnameResolver = reactor.nameResolver
-    return GAIResolver(reactor, lambda: pool) if type(resolver) is GAIResolver else resolver
+    return None if type(resolver) is GAIResolver else resolver
 
 
 class CleanPool(HTTPConnectionPool):

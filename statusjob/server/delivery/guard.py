@@ -14,24 +14,13 @@ import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, TimeoutError
-from twisted.internet.endpoints import (
-    HostnameEndpoint,
-    TCP4ClientEndpoint,
-    TCP6ClientEndpoint,
-    wrapClientTLS,
-)
+from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.interfaces import (
-    IAddress,
     IConnector,
-    IHostnameResolver,
-    IHostResolution,
     IProtocol,
     IProtocolFactory,
-    IReactorPluggableNameResolver,
     IReactorTime,
-    IResolutionReceiver,
     IStreamClientEndpoint,
 )
 from twisted.python.failure import Failure
@@ -39,9 +28,10 @@ from twisted.web.client import URI
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
+from statusjob.addresses import AddressedReactor, NoSuchName, connect_to, is_address
 from statusjob.contract.codec import BadInput
 from statusjob.failures import ExchangeFailed
-from statusjob.server.delivery.resolver import NoSuchName, Resolver
+from statusjob.server.delivery.resolver import Resolver
 from statusjob.server.settings import Network
 from statusjob.server.webhooks.urls import parse_url
 from statusjob.tls import TLSPolicy
@@ -50,8 +40,6 @@ from statusjob.tls import TLSPolicy
 CHECK_DEADLINE = 5.0
 #: Seconds that one address may take to accept a connection. The post has a deadline of its own.
 CONNECT_TIMEOUT = 10.0
-#: Stands for the name of a host whose addresses are known: Twisted refuses some names.
-ANY_NAME = "host.invalid"
 #: Most addresses of one host that are tried.
 ADDRESSES = 16
 
@@ -156,7 +144,7 @@ class Guard:
         @raise ExchangeFailed: of kind C{blocked} if one may not be reached, or C{dns} if there is
             none.
         """
-        found = (host,) if _is_address(host) else await self._resolver.resolve(host)
+        found = (host,) if is_address(host) else await self._resolver.resolve(host)
         if not all(self.permits(address) for address in found):
             raise _blocked()
         return found[:ADDRESSES]
@@ -177,14 +165,6 @@ class Guard:
 
 def _blocked() -> ExchangeFailed:
     return ExchangeFailed("blocked", "the address is not allowed")
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _judge(failure: Failure) -> None:
@@ -241,63 +221,17 @@ class GuardedEndpoint:
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
         found = await self._guard.addresses(self._host)
         guarded = GuardedReactor(self._reactor, self._guard, found)
-        if len(found) > 1:
-            endpoint = HostnameEndpoint(guarded, ANY_NAME, self._port, timeout=CONNECT_TIMEOUT)
-            return await endpoint.connect(factory)
-        # HostnameEndpoint would report a refusal only when it would try the next address.
-        kind = TCP6ClientEndpoint if ":" in found[0] else TCP4ClientEndpoint
-        return await kind(guarded, found[0], self._port, CONNECT_TIMEOUT).connect(factory)
+        return await connect_to(guarded, self._port, factory, timeout=CONNECT_TIMEOUT)
 
 
-@implementer(IReactorPluggableNameResolver, IHostnameResolver)
-class GuardedReactor:
-    """
-    Stands in for the reactor of one endpoint.
-
-    It resolves the host's name to addresses that were found before, and connects to no address
-    that the guard does not permit.
-    """
+class GuardedReactor(AddressedReactor):
+    """Stands in for the reactor of one endpoint, and only connects to where a guard permits."""
 
     def __init__(self, reactor: Any, guard: Guard, addresses: Sequence[str]) -> None:
-        self._reactor = reactor
+        super().__init__(reactor, addresses)
         self._guard = guard
-        self._addresses = addresses
-        self.nameResolver = self
-        self.seconds = reactor.seconds
-        self.callLater = reactor.callLater
-
-    def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:
-        raise NotImplementedError("the addresses are known already")
-
-    def resolveHostName(
-        self,
-        resolutionReceiver: IResolutionReceiver,
-        hostName: str,
-        portNumber: int = 0,
-        addressTypes: Sequence[type[IAddress]] | None = None,
-        transportSemantics: str = "TCP",
-    ) -> IHostResolution:
-        resolution = _Resolution(hostName)
-        resolutionReceiver.resolutionBegan(resolution)
-        for address in self._addresses:
-            kind = IPv6Address if ":" in address else IPv4Address
-            resolutionReceiver.addressResolved(kind("TCP", address, portNumber))
-        resolutionReceiver.resolutionComplete()
-        return resolution
 
     def connectTCP(self, host: str, port: int, *args: Any, **more: Any) -> IConnector:
         if not self._guard.permits(host):
             raise _blocked()
-        connector: IConnector = self._reactor.connectTCP(host, port, *args, **more)
-        return connector
-
-
-@implementer(IHostResolution)
-class _Resolution:
-    """A resolution that is over as soon as it has begun."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def cancel(self) -> None:
-        """Do nothing: nothing is left to cancel."""
+        return super().connectTCP(host, port, *args, **more)

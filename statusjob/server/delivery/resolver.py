@@ -10,12 +10,10 @@ may be reached is decided in L{statusjob.server.delivery.guard}.
 
 from __future__ import annotations
 
-import socket
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from socket import SOCK_STREAM, gaierror, getaddrinfo
 from threading import Thread
 from typing import Any
 
@@ -26,6 +24,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
+from statusjob.addresses import CannotLookUp, NoSuchName, system_addresses
 from statusjob.failures import ExchangeFailed
 
 #: Most names that are looked up at the same time.
@@ -37,48 +36,9 @@ GOOD_NAMES = 4096
 #: Most callers that may wait for an answer at the same time.
 WAITERS = 4096
 
-#: The errors of the system's resolver that tell that there is no such name, or that it has no
-#: address. All others may pass.
-_NO_SUCH_NAME = {
-    getattr(socket, name)
-    for name in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY")
-    if hasattr(socket, name)
-}
-
 #: Looks up the addresses of a name. It gives an empty sequence if there are none, and fails with
 #: L{ExchangeFailed} if that cannot be told now.
 LookUp = Callable[[str], Deferred[Sequence[str]]]
-
-
-class NoSuchName(ExchangeFailed):
-    """There is no host of this name, or it has no address."""
-
-    def __init__(self) -> None:
-        super().__init__("dns", "there is no host of this name")
-
-
-def system_addresses(name: str) -> Sequence[str]:
-    """
-    Ask the system's resolver, and block until it answers.
-
-    @param name: the name of a host, or an address in any form.
-    @return: its addresses, in the order in which they should be tried; empty if there are none.
-    @raise ExchangeFailed: of kind C{dns} if the resolver cannot tell now.
-    """
-    try:
-        # As bytes: Python refuses some names, given as text, that the system may know.
-        found = getaddrinfo(name.encode("ascii"), None, type=SOCK_STREAM)
-    except UnicodeError:
-        return ()
-    except gaierror as error:
-        if error.errno in _NO_SUCH_NAME:
-            return ()
-        raise _unknown() from error
-    return tuple(str(address[0]) for *_, address in found)
-
-
-def _unknown() -> ExchangeFailed:
-    return ExchangeFailed("dns", "the host name cannot be resolved at the moment")
 
 
 class LookupThreads:
@@ -250,4 +210,4 @@ class Resolver:
             if addresses:
                 waiter.callback(addresses)
             else:
-                waiter.errback(_unknown() if addresses is None else NoSuchName())
+                waiter.errback(CannotLookUp() if addresses is None else NoSuchName())

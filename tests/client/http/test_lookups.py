@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import threading
+from socket import EAI_AGAIN, EAI_NONAME, gaierror
 from typing import Any
+from unittest import mock
 
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import CancelledError, gatherResults
 from twisted.internet.interfaces import IHostnameResolver
+from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread, deferToThreadPool
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from statusjob import StatusClient
-from statusjob.client.http.lookups import LookupReactor, LookupThreads
-from statusjob.client.http.twisted_private import resolver_in_threads
+from statusjob import StatusClient, Unreachable, addresses
+from statusjob.addresses import AddressedReactor, CannotLookUp
+from statusjob.client.http.lookups import HostEndpoint, LookupThreads
+from statusjob.client.http.twisted_private import installed_resolver
 from tests.helpers.scripted_server import COMPLETED, ScriptedServer
 from tests.helpers.sockets import SocketTestCase, reactor
 
@@ -58,6 +62,29 @@ class LookupTests(SocketTestCase):
             await self.assertFailure(failing, ZeroDivisionError)
         self.assertEqual(await deferToThreadPool(reactor, threads, lambda: 7), 7)
 
+    async def test_threads_that_cannot_be_started_fail_a_lookup_and_no_later_one(self) -> None:
+        threads: Any = LookupThreads(1)
+
+        def refuse(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        with mock.patch.object(threading.Thread, "start", refuse):
+            for _ in range(3):
+                failing = deferToThreadPool(reactor, threads, lambda: 7)
+                await self.assertFailure(failing, CannotLookUp)
+        self.assertEqual(await deferToThreadPool(reactor, threads, lambda: 7), 7)
+
+    async def test_a_name_that_cannot_be_looked_up_now_is_told_from_one_that_does_not_exist(
+        self,
+    ) -> None:
+        for code, lasting in ((EAI_AGAIN, False), (EAI_NONAME, True)):
+            failing = mock.Mock(side_effect=gaierror(code, "no"))
+            self.patch(addresses, "getaddrinfo", failing)
+            with self.assertRaises(Unreachable) as raised:
+                await StatusClient("http://a.example", reactor=reactor).get_status()
+            self.assertEqual(raised.exception.kind, "dns")
+            self.assertIs(raised.exception.lasting, lasting)
+
 
 class ResolverTests(SynchronousTestCase):
     """The resolver of the reactor."""
@@ -68,21 +95,17 @@ class ResolverTests(SynchronousTestCase):
             def resolveHostName(self, *arguments: Any, **more: Any) -> Any:
                 raise NotImplementedError
 
-        stand_in, threads = LookupReactor(reactor, LookupThreads()), LookupThreads()
-        own = stand_in.nameResolver
-        self.assertIsNot(own, reactor.nameResolver)
-        self.assertIs(stand_in.installNameResolver(installed := Installed()), own)
-        self.assertIs(resolver_in_threads(stand_in, threads), installed)
+        stand_in: Any = AddressedReactor(reactor, [])
+        stand_in.nameResolver = Installed()
+        connecting = HostEndpoint(stand_in, LookupThreads(), "localhost", 80).connect(Factory())
+        self.failureResultOf(connecting, NotImplementedError)
+        self.assertIsNone(installed_resolver(reactor))
 
     def test_a_lookup_takes_no_thread_of_the_reactor(self) -> None:
         threads = LookupThreads()
         asked: list[Any] = []
         self.patch(threads, "callInThreadWithCallback", lambda *given: asked.append(given))
-        resolver: Any = resolver_in_threads(reactor, threads)
-
-        class Receiver:
-            def resolutionBegan(self, resolution: object) -> None:
-                pass
-
-        resolver.resolveHostName(Receiver(), "localhost")
+        connecting = HostEndpoint(reactor, threads, "localhost", 80).connect(Factory())
         self.assertIn("localhost", asked[0])
+        connecting.cancel()
+        self.failureResultOf(connecting, CancelledError)

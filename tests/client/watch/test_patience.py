@@ -9,6 +9,7 @@ from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.logger import LogLevel, capturedLogs
 
 from statusjob import RetriesExhausted, Status, StatusClient, Unreachable
+from statusjob.addresses import CannotLookUp
 from statusjob.failures import ExchangeFailed
 from tests.helpers.scripted_server import BASE, COMPLETED, PENDING, ClientTestCase
 
@@ -78,6 +79,12 @@ class PatienceTests(ClientTestCase):
     def test_what_may_get_better_has_all_retries(self) -> None:
         self.serve(COMPLETED)
         monitored = self.monitor(FailingTreq(self, *[ConnectionRefusedError()] * 9))
+        self.server.pass_time(400)
+        self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
+
+    def test_a_machine_without_network_for_some_minutes_has_all_retries(self) -> None:
+        self.serve(COMPLETED)
+        monitored = self.monitor(FailingTreq(self, *[CannotLookUp()] * 9))
         self.server.pass_time(400)
         self.assertIs(self.successResultOf(monitored), Status.COMPLETED)
 

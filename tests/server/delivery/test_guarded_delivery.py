@@ -23,11 +23,12 @@ from twisted.web.iweb import IPolicyForHTTPS
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
+from statusjob.addresses import system_addresses
 from statusjob.contract.codec import BadInput
 from statusjob.server.delivery.attempt import make_attempt
 from statusjob.server.delivery.guard import AddressNotAllowed, Guard, GuardedEndpoints
 from statusjob.server.delivery.poster import DEADLINE, Poster
-from statusjob.server.delivery.resolver import LookupThreads, Resolver, system_addresses
+from statusjob.server.delivery.resolver import LookupThreads, Resolver
 from statusjob.server.store.outbox_settle import Outcome
 from statusjob.server.webhooks.registry import Registrations
 from statusjob.server.webhooks.urls import origin_of

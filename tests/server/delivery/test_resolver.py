@@ -6,8 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from socket import EAI_AGAIN, EAI_FAIL, EAI_MEMORY, EAI_NODATA, EAI_NONAME, EAI_SYSTEM, gaierror
-from typing import Any, NoReturn
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,15 +14,14 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from statusjob.addresses import NoSuchName
 from statusjob.failures import ExchangeFailed
 from statusjob.server.delivery import resolver
 from statusjob.server.delivery.resolver import (
     DOUBTFUL_LOOKUPS,
     LOOKUPS,
     LookupThreads,
-    NoSuchName,
     Resolver,
-    system_addresses,
 )
 from tests.helpers.servers import PUBLIC
 from tests.helpers.sockets import reactor
@@ -226,34 +224,6 @@ class ResolverTests(SynchronousTestCase):
             self.successResultOf(each)
         self.fill("hangs", 9)
         self.assertEqual(len(self.running), 2)
-
-
-class SystemTests(SynchronousTestCase):
-    """The system's resolver."""
-
-    def test_an_address_in_any_form_is_its_own_only_address(self) -> None:
-        for name in ("127.0.0.1", "0x7f000001", "2130706433", "0177.0.0.1", "127.1"):
-            self.assertEqual(system_addresses(name), ("127.0.0.1",))
-        self.assertEqual(system_addresses("::ffff:127.0.0.1"), ("::ffff:127.0.0.1",))
-
-    def test_an_invalid_name_has_no_addresses(self) -> None:
-        for name in ("a..b", "x" * 64 + ".invalid", "bücher.invalid", "::1%nowhere", "[::1]"):
-            self.assertEqual(system_addresses(name), ())
-
-    def test_only_some_errors_of_the_system_mean_that_there_is_no_such_name(self) -> None:
-        def fail_with(code: int) -> None:
-            def failing(*given: Any, **more: Any) -> NoReturn:
-                raise gaierror(code, "no")
-
-            self.patch(resolver, "getaddrinfo", failing)
-
-        for code in (EAI_NONAME, EAI_NODATA):
-            fail_with(code)
-            self.assertEqual(system_addresses("a.example"), ())
-        for code in (EAI_AGAIN, EAI_FAIL, EAI_SYSTEM, EAI_MEMORY):
-            fail_with(code)
-            error = self.assertRaises(ExchangeFailed, system_addresses, "a.example")
-            self.assertEqual(error.kind, "dns")
 
 
 class ThreadsTests(TestCase):
