@@ -7,24 +7,23 @@ one process can watch thousands of jobs.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, gatherResults
 from twisted.web.client import Agent
-from twisted.web.iweb import IPolicyForHTTPS
+from twisted.web.iweb import IAgentEndpointFactory
 
 from statusjob.client.http.bounded import BoundedEndpoints, HostEndpoints
 from statusjob.client.http.exchange import BytesProducer
 from statusjob.client.http.lookups import LookupThreads
 from statusjob.client.http.twisted_private import CleanPool
+from statusjob.tls import TLSPolicy
 
 #: Most bytes of the headers of one answer, and of its body on the wire: more than the longest job.
 WIRE_LIMIT = 3 * 1024 * 1024
@@ -44,24 +43,15 @@ class KeptConnections:
     """
 
     def __init__(
-        self,
-        reactor: Any,
-        *,
-        long_polls: bool = False,
-        policy: IPolicyForHTTPS | None = None,
-        threads: LookupThreads | None = None,
+        self, reactor: Any, endpoints: IAgentEndpointFactory, *, long_polls: bool = False
     ) -> None:
         """
+        @param endpoints: make the connections.
         @param long_polls: whether the requests are long polls. When their server dies, they are
             not sent again at once, as Twisted does with requests on a connection that was used
             before; and connections are kept for a shorter time.
-        @param policy: decides which certificates are trusted; by default those that the platform
-            trusts.
-        @param threads: look names up; by default threads of their own.
         """
-        self._endpoints = BoundedEndpoints(
-            reactor, HostEndpoints(reactor, policy, threads), limit=WIRE_LIMIT
-        )
+        self._endpoints = BoundedEndpoints(reactor, endpoints, limit=WIRE_LIMIT)
         self._pool = CleanPool(reactor)
         # As many as there are slots: with Twisted's two, most requests would need a new one.
         self._pool.maxPersistentPerHost = LONG_POLL_SLOTS if long_polls else REQUEST_SLOTS
@@ -105,11 +95,12 @@ class Connections:
     def __init__(self) -> None:
         self.free_slots = LONG_POLL_SLOTS
         self._users = 0
+        # Made only once, because reading the certificates of all authorities takes some time.
+        self._policy = TLSPolicy()
         self._threads = LookupThreads()
         self._kept: tuple[KeptConnections, ...] = ()
-        self._request_slots = defaultdict[str, DeferredSemaphore](
-            partial(DeferredSemaphore, REQUEST_SLOTS)
-        )
+        # Whoever holds a slot, or waits for one, keeps the semaphore alive.
+        self._request_slots = WeakValueDictionary[str, DeferredSemaphore]()
 
     @asynccontextmanager
     async def in_use(self, reactor: Any) -> AsyncIterator[None]:
@@ -123,10 +114,10 @@ class Connections:
     def enter(self, reactor: Any) -> None:
         """Keep connections until L{leave} is called as often as this."""
         if not self._users:
-            threads = self._threads
+            endpoints = HostEndpoints(reactor, self._policy, self._threads)
             self._kept = (
-                KeptConnections(reactor, threads=threads),
-                KeptConnections(reactor, threads=threads, long_polls=True),
+                KeptConnections(reactor, endpoints),
+                KeptConnections(reactor, endpoints, long_polls=True),
             )
         self._users += 1
 
@@ -140,7 +131,6 @@ class Connections:
         if self._users:
             return
         all_kept, self._kept = self._kept, ()
-        self._request_slots.clear()
         closed = gatherResults([Deferred.fromCoroutine(kept.close()) for kept in all_kept])
 
         def abort() -> None:
@@ -164,7 +154,7 @@ class Connections:
 
     def request_slot(self, origin: str) -> DeferredSemaphore:
         """Return the semaphore to hold during a request to C{origin} that is no long poll."""
-        return self._request_slots[origin]
+        return self._request_slots.setdefault(origin, DeferredSemaphore(REQUEST_SLOTS))
 
     @property
     def has_free_slot(self) -> bool:

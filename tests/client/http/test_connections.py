@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.task import Clock, deferLater
+from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.client.http import bounded, connections
 from statusjob.client.http.bounded import HostEndpoints
@@ -21,7 +25,7 @@ class KeptConnectionsTests(SocketTestCase):
         self.patch(bounded, "CLOSE_GRACE", 0.05)
         server = HostileReceiver(reactor, modes.never_part)
         url = self.listen_tls(server)
-        kept = KeptConnections(reactor, policy=Trusting())
+        kept = KeptConnections(reactor, HostEndpoints(reactor, Trusting()))
         answered = await exchange(
             reactor,
             lambda: kept.client.get(url, unbuffered=True, reactor=reactor),
@@ -80,5 +84,29 @@ class KeptConnectionsTests(SocketTestCase):
         self.assertEqual((len(server.requests), len(ports)), (3 * REQUEST_SLOTS, REQUEST_SLOTS))
 
     async def test_closing_without_connections_takes_no_time(self) -> None:
-        kept = KeptConnections(reactor)
+        kept = KeptConnections(reactor, HostEndpoints(reactor))
         self.successResultOf(Deferred.fromCoroutine(kept.close()))
+
+
+class RequestSlotTests(SynchronousTestCase):
+    """The slots for requests to one server."""
+
+    def test_they_are_shared_while_one_is_taken_and_then_forgotten(self) -> None:
+        shared = Connections()
+
+        async def take(origin: str, until: Deferred[None]) -> None:
+            async with shared.request_slot(origin):
+                await until
+
+        ends: list[Deferred[None]] = [Deferred() for _ in range(REQUEST_SLOTS + 1)]
+        taking = [Deferred.fromCoroutine(take("http://a.example", each)) for each in ends]
+        semaphore = weakref.ref(shared.request_slot("http://a.example"))
+        self.assertEqual(shared.request_slot("http://a.example").tokens, 0)
+        self.assertEqual(shared.request_slot("http://b.example").tokens, REQUEST_SLOTS)
+        for each in ends:
+            each.callback(None)
+        for each in taking:
+            self.successResultOf(each)
+        del taking
+        gc.collect()
+        self.assertIsNone(semaphore())
