@@ -1,1 +1,1 @@
-"""How an application waits for a job: C{StatusClient}, its runs and strategies, its history."""
+"""How an application waits for a job: C{StatusClient}, its runs and requests, its history."""

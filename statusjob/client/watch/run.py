@@ -6,7 +6,7 @@ was called, there was an error, the timeout has passed, or the run was
 cancelled. What is under way is then cancelled, so that nothing stays on the
 reactor. Only a callback is treated differently: one that is under way at the end
 of the job is waited for, and one that is under way when L{Run.end} is called
-goes on. How the requests are made is in L{statusjob.client.watch.strategies}.
+goes on. How the requests are made is in L{statusjob.client.watch.requests}.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from statusjob.client.errors import MonitoringTimeout
 from statusjob.client.http.session import Session
 from statusjob.client.watch.callbacks import Callbacks
-from statusjob.client.watch.strategies import Interrupted, Requests, WatchOptions
+from statusjob.client.watch.requests import Interrupted, WatchOptions, WatchRequests
 from statusjob.client.watch.watched import Watched
 
 W = TypeVar("W", bound=Watched)
@@ -57,7 +57,9 @@ class Run(Generic[W]):
         self._clock = session.reactor
         self._timeout = options.timeout
         self._problem: BaseException | None = None
-        self._requests = Requests(session, options, watched, self.update, long_polls=long_polls)
+        self._requests = WatchRequests(
+            session, options, watched, self.update, long_polls=long_polls
+        )
         self._callbacks = Callbacks(self._callback_failed)
         self._loop = LoopingCall(self._ask_until_wait)
         self._loop.clock = session.reactor

@@ -35,8 +35,8 @@ from statusjob.client.http.session import (
 )
 from statusjob.client.models import CreatedJob, JobEnd, LocatedJob, WebhookRegistration
 from statusjob.client.watch.history import DurationMemory, shared_memory
+from statusjob.client.watch.requests import WatchOptions
 from statusjob.client.watch.run import Run
-from statusjob.client.watch.strategies import WatchOptions
 from statusjob.client.watch.updates import Updates
 from statusjob.client.watch.watched import WatchedJob, WatchedStatus
 from statusjob.client.watch.webhook import ClientWebhook

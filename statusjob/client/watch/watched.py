@@ -3,7 +3,7 @@ What a run of watching asks for: the status of a job, or the whole job.
 
 Each of the two knows the newest state, reads answers into it, and learns from
 them how old the job is and how long it took. How and when requests are made is
-decided in L{statusjob.client.watch.strategies}.
+decided in L{statusjob.client.watch.requests}.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock, deferLater
 
 from statusjob import Status, StatusClient, WorkerClient
 from statusjob.client.http.connections import LONG_POLL_SLOTS, REQUEST_SLOTS, shared_connections
-from statusjob.client.watch import strategies
+from statusjob.client.watch import requests
 from statusjob.contract.jobs import Report
 from statusjob.jobs import Status as Result
 from tests.helpers.scripted_server import (
@@ -133,7 +133,7 @@ class SharingTests(SocketTestCase):
         monitored = client.start_monitoring()
         await until(lambda: len(server.held) == 1)
         # The long poll ends as if its time was up; the next one uses the same connection.
-        self.patch(strategies, "ROUNDING", 100.0)
+        self.patch(requests, "ROUNDING", 100.0)
         server.let_go()
         await until(lambda: len(server.requests) == 3)
         _, ended, next_one = server.requests

@@ -1,7 +1,7 @@
 """
-How the requests of one run are made, and how long to wait between them.
+The requests of one run: which is made next, and how long to wait before it.
 
-There are three strategies:
+There are three kinds:
 
  - stream: follow the job's events, where that is wanted and the server can. The
    job itself is asked for first, so that it is known even if no stream comes
@@ -70,14 +70,14 @@ class WatchOptions:
 
 
 class Interrupted(Exception):
-    """What was under way was cancelled by L{Requests.interrupt}, and by nobody else."""
+    """What was under way was cancelled by L{WatchRequests.interrupt}, and by nobody else."""
 
 
 class _JobEnded(Exception):
     """A stream has brought the last state of its job."""
 
 
-class Requests:
+class WatchRequests:
     """Makes the requests of one run, one at a time."""
 
     _log = Logger()
@@ -165,14 +165,14 @@ class Requests:
         with slot as has_slot:
             long_poll = has_slot and self._support.confirmed
             try:
-                wait = await self._strategy(has_slot)()
+                wait = await self._next(has_slot)()
             except Transient as problem:
                 return self._failed(problem, self._clock.seconds() - begun, long_poll=long_poll)
         self._patience.succeeded()
         self._poll_next = False
         return wait
 
-    def _strategy(self, has_slot: bool) -> Callable[[], Coroutine[Any, Any, float]]:
+    def _next(self, has_slot: bool) -> Callable[[], Coroutine[Any, Any, float]]:
         """Return what makes the next request, and returns the seconds to wait after it."""
         if not has_slot:
             return self._poll
