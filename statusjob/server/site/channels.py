@@ -41,6 +41,8 @@ TLS_CLOSE_SECONDS = 1.0
 #: Seconds after its request within which a client is answered that has said that it sends no
 #: more. Then it counts as gone: a client that has hung up looks the same.
 HALF_CLOSED_SECONDS = 2.0
+#: The first letters of header lines that may say where a request ends.
+_MAY_FRAME = frozenset(b"CcTt")
 #: Most digits of a Content-Length.
 LENGTH_DIGITS = 20
 
@@ -59,23 +61,41 @@ class BoundedChannel(MalformedRequestChannel):
     @ivar answering_since: when the request arrived that is not answered yet; C{None} if there is
         none.
     @ivar refused: whether a request was refused before it had arrived. No more are read.
+    @ivar _rest: what waits for a turn to be parsed.
+    @ivar _reader_is_slow: whether the transport has asked to write no more for now.
     """
+
+    # Python looks attributes up faster if they are not too many in the dictionary of an object.
+    __slots__ = (
+        "_answer_size",
+        "_closing",
+        "_discarded",
+        "_reader_is_slow",
+        "_reading_stopped",
+        "_rest",
+        "_sends_no_more",
+        "_timer",
+        "answering_since",
+        "receiving_since",
+        "refused",
+    )
 
     site: BoundedSite
     transport: Any
-    receiving_since: float | None = None
-    answering_since: float | None = None
-    refused = False
-    #: What waits for a turn to be parsed.
-    _rest = b""
-    _reading_stopped = False
-    #: Whether the transport has asked to write no more for now.
-    _reader_is_slow = False
-    _closing = False
-    _sends_no_more = False
-    _discarded = 0
-    _answer_seconds = ANSWER_SECONDS
-    _timer: IDelayedCall | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.receiving_since: float | None = None
+        self.answering_since: float | None = None
+        self.refused = False
+        self._rest = b""
+        self._reading_stopped = False
+        self._reader_is_slow = False
+        self._closing = False
+        self._sends_no_more = False
+        self._discarded = 0
+        self._answer_size = 0
+        self._timer: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
         self.site.connection_made(self)
@@ -151,10 +171,11 @@ class BoundedChannel(MalformedRequestChannel):
             self.transport.resumeProducing()
 
     def headerReceived(self, line: bytes) -> bool:
-        if line[:1] in b"CcTt" and not _is_valid_framing(line):
+        if line[0] in _MAY_FRAME and not _is_valid_framing(line):
             self.refuse_malformed()
             return False
-        return bool(super().headerReceived(line))
+        valid: bool = super().headerReceived(line)
+        return valid
 
     def lineLengthExceeded(self, line: bytes) -> None:
         # Before its first line has arrived, there is no request.
@@ -173,28 +194,36 @@ class BoundedChannel(MalformedRequestChannel):
 
     def allContentReceived(self) -> None:
         self.receiving_since = None
-        self.site.bodies.remove(self)
+        site = self.site
+        if site.bodies.size:
+            site.bodies.remove(self)
         if not self.refused:
-            self.answering_since = self.site.reactor.seconds()
-            self.site.idle.pop(self, None)
+            self.answering_since = site.reactor.seconds()
+            site.idle.pop(self, None)
             super().allContentReceived()
 
     def requestDone(self, request: http.Request) -> None:
         self.answering_since = None
-        self._answer_seconds = min(
-            ANSWER_SECONDS + request.sentLength / LEAST_RATE, ANSWER_SECONDS_LIMIT
-        )
+        self._answer_size = request.sentLength
         # What came meanwhile may be the next request.
         self.paused = True
         super().requestDone(request)
         if self._closing:
             return
         self.site.idle[self] = None
-        self._wait_for_turn()
-        if self._sends_no_more and not self.paused:
+        rest = self.clearLineBuffer()
+        if rest or self._rest:
+            self._wait_for_turn(rest)
+            return
+        self.paused = False
+        if self._reader_is_slow:
+            self.setTimeout(self._answer_seconds())
+        if self._sends_no_more:
             self.loseConnection()
-        elif self._reader_is_slow:
-            self.setTimeout(self._answer_seconds)
+
+    def _answer_seconds(self) -> float:
+        """How long the client may take to read the last answer."""
+        return min(ANSWER_SECONDS + self._answer_size / LEAST_RATE, ANSWER_SECONDS_LIMIT)
 
     def pauseProducing(self) -> None:
         self._reader_is_slow = True
@@ -234,7 +263,7 @@ class BoundedChannel(MalformedRequestChannel):
         if self.isSecure():
             self._set_timer(TLS_CLOSE_SECONDS, self._close_beneath_tls)
         else:
-            self._set_timer(self._answer_seconds, self._abort_unread)
+            self._set_timer(self._answer_seconds(), self._abort_unread)
 
     def timeoutConnection(self) -> None:
         # Twisted would log this for every idle connection.
@@ -301,7 +330,7 @@ class BoundedChannel(MalformedRequestChannel):
 
     def _close_beneath_tls(self) -> None:
         """Wait no longer for the other end to say that it closes, too (RFC 8446 6.1)."""
-        self._set_timer(self._answer_seconds, self._abort_unread)
+        self._set_timer(self._answer_seconds(), self._abort_unread)
         # What is unsent still is sent first.
         self.transport.transport.loseConnection()
 

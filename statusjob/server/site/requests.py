@@ -74,7 +74,9 @@ class BoundedRequest(Request):
         if self._received > BODY_LIMIT:
             self.channel.refuse_body()
         elif not self.channel.refused:
-            self._site.bodies.add(self.channel, len(data))
+            if self._received != self.channel.length:
+                # It is not complete yet.
+                self._site.bodies.add(self.channel, len(data))
             if not self.channel.refused:
                 super().handleContentChunk(data)
 

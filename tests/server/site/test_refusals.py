@@ -80,8 +80,10 @@ class BodiesTests(BoundedSiteTestCase):
         count = BODIES_LIMIT // BODY_LIMIT
         crowd = [self.begin(BODY_LIMIT) for _ in range(count)]
         self.assertEqual([each.received() for each in crowd], [b""] * count)
-        late = self.connect()
-        late.ask("POST /", body=b"x" * 1_000)
+        self.connect().ask("POST /", body=b"x" * 1_000)
+        self.assertEqual((self.echo.bodies, crowd[0].received()), ([1_000], b""))
+        late = self.begin(1_000)
+        late.send(b"x")
         self.assertEqual(late.answer().body, b"1000")
         answer = crowd[0].answer()
         self.assertEqual((answer.code, answer.headers["retry-after"]), (503, "1"))
