@@ -34,6 +34,7 @@ from statusjob.server.jobs.expiry import Expiry
 from statusjob.server.jobs.lifecycle import Lifecycle
 from statusjob.server.jobs.listening import Listening
 from statusjob.server.lanes import Lane, ThreadLane
+from statusjob.server.limits import Limits
 from statusjob.server.settings import Settings
 from statusjob.server.site.careful import CannotListen, check_tls
 from statusjob.server.site.ports import Ports, describe
@@ -161,11 +162,13 @@ class Server(Service):
             limits=limits,
             unheard=self._listening.interrupt,
         )
+        reached = Limits(reactor)
         self.watchers = Watchers(
             reactor,
             self.feed,
             limit=settings.max_watchers,
             topic_limit=settings.max_job_watchers,
+            limits=reached,
         )
         self.forecast = Forecast(reactor, self.store, self.feed, lanes(FORECAST_LANE), now)
         self.api = Api(
@@ -184,8 +187,14 @@ class Server(Service):
             public_url=settings.public_url,
             prefix=settings.prefix,
         )
-        self.site = BoundedSite(Root(self.api), reactor)
-        self._ports = Ports(reactor, self.site, settings, closed=self._answer_those_who_wait)
+        self.site = BoundedSite(Root(self.api), reactor, limits=reached)
+        self._ports = Ports(
+            reactor,
+            self.site,
+            settings,
+            watchers=self.watchers,
+            closed=self._answer_those_who_wait,
+        )
         due_jobs = DueJobs(self.store, self._listening)
         alarms = Alarm(reactor, "jobs' alarms", due_jobs.handle, now=now)
         follow(self.feed, alarms)

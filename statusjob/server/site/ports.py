@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from statusjob.server.settings import Settings
 from statusjob.server.site.careful import CannotListen, CarefulReactor, RenewedContext
 from statusjob.server.site.site import CONNECTION_LIMIT, BoundedSite
+from statusjob.server.waiting.watchers import Watchers
 from statusjob.server.web.access import is_loopback
 
 #: Connections that may wait to be accepted: many pollers may arrive at once.
@@ -47,15 +48,23 @@ class Ports:
     _log = Logger()
 
     def __init__(
-        self, reactor: Any, site: BoundedSite, settings: Settings, *, closed: Callable[[], None]
+        self,
+        reactor: Any,
+        site: BoundedSite,
+        settings: Settings,
+        *,
+        watchers: Watchers,
+        closed: Callable[[], None],
     ) -> None:
         """
         @param site: speaks HTTP on every connection.
+        @param watchers: must not need all connections.
         @param closed: called when all ports are closed, before requests in flight are waited for.
         """
         self._reactor = reactor
         self._site = site
         self._settings = settings
+        self._watchers = watchers
         self._closed = closed
         self.listening: Sequence[IListeningPort] = []
         self._contexts: list[RenewedContext] = []
@@ -77,16 +86,18 @@ class Ports:
     def start(self) -> None:
         """
         Open the ports, and allow this process as many files as connections need. If the system
-        does not, there may be fewer connections.
+        does not, there may be fewer connections, and watchers.
 
         @raise CannotListen: if one of them cannot be had, or must not be without a token.
         """
         files = allow_files(CONNECTION_LIMIT + OTHER_FILES)
-        self._site.connection_limit = connections_for(files)
-        if self._site.connection_limit < CONNECTION_LIMIT:
+        connections = connections_for(files)
+        if connections < CONNECTION_LIMIT:
+            self._site.connection_limit = connections
+            self._watchers.leave_room(connections)
             self._log.warn(
                 "at most {connections} connections, because this process may open {files} files",
-                connections=self._site.connection_limit,
+                connections=connections,
                 files=files,
             )
         self.open()
@@ -249,6 +260,9 @@ def _listen_on(endpoint: IStreamServerEndpoint, factory: IProtocolFactory) -> IL
         raise CannotListen("an endpoint that does not listen at once is not supported")
     if isinstance(results[0], Failure):
         results[0].raiseException()
+    if not hasattr(results[0], "stopListening"):
+        # `stdio:` is an endpoint too, but it has no port.
+        raise CannotListen("an endpoint without a port is not supported")
     return results[0]
 
 

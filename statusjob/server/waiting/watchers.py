@@ -139,6 +139,14 @@ class Watchers:
         for topic in watcher.topics:
             self._topics.setdefault(topic, {})[watcher] = None
 
+    def leave_room(self, connections: int) -> None:
+        """
+        Let watchers take three of four connections at most, so that others can still report.
+
+        @param connections: how many there may be.
+        """
+        self._limit = min(self._limit, connections * 3 // 4)
+
     def leave(self, watcher: Watcher) -> None:
         """Tell C{watcher} nothing any more. Call this once for each that has entered."""
         self._count -= 1

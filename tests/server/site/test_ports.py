@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
@@ -21,6 +21,8 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.resource import Resource
 
+from statusjob.server.errors import TooManyWatchers
+from statusjob.server.feed import Feed
 from statusjob.server.settings import Settings, resolve
 from statusjob.server.site import ports
 from statusjob.server.site.careful import CannotListen
@@ -33,7 +35,9 @@ from statusjob.server.site.ports import (
     listen,
 )
 from statusjob.server.site.site import BoundedSite
+from statusjob.server.waiting.watchers import Watchers
 from tests.helpers.servers import directory
+from tests.helpers.watchers import Recorder
 
 reactor: Any = _reactor
 
@@ -269,6 +273,15 @@ class SocketTests(TestCase):
         self.patch(ports, "serverFromString", lambda *_: Later())
         self.assertIn("at once", await self.refused(settings("later:")))
 
+    async def test_an_endpoint_that_has_no_port_is_refused(self) -> None:
+        class Standard:
+            def listen(self, _: object) -> Deferred[object]:
+                return succeed(object())
+
+        # As that of `stdio:` is.
+        self.patch(ports, "serverFromString", lambda *_: Standard())
+        self.assertIn("without a port", await self.refused(settings("stdio:")))
+
 
 class FilesTests(SynchronousTestCase):
     """The limit of open files."""
@@ -305,6 +318,11 @@ class FilesTests(SynchronousTestCase):
     def test_the_site_follows_the_files_that_were_obtained(self) -> None:
         self.patch(resource, "getrlimit", lambda _: (256, 256))
         self.patch(ports, "listen", lambda *_: [])
-        site = BoundedSite(Resource(), MemoryReactorClock())
-        Ports(None, site, settings(), closed=lambda: None).start()
+        clock = MemoryReactorClock()
+        site, watchers = BoundedSite(Resource(), clock), Watchers(clock, Feed())
+        Ports(None, site, settings(), watchers=watchers, closed=lambda: None).start()
         self.assertEqual(site.connection_limit, 128)
+        # So that workers can report while all others wait.
+        for _ in range(96):
+            watchers.enter(Recorder())
+        self.assertRaises(TooManyWatchers, watchers.enter, Recorder())
