@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from http.cookiejar import DefaultCookiePolicy
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from treq.client import HTTPClient
-from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, gatherResults
 from twisted.web.client import Agent
 from twisted.web.iweb import IAgentEndpointFactory
@@ -59,7 +58,8 @@ class KeptConnections:
             self._pool.retryAutomatically = False
             self._pool.cachedConnectionTimeout = LONG_POLL_KEPT
         # treq copies cookies from answers to requests; none is allowed for any domain.
-        jar = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[]))
+        # Any: from 26.7 on treq declares a class of its own that earlier ones do not have.
+        jar: Any = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
         agent = Agent.usingEndpointFactory(reactor, self._endpoints, self._pool)
         self.client = HTTPClient(agent, jar, BytesProducer)
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from msgspec import Raw, json
+from msgspec import DecodeError, Raw, json
 from twisted.logger import Logger
 
 from statusjob.pace.durations import REMEMBERED, Durations
@@ -77,7 +77,7 @@ class DurationMemory:
         self._kinds.move_to_end(key)
         try:
             return json.decode(self._kinds[key], type=Durations)
-        except ValueError as error:
+        except (ValueError, DecodeError) as error:
             self._log_damage(error)
             del self._kinds[key]
             return Durations()
@@ -127,7 +127,7 @@ class DurationMemory:
         except FileNotFoundError:
             # It is created when there is something to keep.
             return False
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError, DecodeError, RecursionError) as error:
             self._log_damage(error)
             return False
         return True

@@ -201,7 +201,7 @@ class GuardedEndpoints:
         endpoint = GuardedEndpoint(self._reactor, self._guard, uri.host.decode("ascii"), uri.port)
         if uri.scheme == b"https":
             creator = self._policy.creatorForNetloc(uri.host, uri.port)
-            return wrapClientTLS(creator, endpoint, clock=self._reactor)
+            return wrapClientTLS(creator, endpoint)
         return endpoint
 
 

@@ -106,6 +106,6 @@ class ResolverTests(SynchronousTestCase):
         asked: list[Any] = []
         self.patch(threads, "callInThreadWithCallback", lambda *given: asked.append(given))
         connecting = HostEndpoint(reactor, threads, "localhost", 80).connect(Factory())
-        self.assertIn("localhost", asked[0])
+        self.assertEqual(len(asked), 1)
         connecting.cancel()
         self.failureResultOf(connecting, CancelledError)

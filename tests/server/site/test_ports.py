@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import resource
 import socket
 from pathlib import Path
 from typing import Any
 
+import twisted
 from twisted.internet import reactor as _reactor
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
@@ -146,6 +148,10 @@ class SocketTests(TestCase):
         self.assertEqual(message.splitlines(), [message])
         await deferLater(reactor, 0)
         self.assertEqual(factory.numPorts, 0)
+        if tuple(map(int, twisted.__version__.split(".")[:2])) < (26, 4):
+            # Twisted leaves the socket of a failed attempt to the garbage collector.
+            gc.collect()
+            self.flushWarnings()
         return message
 
     def occupy(self, family: socket.AddressFamily, interface: str) -> int:
