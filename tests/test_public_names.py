@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -27,6 +28,10 @@ print(*sorted(sys.modules.keys() & {_UNWANTED}))
 """
 
 
+def _is_exception(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Exception)
+
+
 class PublicNameTests(SynchronousTestCase):
     """The names of the package, and its version."""
 
@@ -39,8 +44,21 @@ class PublicNameTests(SynchronousTestCase):
         for name in statusjob.__all__:
             value = getattr(statusjob, name)
             # BadSecret belongs to the signatures, which do not depend on the client.
-            if name != "BadSecret" and isinstance(value, type) and issubclass(value, Exception):
+            if name != "BadSecret" and _is_exception(value):
                 self.assertTrue(issubclass(value, statusjob.StatusjobError), name)
+
+    def test_the_tree_of_errors_in_the_documentation_is_the_real_one(self) -> None:
+        documented = {}
+        path: list[str] = []
+        assert statusjob.__doc__ is not None
+        for indent, name in re.findall(r"^((?:    )+)([A-Z]\w+)", statusjob.__doc__, re.MULTILINE):
+            path[len(indent) // 4 - 1 :] = [name]
+            documented[name] = path[-2] if path[1:] else "Exception"
+        for name, parent in documented.items():
+            bases = [base.__name__ for base in getattr(statusjob, name).__mro__[1:]]
+            self.assertIn(parent, bases, name)
+        errors = {name for name in statusjob.__all__ if _is_exception(getattr(statusjob, name))}
+        self.assertEqual(errors - {"BadSecret"}, documented.keys())
 
     def test_every_name_that_ends_in_error_can_be_caught(self) -> None:
         for name in (each for each in statusjob.__all__ if each.endswith("Error")):

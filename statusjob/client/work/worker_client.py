@@ -88,8 +88,8 @@ class WorkerClient(KeepsConnections):
         @param now: returns the seconds since the epoch, for dates that servers tell.
         @raise BadSetting: if an argument makes no sense; L{BadBaseURL} if it is the base URL.
         """
-        if not retry_for >= 0:
-            raise BadSetting(f"retry_for must be 0 s or more, not {retry_for!r}")
+        if not (isinstance(retry_for, (int, float)) and retry_for >= 0):
+            raise BadSetting(f"retry_for must be a number of 0 s or more, not {retry_for!r}")
         self._session = Session(
             base_url,
             token=token,

@@ -225,6 +225,7 @@ class WorkerTests(WorkerTestCase):
         for options in (
             {"retry_for": -1.0},
             {"retry_for": float("nan")},
+            {"retry_for": None},
             {"request_timeout": -1.0},
         ):
             self.assertRaises(BadSetting, self.worker, **options)
