@@ -97,6 +97,11 @@ class BoundedChannel(MalformedRequestChannel):
         self._answer_size = 0
         self._timer: IDelayedCall | None = None
 
+    @property
+    def waiting(self) -> int:
+        """The number of bytes that wait for a turn."""
+        return len(self._rest)
+
     def connectionMade(self) -> None:
         self.site.connection_made(self)
         super().connectionMade()
@@ -108,6 +113,8 @@ class BoundedChannel(MalformedRequestChannel):
         self.site.connection_closed(self)
 
     def dataReceived(self, data: bytes) -> None:
+        if self._closing:
+            return
         if self.refused:
             self._discarded += len(data)
             if self._discarded > LINGER_LIMIT:
@@ -115,7 +122,7 @@ class BoundedChannel(MalformedRequestChannel):
         elif self.paused:
             self._rest += data
             self._limit_reading()
-        elif not self._closing:
+        else:
             self._parse(data)
 
     def _parse(self, data: bytes) -> None:
@@ -168,7 +175,9 @@ class BoundedChannel(MalformedRequestChannel):
             self.transport.pauseProducing()
         elif self._reading_stopped and not self._reader_is_slow:
             self._reading_stopped = False
-            self.transport.resumeProducing()
+            # While a request is being answered, Twisted keeps what comes, and reads on afterwards.
+            if self.answering_since is None:
+                self.transport.resumeProducing()
 
     def headerReceived(self, line: bytes) -> bool:
         if line[0] in _MAY_FRAME and not _is_valid_framing(line):

@@ -82,6 +82,24 @@ class PipeliningTests(BoundedSiteTestCase):
         self.assertTrue(self.reading(connection))
         self.assertEqual(len(connection.answers()), many)
 
+    def test_no_more_is_read_while_much_waits_behind_a_request_that_takes_time(self) -> None:
+        connection = self.connect()
+        connection.send(HELD * (3 * READ_AHEAD // len(HELD)))
+        for _ in range(3):
+            self.assertFalse(self.reading(connection))
+            self.echo.finish()
+            self.settle()
+            self.assertEqual(len(self.echo.held), 1)
+        connection.hang_up()
+
+    def test_what_comes_after_the_last_answer_is_not_kept(self) -> None:
+        connection = self.connect()
+        connection.transport.stalled = True
+        connection.ask("GET /", "Connection: close")
+        connection.send(GET * 1_000)
+        self.assertEqual(connection.protocol.waiting, 0)
+        connection.transport.abortConnection()
+
     def test_a_request_in_pieces_behind_others_is_put_together(self) -> None:
         connection = self.connect()
         for byte in GET * 3 + CHUNKED + b"3\r\nabc\r\n0\r\n\r\n" + GET:

@@ -125,6 +125,13 @@ class ReportTests(JobTestCase):
         self.assertEqual(self.shown("result", "output"), ["completed", {"files": ["a"]}])
         self.assertEqual(self.shown("finished_at", "duration"), ["2024-11-23T18:00:02.500Z", 2.5])
 
+    def test_a_job_that_fails_may_leave_an_output(self) -> None:
+        report = {"result": "error", "error": {"code": "x"}, "output": {"tail": ["no h264"]}}
+        for _ in range(2):
+            self.assertEqual(self.report(report).code, 200)
+        self.assertEqual(self.shown("result", "output"), ["error", {"tail": ["no h264"]}])
+        self.assertEqual(self.report({**report, "output": None}).code, 409)
+
     def test_a_job_fails_with_the_workers_own_code(self) -> None:
         self.report({"result": "error", "error": {"code": "codec-missing", "message": "no h264"}})
         self.assertEqual(self.shown("error"), [{"code": "codec-missing", "message": "no h264"}])
