@@ -3,7 +3,8 @@ The map of the server. File names are relative to this directory.
 
 C{tap.py} reads the options (C{settings.py} checks them), and C{service.py} makes all parts, starts
 them in order and stops them in reverse. C{lanes.py} runs blocking work in threads, C{alarms.py}
-does work when it is due, and C{errors.py} has the errors of the domain.
+does work when it is due, and C{errors.py} has the errors of the domain. C{turns.py} lets many do a
+little at a time, and C{limits.py} counts and logs the limits that were reached.
 
 B{The way of a report}, C{PATCH /jobs/ID}
 

@@ -12,9 +12,14 @@ class Refusing(MalformedRequestChannel):
     """Counts what it refuses."""
 
     refusals = 0
+    refused_heads = 0
 
     def refuse_malformed(self) -> None:
         self.refusals += 1
+        self.loseConnection()
+
+    def refuse_head(self) -> None:
+        self.refused_heads += 1
         self.loseConnection()
 
 
@@ -41,5 +46,16 @@ class MalformedRequestTests(SynchronousTestCase):
                 if request.content is not None:
                     request.content.close()
 
+    def test_it_is_asked_to_refuse_headers_that_are_too_large_or_too_many(self) -> None:
+        for headers in (b"X: " + b"x" * 9_000 + b"\r\nY: " + b"y" * 9_000, b"X: x\r\n" * 501):
+            channel, transport = Refusing(), StringTransport()
+            channel.makeConnection(transport)
+            channel.dataReceived(b"GET / HTTP/1.1\r\n" + headers + b"\r\n\r\n")
+            self.assertEqual((channel.refused_heads, channel.refusals), (1, 0))
+            self.assertEqual(transport.value(), b"")
+            channel.setTimeout(None)
+
     def test_a_subclass_must_say_how_it_refuses(self) -> None:
-        self.assertRaises(NotImplementedError, MalformedRequestChannel().refuse_malformed)
+        channel = MalformedRequestChannel()
+        self.assertRaises(NotImplementedError, channel.refuse_malformed)
+        self.assertRaises(NotImplementedError, channel.refuse_head)
