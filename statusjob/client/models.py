@@ -18,8 +18,8 @@ class WebhookRegistration:
         of the C{repr}.
     """
 
-    id: str | None
-    secret: str | None = field(repr=False)
+    id: str | None = None
+    secret: str | None = field(default=None, repr=False)
 
 
 class LocatedJob(Job, frozen=True, kw_only=True):

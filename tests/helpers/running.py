@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from statusjob import Job, JobHandle, WorkerClient
+from statusjob import Job, JobHandle, LocatedJob, WorkerClient
 from statusjob.client.http.connections import shared_connections
 from statusjob.contract import codec
 from statusjob.contract.jobs import job_to_json
@@ -55,7 +55,7 @@ class RunTestCase(SynchronousTestCase):
 
     def run_job(
         self, work: Callable[[JobHandle], object] | None = None, **options: Any
-    ) -> Deferred[Job]:
+    ) -> Deferred[LocatedJob]:
         """
         Run a job.
 

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from statusjob import Job, WorkerClient
+from statusjob import Job, LocatedJob, WorkerClient
 from tests.helpers.scripted_server import (
     JOB_ID,
     Answering,
@@ -19,7 +19,7 @@ from tests.helpers.scripted_server import (
     job_body,
 )
 
-REPORTS: tuple[Callable[[WorkerClient], Deferred[Job]], ...] = (
+REPORTS: tuple[Callable[[WorkerClient], Deferred[LocatedJob]], ...] = (
     lambda worker: worker.progress(JOB_ID, 0.5),
     lambda worker: worker.complete(JOB_ID),
     lambda worker: worker.fail(JOB_ID),

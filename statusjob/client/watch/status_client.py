@@ -237,16 +237,16 @@ class StatusClient(KeepsConnections):
         Updates come by a stream, by long polls or by polling, as the server allows. How long the
         job took is remembered for the next one. This is independent of monitoring.
 
-        @return: an asynchronous iterator of L{Job}s. The first is the job as it is, the last the
-            job as it ended. A consumer that is slow skips what is outdated by then. It raises
-            what C{start_monitoring} fails with.
+        @return: an asynchronous iterator of L{LocatedJob}s. The first is the job as it is, the
+            last the job as it ended. A consumer that is slow skips what is outdated by then. It
+            raises what C{start_monitoring} fails with.
         @raise BadBaseURL: if the base URL is not a job's.
         """
         job_id = self._job_id()
         if job_id is None:
             raise BadBaseURL("to follow a job, the base URL must end with /jobs/ and its id")
 
-        async def follow(on_update: Callable[[Job], object]) -> None:
+        async def follow(on_update: Callable[[LocatedJob], object]) -> None:
             job = WatchedJob(self._session, job_id=job_id, learn=self._learn, on_update=on_update)
             async with self._session.in_use():
                 await Run(self._session, self._current_options(), job).run()

@@ -16,10 +16,10 @@ from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReac
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from statusjob.jobs import Job
+from statusjob.client.models import LocatedJob
 
 #: Follows a job until its end, and calls its argument with each state.
-Follow = Callable[[Callable[[Job], object]], Coroutine[Any, Any, None]]
+Follow = Callable[[Callable[[LocatedJob], object]], Coroutine[Any, Any, None]]
 
 
 class Updates:
@@ -39,7 +39,7 @@ class Updates:
     def __aiter__(self) -> Updates:
         return self
 
-    async def __anext__(self) -> Job:
+    async def __anext__(self) -> LocatedJob:
         job = await self._latest.take()
         if job is None:
             raise StopAsyncIteration
@@ -73,14 +73,14 @@ class _Latest:
         self._follow = follow
         self._following: Deferred[None] | None = None
         self._under_way = False
-        self._job: Job | None = None
+        self._job: LocatedJob | None = None
         self._failure: Failure | None = None
         self._over = False
-        self._consumer: Deferred[Job | None] | None = None
+        self._consumer: Deferred[LocatedJob | None] | None = None
         self._resumption: IDelayedCall | None = None
         self._closing: list[Deferred[None]] = []
 
-    def take(self) -> Deferred[Job | None]:
+    def take(self) -> Deferred[LocatedJob | None]:
         """
         Wait for a state that was not taken yet.
 
@@ -126,14 +126,14 @@ class _Latest:
             # A clock of a test has no threads.
             self.close()
 
-    def _next(self) -> Deferred[Job | None]:
+    def _next(self) -> Deferred[LocatedJob | None]:
         job, self._job = self._job, None
         if job is None and self._failure is not None:
             failure, self._failure = self._failure, None
             return fail(failure)
         return succeed(job)
 
-    def _put(self, job: Job) -> None:
+    def _put(self, job: LocatedJob) -> None:
         if not self._over:
             self._job = job
             self._resume_consumer()

@@ -19,6 +19,7 @@ from statusjob.client.http.answers import WebhookEvent
 from statusjob.client.http.event_reader import Event
 from statusjob.client.http.exchange import Answer
 from statusjob.client.http.session import JOB_LIMIT, STATUS_LIMIT, Session
+from statusjob.client.models import LocatedJob
 from statusjob.client.watch.job_age import JobAge
 from statusjob.contract import codec
 from statusjob.contract.http_dates import read_date
@@ -227,14 +228,19 @@ class WatchedJob(Watched):
     limit = JOB_LIMIT
 
     def __init__(
-        self, session: Session, *, job_id: str, learn: Learn, on_update: Callable[[Job], object]
+        self,
+        session: Session,
+        *,
+        job_id: str,
+        learn: Learn,
+        on_update: Callable[[LocatedJob], object],
     ) -> None:
         """
         @param learn: called when the job has ended, if its duration says something about others.
         @param on_update: called with each new state.
         """
         super().__init__(session, JobAge(None), learn)
-        self.job: Job | None = None
+        self.job: LocatedJob | None = None
         self.shown_version: int | None = None
         self._job_id = job_id
         self._on_update = on_update
@@ -263,7 +269,7 @@ class WatchedJob(Watched):
             self._session.read_body(event.data.encode(), self._session.decode_job)
         )
 
-    def _update(self, job: Job) -> bool:
+    def _update(self, job: LocatedJob) -> bool:
         if job.id != self._job_id:
             raise BadAnswer("the state of another job")
         self.shown_version, self.etag = job.version, f'"{job.version}"'

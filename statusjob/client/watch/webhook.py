@@ -7,7 +7,6 @@ then delivers is received by L{statusjob.client.receive.receiver}.
 
 from __future__ import annotations
 
-from msgspec import Struct
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.logger import Logger
 
@@ -55,8 +54,7 @@ class ClientWebhook:
         answer = await self._session.ask("POST", "webhooks", "register", body=body)
         if answer.code not in (200, 201):
             raise self._session.refusal(answer)
-        registered = answers.read_members(answer.body, _Registered)
-        self.registration = WebhookRegistration(registered.id, registered.secret)
+        self.registration = answers.read_members(answer.body, WebhookRegistration)
         return self.registration
 
     async def unregister(self) -> None:
@@ -104,10 +102,3 @@ class ClientWebhook:
         if self._url is None:
             raise NoWebhook("no webhook_url was given")
         return {"url": self._url}
-
-
-class _Registered(Struct):
-    """What is read of the answer to a registration."""
-
-    id: str | None = None
-    secret: str | None = None

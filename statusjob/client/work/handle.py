@@ -29,6 +29,7 @@ from statusjob.client.errors import (
     Transient,
 )
 from statusjob.client.http.cancelling import Cancellation
+from statusjob.client.models import LocatedJob
 from statusjob.client.work.eta import EtaEstimate
 from statusjob.client.work.retries import (
     LONGEST_WAIT,
@@ -38,7 +39,6 @@ from statusjob.client.work.retries import (
 )
 from statusjob.contract.clamping import clamp_members
 from statusjob.contract.jobs import CENTURY
-from statusjob.jobs import Job
 
 #: Shortest time in seconds from one report to the next.
 REPORT_INTERVAL = 0.5
@@ -60,9 +60,9 @@ class JobHandle:
     def __init__(
         self,
         reactor: Any,
-        job: Job,
+        job: LocatedJob,
         *,
-        report: Callable[[Mapping[str, object]], Coroutine[Any, Any, Job]],
+        report: Callable[[Mapping[str, object]], Coroutine[Any, Any, LocatedJob]],
         stop: Callable[[], object],
         cancellation: Cancellation,
         random: Callable[[], float],

@@ -16,7 +16,7 @@ from statusjob.client.errors import BadOutput, JobFailed, StatusjobError
 from statusjob.client.http.base_url import read_job_id
 from statusjob.client.http.exchange import Answer
 from statusjob.client.http.session import JOB_LIMIT, Session
-from statusjob.client.models import CreatedJob
+from statusjob.client.models import CreatedJob, LocatedJob
 from statusjob.client.work.handle import JobHandle
 from statusjob.client.work.retries import (
     FINAL_RETRY_FOR,
@@ -105,7 +105,7 @@ class JobRequests:
         body: object = None,
         key: str | None = None,
         timeout: float = math.inf,
-    ) -> tuple[Job, Answer]:
+    ) -> tuple[LocatedJob, Answer]:
         """
         Send a request once.
 
@@ -127,9 +127,10 @@ class JobRequests:
 
     async def report(
         self, job_id: str, members: Mapping[str, object], *, timeout: float = math.inf
-    ) -> tuple[Job, Answer]:
-        """Send a report once, as L{ask} does."""
-        return await self.ask("PATCH", "jobs", job_id, body=members, timeout=timeout)
+    ) -> LocatedJob:
+        """Send a report once, as L{ask} does, and return the job after it."""
+        job, _ = await self.ask("PATCH", "jobs", job_id, body=members, timeout=timeout)
+        return job
 
     async def repeat(
         self, ask: Callable[[], Coroutine[Any, Any, T]], *, heartbeat: float | None = None

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from statusjob.client.errors import BadOutput, JobFailed, StatusjobError
 from statusjob.client.http.cancelling import Cancellation
+from statusjob.client.models import LocatedJob
 from statusjob.client.work.handle import JobHandle
 from statusjob.client.work.requests import (
     JobRequests,
@@ -26,7 +27,7 @@ from statusjob.client.work.requests import (
     failure_members,
 )
 from statusjob.client.work.retries import report_timeout
-from statusjob.jobs import Job, Status
+from statusjob.jobs import Status
 
 Work = Callable[[JobHandle], object]
 
@@ -43,7 +44,7 @@ class JobRun:
         self._requests = requests
         self._cancellation = cancellation
 
-    async def run(self, job: ReportedJob, work: Work) -> Job:
+    async def run(self, job: ReportedJob, work: Work) -> LocatedJob:
         """
         Run a job.
 
@@ -54,7 +55,8 @@ class JobRun:
         async with session.in_use():
             # A first report, which fails if the job has ended already.
             begun, answer = await self._requests.repeat(
-                lambda: self._requests.report(job.id, {}), heartbeat=job.heartbeat
+                lambda: self._requests.ask("PATCH", "jobs", job.id, body={}),
+                heartbeat=job.heartbeat,
             )
             self._cancellation.check()
             created_at = creation_time(begun, answer, session.reactor.seconds())
@@ -80,12 +82,11 @@ class JobRun:
             finally:
                 handle.abandon()
 
-    async def _report(self, members: Mapping[str, object]) -> Job:
+    async def _report(self, members: Mapping[str, object]) -> LocatedJob:
         timeout = report_timeout(self._job.heartbeat)
-        job, _ = await self._requests.report(self._job.id, members, timeout=timeout)
-        return job
+        return await self._requests.report(self._job.id, members, timeout=timeout)
 
-    async def _complete(self, output: Any) -> Job:
+    async def _complete(self, output: Any) -> LocatedJob:
         """Report that the work is done."""
         if self._handle.problem is not None:
             self._handle.problem.output = output
@@ -126,17 +127,16 @@ class JobRun:
                 problem=str(problem),
             )
 
-    async def _end(self, members: Mapping[str, object], output: Any) -> Job:
+    async def _end(self, members: Mapping[str, object], output: Any) -> LocatedJob:
         """Send the final report, with what was not reported yet."""
         # An output may be large, and take long to send. Only on the connection that is there may
         # it not take longer than any report.
         timeout = report_timeout(self._job.heartbeat)
 
-        async def report() -> Job:
+        async def report() -> LocatedJob:
             nonlocal timeout
             first_timeout, timeout = timeout, math.inf
             body = {**await self._handle.close(), **members}
-            job, _ = await self._requests.report(self._job.id, body, timeout=first_timeout)
-            return job
+            return await self._requests.report(self._job.id, body, timeout=first_timeout)
 
         return await self._requests.repeat_final(report, self._job, output)

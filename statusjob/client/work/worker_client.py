@@ -27,7 +27,7 @@ from statusjob.client.http.session import (
     Requester,
     Session,
 )
-from statusjob.client.models import CreatedJob, JobPage, WebhookRegistration
+from statusjob.client.models import CreatedJob, JobPage, LocatedJob, WebhookRegistration
 from statusjob.client.work.requests import (
     JobName,
     JobRequests,
@@ -39,7 +39,7 @@ from statusjob.client.work.requests import (
 from statusjob.client.work.retries import RETRY_FOR, report_timeout
 from statusjob.client.work.run import JobRun, Work
 from statusjob.contract.clamping import clamp_members
-from statusjob.jobs import DEFAULT_KIND, FAILED, Job, Status
+from statusjob.jobs import DEFAULT_KIND, FAILED, Status
 
 
 class WorkerClient(KeepsConnections):
@@ -138,7 +138,7 @@ class WorkerClient(KeepsConnections):
         key = secrets.token_urlsafe(24) if idempotency_key is None else idempotency_key
         return self._session.start(lambda _: self._create(body, key))
 
-    def run(self, job: JobName, work: Work) -> Deferred[Job]:
+    def run(self, job: JobName, work: Work) -> Deferred[LocatedJob]:
         """
         Run a job: call a function, and report how it ends.
 
@@ -172,7 +172,7 @@ class WorkerClient(KeepsConnections):
         *,
         message: str | UnsetType | None = UNSET,
         eta: float | UnsetType | None = UNSET,
-    ) -> Deferred[Job]:
+    ) -> Deferred[LocatedJob]:
         """
         Report how far a job is.
 
@@ -189,7 +189,7 @@ class WorkerClient(KeepsConnections):
 
     def complete(
         self, job: JobName, *, output: Any = UNSET, message: str | UnsetType | None = UNSET
-    ) -> Deferred[Job]:
+    ) -> Deferred[LocatedJob]:
         """
         Report that a job is done.
 
@@ -208,7 +208,7 @@ class WorkerClient(KeepsConnections):
         code: str = FAILED,
         message: str | None = None,
         output: Any = UNSET,
-    ) -> Deferred[Job]:
+    ) -> Deferred[LocatedJob]:
         """
         Report that a job failed.
 
@@ -222,7 +222,7 @@ class WorkerClient(KeepsConnections):
         members = failure_members(JobFailed(code, message))
         return self._report_end(self._named(job), members, output)
 
-    def heartbeat(self, job: JobName) -> Deferred[Job]:
+    def heartbeat(self, job: JobName) -> Deferred[LocatedJob]:
         """
         Report that a job is still running.
 
@@ -230,7 +230,7 @@ class WorkerClient(KeepsConnections):
         """
         return self._report(self._named(job), {})
 
-    def cancel(self, job: JobName) -> Deferred[Job]:
+    def cancel(self, job: JobName) -> Deferred[LocatedJob]:
         """
         Cancel a job: it ends as C{error}, and its worker learns of it by its next report.
 
@@ -240,7 +240,7 @@ class WorkerClient(KeepsConnections):
         """
         named = self._named(job)
 
-        async def cancel() -> Job:
+        async def cancel() -> LocatedJob:
             cancelled, _ = await self._requests.ask("DELETE", "jobs", named.id)
             return cancelled
 
@@ -282,11 +282,10 @@ class WorkerClient(KeepsConnections):
             lambda name: self._log.warn("the {name} of a job was NaN, and is ignored", name=name),
         )
 
-    def _report(self, job: ReportedJob, members: Mapping[str, object]) -> Deferred[Job]:
-        async def report() -> Job:
+    def _report(self, job: ReportedJob, members: Mapping[str, object]) -> Deferred[LocatedJob]:
+        async def report() -> LocatedJob:
             timeout = report_timeout(job.heartbeat)
-            reported, _ = await self._requests.report(job.id, members, timeout=timeout)
-            return reported
+            return await self._requests.report(job.id, members, timeout=timeout)
 
         return self._session.start(
             lambda _: self._requests.repeat(report, heartbeat=job.heartbeat)
@@ -294,36 +293,29 @@ class WorkerClient(KeepsConnections):
 
     def _report_end(
         self, job: ReportedJob, members: Mapping[str, object], output: Any
-    ) -> Deferred[Job]:
+    ) -> Deferred[LocatedJob]:
         if output is not UNSET:
             members = {**members, "output": encode_output(output)}
 
-        async def report() -> Job:
-            reported, _ = await self._requests.report(job.id, members)
-            return reported
-
         carried = None if output is UNSET else output
-        return self._session.start(lambda _: self._requests.repeat_final(report, job, carried))
+        return self._session.start(
+            lambda _: self._requests.repeat_final(
+                lambda: self._requests.report(job.id, members), job, carried
+            )
+        )
 
     async def _create(self, body: Mapping[str, object], key: str) -> CreatedJob:
         job, answer = await self._requests.repeat(
             lambda: self._requests.ask("POST", "jobs", body=body, key=key)
         )
-        created = answers.read_members(answer.body, _CreatedAnswer).webhook
-        webhook = None if created is None else WebhookRegistration(created.id, created.secret)
         return CreatedJob(
             **structs.asdict(job),
             created_here=creation_time(job, answer, self._session.reactor.seconds()),
-            webhook=webhook,
+            webhook=answers.read_members(answer.body, _CreatedAnswer).webhook,
         )
-
-
-class _WebhookAnswer(Struct):
-    id: str | None = None
-    secret: str | None = None
 
 
 class _CreatedAnswer(Struct):
     """What is read of the answer to a creation, beside the job."""
 
-    webhook: _WebhookAnswer | None = None
+    webhook: WebhookRegistration | None = None

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, formatEvent
 
-from statusjob import Job
+from statusjob import LocatedJob
 from statusjob.contract import codec
 from statusjob.contract.jobs import Report
 from tests.helpers.running import RunTestCase
@@ -17,7 +17,7 @@ from tests.helpers.scripted_server import JOB_ID, a_job, hang_up, hold, job_body
 class ProgressTests(RunTestCase):
     """Progress that the work reports by its handle."""
 
-    def end_work(self, done: Deferred[Job]) -> Any:
+    def end_work(self, done: Deferred[LocatedJob]) -> Any:
         """End the work, and return the final report."""
         self.work.callback(None)
         self.successResultOf(done)

@@ -13,8 +13,8 @@ from statusjob import (
     BadAnswer,
     BadRequest,
     CreatedJob,
-    Job,
     JobNotFound,
+    LocatedJob,
     NotAuthorized,
     RetriesExhausted,
     StatusjobError,
@@ -110,7 +110,7 @@ class RetryTests(WorkerTestCase):
         self.failureResultOf(worker.heartbeat(JOB_ID), RetriesExhausted)
 
     def test_the_report_of_an_end_is_repeated_for_a_day(self) -> None:
-        ends: tuple[Callable[[WorkerClient], Deferred[Job]], ...] = (
+        ends: tuple[Callable[[WorkerClient], Deferred[LocatedJob]], ...] = (
             lambda worker: worker.complete(JOB_ID, output=[1]),
             lambda worker: worker.fail(JOB_ID, output=[1]),
         )
@@ -166,7 +166,7 @@ class RetryTests(WorkerTestCase):
 
     def test_reports_on_a_job_with_a_heartbeat_are_repeated_before_it_is_lost(self) -> None:
         job = a_job(heartbeat=6.0)
-        reports: tuple[Callable[[WorkerClient], Deferred[Job]], ...] = (
+        reports: tuple[Callable[[WorkerClient], Deferred[LocatedJob]], ...] = (
             lambda worker: worker.progress(job, 0.5),
             lambda worker: worker.complete(job),
             lambda worker: worker.fail(job),

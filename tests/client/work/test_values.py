@@ -14,6 +14,7 @@ from statusjob import (
     BadSetting,
     CreatedJob,
     Job,
+    LocatedJob,
     WorkerClient,
 )
 from tests.helpers.scripted_server import (
@@ -74,7 +75,7 @@ class ValuesTests(WorkerTestCase):
             f"https://other.example/prefix/jobs/{JOB_ID}/",
             f"/jobs/{JOB_ID}",
         )
-        calls: tuple[Callable[[WorkerClient, Job | str], Deferred[Job]], ...] = (
+        calls: tuple[Callable[[WorkerClient, Job | str], Deferred[LocatedJob]], ...] = (
             lambda worker, name: worker.progress(name, 0.5),
             lambda worker, name: worker.complete(name),
             lambda worker, name: worker.fail(name),

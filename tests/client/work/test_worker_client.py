@@ -18,6 +18,7 @@ from statusjob import (
     JobFinished,
     JobNotFound,
     JobPage,
+    LocatedJob,
     NotAuthorized,
     Refused,
     RetriesExhausted,
@@ -102,7 +103,7 @@ class WorkerTests(WorkerTestCase):
         self.assertEqual(self.server.requests[0].header("Idempotency-Key"), "order-17")
 
     def test_a_report_has_the_members_that_are_given_and_no_others(self) -> None:
-        reports: tuple[tuple[Callable[[WorkerClient], Deferred[Job]], Any], ...] = (
+        reports: tuple[tuple[Callable[[WorkerClient], Deferred[LocatedJob]], Any], ...] = (
             (lambda w: w.progress(JOB_ID, 0.5), {"progress": 0.5}),
             (lambda w: w.progress(JOB_ID, message="hm"), {"message": "hm"}),
             (
