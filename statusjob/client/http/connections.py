@@ -28,7 +28,8 @@ from statusjob.tls import TLSPolicy
 WIRE_LIMIT = 3 * 1024 * 1024
 #: Most long polls and streams of one reactor at the same time, to all servers together.
 LONG_POLL_SLOTS = 64
-#: Most other requests to one server at the same time.
+#: Most other requests to one server at the same time: so many that only ask, and so many that
+#: change something. Reports must not wait for a server that is slow to tell.
 REQUEST_SLOTS = 32
 #: Seconds for which the connection of a long poll is kept idle: the next one follows at once.
 LONG_POLL_KEPT = 5
@@ -100,7 +101,7 @@ class Connections:
         self._threads = LookupThreads()
         self._kept: tuple[KeptConnections, ...] = ()
         # Whoever holds a slot, or waits for one, keeps the semaphore alive.
-        self._request_slots = WeakValueDictionary[str, DeferredSemaphore]()
+        self._request_slots = WeakValueDictionary[tuple[str, bool], DeferredSemaphore]()
 
     @asynccontextmanager
     async def in_use(self, reactor: Any) -> AsyncIterator[None]:
@@ -152,9 +153,14 @@ class Connections:
         """
         return self._kept[long_poll].client
 
-    def request_slot(self, origin: str) -> DeferredSemaphore:
-        """Return the semaphore to hold during a request to C{origin} that is no long poll."""
-        return self._request_slots.setdefault(origin, DeferredSemaphore(REQUEST_SLOTS))
+    def request_slot(self, origin: str, *, changes: bool) -> DeferredSemaphore:
+        """
+        Return the semaphore to hold during a request that is no long poll.
+
+        @param origin: the server.
+        @param changes: whether the request changes something.
+        """
+        return self._request_slots.setdefault((origin, changes), DeferredSemaphore(REQUEST_SLOTS))
 
     @property
     def has_free_slot(self) -> bool:

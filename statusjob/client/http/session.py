@@ -169,10 +169,8 @@ class Session:
         """
         url = self._url(segments, query or {})
         start = self._request(method, url, body, {**_JSON, **(headers or {})}, wait > 0)
-        async with (
-            self.in_use(),
-            nullcontext() if wait else self.connections.request_slot(self._origin),
-        ):
+        slot = self.connections.request_slot(self._origin, changes=method != "GET")
+        async with self.in_use(), nullcontext() if wait else slot:
             try:
                 deadline = min(self.timeout, timeout) + wait
                 answer = await exchange(self.reactor, start, deadline=deadline, limit=limit)

@@ -95,14 +95,16 @@ class RequestSlotTests(SynchronousTestCase):
         shared = Connections()
 
         async def take(origin: str, until: Deferred[None]) -> None:
-            async with shared.request_slot(origin):
+            async with shared.request_slot(origin, changes=True):
                 await until
 
         ends: list[Deferred[None]] = [Deferred() for _ in range(REQUEST_SLOTS + 1)]
         taking = [Deferred.fromCoroutine(take("http://a.example", each)) for each in ends]
-        semaphore = weakref.ref(shared.request_slot("http://a.example"))
-        self.assertEqual(shared.request_slot("http://a.example").tokens, 0)
-        self.assertEqual(shared.request_slot("http://b.example").tokens, REQUEST_SLOTS)
+        semaphore = weakref.ref(shared.request_slot("http://a.example", changes=True))
+        self.assertEqual(shared.request_slot("http://a.example", changes=True).tokens, 0)
+        self.assertEqual(
+            shared.request_slot("http://b.example", changes=True).tokens, REQUEST_SLOTS
+        )
         for each in ends:
             each.callback(None)
         for each in taking:

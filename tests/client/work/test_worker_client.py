@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.internet.threads import blockingCallFromThread, deferToThread
 
@@ -27,6 +27,7 @@ from statusjob import (
     WebhookRegistration,
     WorkerClient,
 )
+from statusjob.client.http.connections import REQUEST_SLOTS
 from statusjob.contract import codec
 from statusjob.contract.jobs import Report, job_to_json
 from statusjob.testing import modes
@@ -220,6 +221,16 @@ class WorkerTests(WorkerTestCase):
         worker = self.worker(problem(404, "no such job"))
         self.failureResultOf(worker.heartbeat("a/b?c#d%2Fe"), JobNotFound)
         self.assertEqual(self.server.asked, ["PATCH /jobs/a%2Fb%3Fc%23d%252Fe"])
+
+    def test_reports_do_not_wait_for_a_server_that_does_not_tell_anything(self) -> None:
+        worker = self.worker()
+        begun: list[Deferred[Any]] = [worker.list_jobs() for _ in range(2 * REQUEST_SLOTS)]
+        self.assertEqual(len(self.server.requests), REQUEST_SLOTS)
+        begun.append(worker.heartbeat(JOB_ID))
+        self.assertEqual(self.server.asked[REQUEST_SLOTS:], [f"PATCH /jobs/{JOB_ID}"])
+        for each in begun:
+            each.cancel()
+            self.failureResultOf(each, CancelledError)
 
     def test_settings_that_make_no_sense_are_refused(self) -> None:
         self.assertRaises(BadBaseURL, WorkerClient, "example.test", reactor=self.clock)
