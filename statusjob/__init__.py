@@ -67,8 +67,14 @@ from statusjob.client.errors import (
     Unavailable,
     Unreachable,
 )
-from statusjob.client.http.answers import WebhookEvent
-from statusjob.client.models import CreatedJob, JobEnd, JobPage, LocatedJob, WebhookRegistration
+from statusjob.client.models import (
+    CreatedJob,
+    JobEnd,
+    JobPage,
+    LocatedJob,
+    WebhookEvent,
+    WebhookRegistration,
+)
 from statusjob.client.receive.memory import InProcessMemory, WebhookDelivery, WebhookMemory
 from statusjob.client.receive.receiver import WebhookReceiver
 from statusjob.client.receive.secret import new_secret

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from statusjob.jobs import Job, JobFailure, Status
+from statusjob.jobs import EventType, Job, JobFailure, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +81,20 @@ class JobEnd:
     def error(self) -> JobFailure | None:
         """Why the job failed; C{None} if it did not, or the server does not tell."""
         return None if self.job is None else self.job.error
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEvent:
+    """
+    An update of a job that a webhook delivered.
+
+    @ivar result: the result of the job.
+    @ivar timestamp: the time of the update, in seconds since the epoch.
+    @ivar type: the type of the event; C{None} from servers of the original contract.
+    @ivar job: the job after the update; C{None} from servers of the original contract.
+    """
+
+    result: Status
+    timestamp: float
+    type: EventType | None = None
+    job: Job | None = None

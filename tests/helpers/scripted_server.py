@@ -17,8 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from statusjob import LocatedJob, StatusClient
-from statusjob.client.http import answers
+from statusjob import LocatedJob, StatusClient, WebhookEvent
 from statusjob.client.watch.history import DurationMemory
 from statusjob.contract import codec
 from statusjob.contract.jobs import job_to_json
@@ -257,10 +256,10 @@ def job_body(job: Job, **more: Any) -> bytes:
     return codec.encode({**job_to_json(job), **more})
 
 
-def event(result: str = "completed", **members: Any) -> answers.WebhookEvent:
+def event(result: str = "completed", **members: Any) -> WebhookEvent:
     """Return what a webhook brings."""
     job = a_job(result, **members)
-    return answers.WebhookEvent(job.result, job.updated_at, job.event_type, job)
+    return WebhookEvent(job.result, job.updated_at, job.event_type, job)
 
 
 class ClientTestCase(SynchronousTestCase):

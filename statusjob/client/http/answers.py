@@ -8,13 +8,13 @@ does not follow the contract is refused with L{BadInput}.
 from __future__ import annotations
 
 from codecs import BOM_UTF8
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 from msgspec import DecodeError, Meta, Struct, json
 
 from statusjob.client.errors import BadAnswer
+from statusjob.client.models import WebhookEvent
 from statusjob.contract.codec import DEPTH_LIMIT, BadInput, Fraction, is_too_deep
 from statusjob.jobs import EVENT_BY_RESULT, FAILED, EventType, Job, JobFailure, Status
 
@@ -108,23 +108,6 @@ class _Payload(Struct):
             raise ValueError("`type` and `result` contradict each other")
         if self.job is not None and self.job.result is not self.result:
             raise ValueError("`job` and `result` contradict each other")
-
-
-@dataclass(frozen=True, slots=True)
-class WebhookEvent:
-    """
-    An update of a job that a webhook delivered.
-
-    @ivar result: the result of the job.
-    @ivar timestamp: the time of the update, in seconds since the epoch.
-    @ivar type: the type of the event; C{None} from servers of the original contract.
-    @ivar job: the job after the update; C{None} from servers of the original contract.
-    """
-
-    result: Status
-    timestamp: float
-    type: EventType | None = None
-    job: Job | None = None
 
 
 def _read(body: bytes, shape: type[T]) -> T:

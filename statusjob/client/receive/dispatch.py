@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from statusjob.client.http.answers import WebhookEvent
+from statusjob.client.models import WebhookEvent
 from statusjob.client.receive.memory import WebhookDelivery, WebhookMemory
 
 #: Most deliveries that are handled or queued at the same time. Our server makes at most 16 at the

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from statusjob.client.errors import BadSetting
-from statusjob.client.http.answers import WebhookEvent
+from statusjob.client.models import WebhookEvent
 
 #: Seconds for which a delivery is remembered. A server's default schedule ends after 31 hours, or
 #: 39 with its jitter; pauses of the receiver's origin may prolong it.

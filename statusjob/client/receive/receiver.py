@@ -20,8 +20,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from statusjob.client.http import answers
-from statusjob.client.http.answers import WebhookEvent
 from statusjob.client.http.session import reactor_or_global
+from statusjob.client.models import WebhookEvent
 from statusjob.client.receive.dispatch import Busy, Dispatcher, Handler
 from statusjob.client.receive.memory import InProcessMemory, WebhookDelivery, WebhookMemory
 from statusjob.client.receive.refusal_log import RefusalLog

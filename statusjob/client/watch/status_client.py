@@ -33,7 +33,13 @@ from statusjob.client.http.session import (
     Session,
     is_positive,
 )
-from statusjob.client.models import CreatedJob, JobEnd, LocatedJob, WebhookRegistration
+from statusjob.client.models import (
+    CreatedJob,
+    JobEnd,
+    LocatedJob,
+    WebhookEvent,
+    WebhookRegistration,
+)
 from statusjob.client.watch.history import DurationMemory, shared_memory
 from statusjob.client.watch.requests import WatchOptions
 from statusjob.client.watch.run import Run
@@ -203,7 +209,7 @@ class StatusClient(KeepsConnections):
         self._run.end()
         return stopped
 
-    def notify(self, event: answers.WebhookEvent) -> None:
+    def notify(self, event: WebhookEvent) -> None:
         """
         Take what a webhook brought. A L{WebhookReceiver} calls this.
 

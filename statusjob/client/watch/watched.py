@@ -15,11 +15,10 @@ from typing import ClassVar, TypeVar
 
 from statusjob.client.errors import BadAnswer
 from statusjob.client.http import answers
-from statusjob.client.http.answers import WebhookEvent
 from statusjob.client.http.event_reader import Event
 from statusjob.client.http.exchange import Answer
 from statusjob.client.http.session import JOB_LIMIT, STATUS_LIMIT, Session
-from statusjob.client.models import LocatedJob
+from statusjob.client.models import LocatedJob, WebhookEvent
 from statusjob.client.watch.job_age import JobAge
 from statusjob.contract import codec
 from statusjob.contract.http_dates import read_date

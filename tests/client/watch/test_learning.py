@@ -8,8 +8,14 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError
 
-from statusjob import BadSetting, JobNotFound, MonitoringTimeout, Status, StatusClient
-from statusjob.client.http.answers import WebhookEvent
+from statusjob import (
+    BadSetting,
+    JobNotFound,
+    MonitoringTimeout,
+    Status,
+    StatusClient,
+    WebhookEvent,
+)
 from statusjob.client.watch.history import DurationMemory, shared_memory
 from statusjob.jobs import new_job_id
 from tests.helpers.scripted_server import (

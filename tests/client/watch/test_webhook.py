@@ -12,9 +12,9 @@ from statusjob import (
     NotAuthorized,
     NoWebhook,
     Status,
+    WebhookEvent,
     WebhookRegistration,
 )
-from statusjob.client.http.answers import WebhookEvent
 from tests.helpers.scripted_server import (
     BASE,
     COMPLETED,
