@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import textwrap
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +29,7 @@ from tests.helpers.scripted_server import JOB_ID, OTHER_ID, event
 
 #: The class in the documentation of the interface.
 EXAMPLE = textwrap.dedent(
-    (WebhookMemory.__doc__ or "").split("::\n\n")[1].split("\n\n    Make C{id}")[0]
+    inspect.cleandoc(WebhookMemory.__doc__ or "").split("::\n\n")[1].split("\n\nMake C{id}")[0]
 )
 HOUR = 3600.0
 DAY = 24 * HOUR

@@ -81,6 +81,7 @@ class SimulatedTests(CoreTestCase):
         self, delay: float, waits: list[float]
     ) -> None:
         core = Core()
+        self.addCleanup(core.store.abandon)
         core.start_alarms()
         job = self.successResultOf(
             core.lifecycle.create(NewJob(simulate=Simulation(delay=delay)))
