@@ -54,7 +54,7 @@ def read_env_file(path: Path) -> EnvFile:
     Read a file C{.env}, if there is one.
 
     @raise BadSetting: if it is there and cannot be read, if a line with a name of ours cannot be
-        read, or if it sets a name that begins as ours do and is unknown.
+        read, or if it sets a name that begins as ours do, however it is written, and is unknown.
     """
     path = Path(os.path.abspath(path))
     if not os.path.lexists(path):
@@ -75,7 +75,7 @@ def read_env_file(path: Path) -> EnvFile:
                 raise BadSetting(f'{place} must have the form NAME="value"')
             warnings.append(f"{place} was ignored: it is not of the form NAME=value")
         elif binding.key is not None:
-            if binding.key.startswith("STATUSJOB_") and binding.key not in _KNOWN:
+            if _looks_like_ours(binding.key):
                 raise BadSetting(f"{place}: there is no setting {binding.key}")
             values[binding.key] = binding.value
     return EnvFile(path, True, values, tuple(warnings))
@@ -91,14 +91,19 @@ def check_environment(environment: Iterable[str]) -> list[str]:
     """
     warnings = []
     for name in sorted(environment):
-        ours = re.sub("[^A-Z]", "", name.upper()).startswith("STATUSJOB")
-        if not ours or name in _KNOWN or _KUBERNETES.match(name):
+        if not _looks_like_ours(name) or _KUBERNETES.match(name):
             continue
         if get_close_matches(name.upper(), ["STATUSJOB_TOKEN"], cutoff=_ALIKE):
             raise BadSetting(f"{name} is not a setting: did you mean STATUSJOB_TOKEN?")
         if name.startswith("STATUSJOB_"):
             warnings.append(f"there is no setting {name}")
     return warnings
+
+
+def _looks_like_ours(name: str) -> bool:
+    """Whether a name is unknown, but begins as ours do, however its words are written."""
+    letters = re.sub("[^A-Z]", "", name.upper())
+    return letters.startswith("STATUSJOB") and name not in _KNOWN
 
 
 def _mentions_ours(line: str) -> bool:

@@ -100,7 +100,8 @@ def makeService(options: Options) -> IService:
     reactor: Any = _reactor
     use_monotonic_clock(reactor)
     service = Server(reactor, options.settings, now=time.time)
-    service.parts = [*service.parts, Signals(reactor, service.reload)]
+    # First to start and last to stop: a hangup must not kill a server that is just stopping.
+    service.parts = [Signals(reactor, service.reload), *service.parts]
     for warning in options.warnings:
         _log.warn("{warning}", warning=warning)
     if options.env_file is not None:

@@ -65,6 +65,12 @@ class EnvFileTests(SynchronousTestCase):
         for name in ("STATUSJOB_TOKENS", "STATUSJOB_PORT", "STATUSJOB_COLOUR"):
             self.assertIn(name, self.refusal(f"{name}=1\n"))
 
+    def test_another_spelling_of_the_token_in_the_file_is_refused(self) -> None:
+        for name in ("statusjob_token", "STATUSJOBTOKEN", "STATUS_JOB_TOKEN", "STATUSJOB-TOKEN"):
+            message = self.refusal(f"{name}=swordfish\n")
+            self.assertIn(name, message)
+            self.assertNotIn("swordfish", message)
+
     def test_names_of_clients_are_known(self) -> None:
         self.assertEqual(self.read("STATUSJOB_URL=http://localhost:8080\n").warnings, ())
 

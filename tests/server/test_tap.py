@@ -16,6 +16,7 @@ from zope.interface.verify import verifyObject
 from statusjob.server import tap
 from statusjob.server.service import Server
 from statusjob.server.settings import resolve
+from statusjob.server.signals import Signals
 from tests.helpers.lanes import InlineLane
 from tests.helpers.servers import directory
 
@@ -44,6 +45,13 @@ class PluginTests(SynchronousTestCase):
         self.assertIsInstance(service, Server)
         self.assertEqual(service.ports, [])
         self.assertFalse(path.exists())
+
+    def test_signals_are_handled_until_every_other_part_has_stopped(self) -> None:
+        options = tap.Options()
+        options.settings = resolve({}, {}, {})
+        first, *others = self.plugin.makeService(options).parts
+        self.assertIsInstance(first, Signals)
+        self.assertTrue(others)
 
     def test_garbage_collection_skips_what_was_imported(self) -> None:
         options = tap.Options()
