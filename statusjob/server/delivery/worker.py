@@ -158,7 +158,7 @@ class DeliveryWorker:
                 outbox_settle.settle(tx, self._node, claim, outcome, retry)
                 for claim, outcome, retry in judged
             ]
-            claimed = Claimed([], more=False)
+            claimed = Claimed([], more=False, unreadable=[])
             if room:
                 claimed = outbox_claim.claim(tx, self._node, room, shared)
             return settled, claimed, origins.next_ready(tx)
@@ -188,6 +188,8 @@ class DeliveryWorker:
                 self._log.warn(
                     "the webhook {id} is disabled: {reason}", id=webhook_id, reason=reason
                 )
+        for delivery_id in claimed.unreadable:
+            self._log.error("{id} cannot be read: it is dead", id=delivery_id)
         return claimed.claims, self._now() if claimed.more else next_due
 
     async def _settle_singly(self, judged: Sequence[tuple[Claim, Outcome, Retry]]) -> None:

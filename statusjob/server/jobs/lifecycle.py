@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec import UNSET
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from statusjob.contract.jobs import NewJob, Report
@@ -20,6 +21,7 @@ from statusjob.server.errors import JobFinished, VersionMismatch
 from statusjob.server.jobs.creation import Created, Simulator, create, find_created
 from statusjob.server.store import job_lists, jobs
 from statusjob.server.store.interface import Store, StoreUnavailable, Tx
+from statusjob.server.store.job_lists import JobPage, States
 from statusjob.server.store.jobs import Poll
 from statusjob.server.webhooks import registry
 from statusjob.server.webhooks.registry import DEFAULT_LIMITS, CheckAddress, WebhookLimits
@@ -27,6 +29,8 @@ from statusjob.server.webhooks.registry import DEFAULT_LIMITS, CheckAddress, Web
 
 class Lifecycle:
     """What may be asked of jobs: to create, report on, cancel and read them."""
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -117,27 +121,39 @@ class Lifecycle:
 
     def list(
         self, *, limit: int, before: str | None, result: Status | None, kind: str | None
-    ) -> Deferred[tuple[list[Job], bool]]:
+    ) -> Deferred[tuple[list[Job], str | None]]:
         """
-        List jobs, the newest first.
+        List jobs, the newest first. One that cannot be read is logged and left out.
 
         @param before: go on after the job of this id.
         @param result: only jobs with this result.
         @param kind: only jobs of this kind.
-        @return: fires with at most C{limit} jobs, fewer if they are large, and whether there are
-            older ones.
+        @return: fires with at most C{limit} jobs, fewer if they are large, and the id after which
+            the next page begins, if there is one.
         """
-        return self._store.read(
+
+        def listed(page: JobPage) -> tuple[list[Job], str | None]:
+            self._log_unreadable(page.unreadable)
+            return page.jobs, page.after
+
+        reading = self._store.read(
             lambda tx: job_lists.page(tx, limit=limit, before=before, result=result, kind=kind)
         )
+        return reading.addCallback(listed)
 
     def get_many(self, job_ids: Collection[str]) -> Deferred[Mapping[str, Job | None]]:
         """
-        Read jobs by their ids; C{None} for an id that belongs to no job.
+        Read jobs by their ids; C{None} for an id that belongs to no job. One that cannot be read
+        is logged, and as if it was not there.
 
         @return: a Deferred of fewer than were asked for if they are large.
         """
-        return self._store.read(lambda tx: job_lists.by_id(tx, job_ids))
+
+        def found(states: States) -> Mapping[str, Job | None]:
+            self._log_unreadable(states.unreadable)
+            return states.by_id
+
+        return self._store.read(lambda tx: job_lists.states(tx, job_ids)).addCallback(found)
 
     def unknown_ids(self, job_ids: Collection[str]) -> Deferred[Sequence[str]]:
         """Find those of the ids that belong to no job."""
@@ -150,6 +166,10 @@ class Lifecycle:
         @param kind: only of jobs of this kind.
         """
         return self._store.read(lambda tx: job_lists.ids(tx, limit=limit, kind=kind))
+
+    def _log_unreadable(self, job_ids: Sequence[str]) -> None:
+        for job_id in job_ids:
+            self._log.error("the job {id} cannot be read: lists leave it out", id=job_id)
 
     def _not_stored(self, failure: Failure) -> Failure:
         if failure.check(StoreUnavailable) is not None:

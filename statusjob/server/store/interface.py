@@ -41,6 +41,13 @@ class StoreBusy(StoreUnavailable):
     """Too many calls wait for the store already."""
 
 
+class UnreadableRow(Exception):
+    """
+    A row holds text that is not UTF-8, or not the JSON that it should be: somebody has changed it
+    by hand, or the disk is failing. Whoever reads many rows goes on without this one.
+    """
+
+
 class Update(Struct, frozen=True, kw_only=True):
     """
     One accepted change, as the feed brings it.
@@ -77,10 +84,18 @@ class Tx(Protocol):
         """The present, in seconds since the epoch, in whole milliseconds: SQL's only clock."""
 
     def all(self, sql: str, /, **values: object) -> list[Row]:
-        """Run a statement, and return all rows of its result."""
+        """
+        Run a statement, and return all rows of its result.
+
+        @raise UnreadableRow: if one of them cannot be read.
+        """
 
     def one(self, sql: str, /, **values: object) -> Row | None:
-        """Run a statement, and return the first row of its result, or C{None}."""
+        """
+        Run a statement, and return the first row of its result, or C{None}.
+
+        @raise UnreadableRow: if it cannot be read.
+        """
 
     def execute(self, sql: str, /, **values: object) -> int:
         """Run a statement that has no result, and return how many rows it changed."""

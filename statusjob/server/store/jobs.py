@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from msgspec import json
+from msgspec import DecodeError, json
 
 from statusjob.jobs import DEMO_KIND, Job, JobFailure, Status
 from statusjob.server.errors import UnknownJob
-from statusjob.server.store.interface import Row, Tx, Update
+from statusjob.server.store.interface import Row, Tx, UnreadableRow, Update
 from statusjob.server.store.outbox_write import write_deliveries
 from statusjob.server.store.timeline import add_event
 
@@ -47,8 +47,21 @@ def _text(value: object) -> str | None:
     return None if value is None else json.encode(value).decode()
 
 
+def _value(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return json.decode(text)
+    except DecodeError:
+        raise UnreadableRow("the output or the metadata of a job is not JSON") from None
+
+
 def job_of(row: Row) -> Job:
-    """The job in a row that begins with L{COLUMNS}."""
+    """
+    The job in a row that begins with L{COLUMNS}.
+
+    @raise UnreadableRow: if its output or its metadata cannot be read.
+    """
     # By position: every report comes through here, and looking up 18 columns by name took longer
     # than the update itself.
     (
@@ -79,9 +92,9 @@ def job_of(row: Row) -> Job:
         progress=progress,
         message=message,
         eta_at=eta_at,
-        output=None if output is None else json.decode(output),
+        output=_value(output),
         error=None if error_code is None else JobFailure(error_code, error_message),
-        metadata=None if metadata is None else json.decode(metadata),
+        metadata=_value(metadata),
         deadline=deadline,
         heartbeat=heartbeat,
         simulated=simulated_delay is not None,

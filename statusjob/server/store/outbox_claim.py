@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from statusjob.server.store import origins, webhook_secrets, webhooks
-from statusjob.server.store.interface import Row, Tx
+from statusjob.server.store.interface import Row, Tx, UnreadableRow
 from statusjob.server.store.origins import ReadyOrigin
 
 #: Seconds for which a claim leases its origin: much longer than an attempt can take.
@@ -58,10 +58,12 @@ class Claimed(NamedTuple):
     What a claim has found.
 
     @ivar more: whether there may be more that is due now.
+    @ivar unreadable: the ids of deliveries that are dead because they cannot be read.
     """
 
     claims: list[Claim]
     more: bool
+    unreadable: list[str]
 
 
 def claim(tx: Tx, node: str, room: int, shared: int) -> Claimed:
@@ -70,7 +72,8 @@ def claim(tx: Tx, node: str, room: int, shared: int) -> Claimed:
 
     The origin that has been ready for longest comes first, and none gets more deliveries than it
     has slots. A delivery waits while its webhook is being sent another update of the same job. If
-    its URL is paused, it is put off until the end of the pause, unless it probes the URL.
+    its URL is paused, it is put off until the end of the pause, unless it probes the URL. One that
+    cannot be read is dead.
 
     @param node: who claims.
     @param room: how many deliveries are claimed at most.
@@ -81,6 +84,7 @@ def claim(tx: Tx, node: str, room: int, shared: int) -> Claimed:
         # The node that was sending there is gone, or too late.
         return_to_pending(tx, "origin_id = :origin_id", origin_id=origin_id)
     taken: list[Claim] = []
+    unreadable: list[str] = []
     # Only origins that have attempts under way may be passed over.
     looked_at = room + attempts_under_way(tx)
     ready = origins.ready(tx, node, looked_at)
@@ -96,9 +100,10 @@ def claim(tx: Tx, node: str, room: int, shared: int) -> Claimed:
         claimed = _claim_at(tx, origin, 1 if origin.paused else limit)
         shared -= max(0, len(claimed.claims) - first)
         taken += claimed.claims
+        unreadable += claimed.unreadable
         more |= claimed.more
         origins.note_served(tx, origin.id)
-    return Claimed(taken, more or len(taken) == room > 0)
+    return Claimed(taken, more or len(taken) == room > 0, unreadable)
 
 
 def attempts_under_way(tx: Tx) -> int:
@@ -111,11 +116,17 @@ def attempts_under_way(tx: Tx) -> int:
 def _claim_at(tx: Tx, origin: ReadyOrigin, limit: int) -> Claimed:
     """Claim deliveries at one origin, at most C{limit}."""
     claims: list[Claim] = []
+    unreadable: list[str] = []
     rows = limit
     for _ in range(PUT_OFF_STEPS):
         put_off = False
-        for row in _due(tx, origin, rows):
-            if not row["probe"] and (row["url_paused_until"] or 0) > tx.now:
+        try:
+            due = tx.all(_due(origin, _DELIVERY), origin_id=origin.id, now=tx.now, limit=rows)
+        except UnreadableRow:
+            unreadable += _end_unreadable(tx, origin, rows)
+            continue
+        for row in due:
+            if row["body"] is None:
                 put_off = True
                 tx.execute(
                     "UPDATE deliveries SET due_at = :until WHERE id = :id",
@@ -123,31 +134,64 @@ def _claim_at(tx: Tx, origin: ReadyOrigin, limit: int) -> Claimed:
                     until=row["url_paused_until"],
                 )
             elif len(claims) < limit:
-                claims.append(mark_sending(tx, origin.id, origin.round, row))
+                claims.append(_mark_sending(tx, origin, row))
         if not put_off or len(claims) == limit:
-            return Claimed(claims, more=False)
+            return Claimed(claims, more=False, unreadable=unreadable)
         rows = PUT_OFF_ROWS
-    return Claimed(claims, more=True)
+    return Claimed(claims, more=True, unreadable=unreadable)
 
 
-def _due(tx: Tx, origin: ReadyOrigin, limit: int) -> list[Row]:
-    """Deliveries that are due at an origin; if it is paused, only those that probe it."""
+#: What is read of a delivery; no body if its URL is paused and it does not probe it.
+_DELIVERY = (
+    "d.id, d.attempts, d.webhook_id, d.job_id, d.type, d.probe, w.url, w.normal_url, w.secret,"
+    " EXISTS (SELECT 1 FROM old_secrets WHERE webhook_id = w.id) AS rotated,"
+    " u.until AS url_paused_until,"
+    " CASE WHEN u.until > :now AND d.probe = 0 THEN NULL ELSE b.body END AS body"
+)
+_DELIVERIES = (
+    " FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id JOIN bodies b ON b.id = body_id"
+    " LEFT JOIN url_pauses u ON u.normal_url = w.normal_url"
+)
+
+
+def _due(origin: ReadyOrigin, columns: str) -> str:
+    """
+    The statement that reads so much of the deliveries that are due at an origin; if it is paused,
+    only of those that probe it.
+    """
     which = "d.due_at <= :now" + (" AND d.probe = 1" if origin.paused else "")
-    return tx.all(
-        "SELECT d.id, d.attempts, d.webhook_id, d.job_id, d.type, d.probe, w.url, w.normal_url,"
-        " w.secret, b.body, EXISTS (SELECT 1 FROM old_secrets WHERE webhook_id = w.id) AS rotated,"
-        " (SELECT until FROM url_pauses u WHERE u.normal_url = w.normal_url) AS url_paused_until"
-        " FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id JOIN bodies b ON b.id = body_id"
+    return (
+        f"SELECT {columns}{_DELIVERIES}"
         f" WHERE d.origin_id = :origin_id AND d.state = 'pending' AND {which}"
         " AND NOT EXISTS (SELECT 1 FROM deliveries s WHERE s.webhook_id = d.webhook_id"
-        " AND s.job_id = d.job_id AND s.state = 'sending') ORDER BY d.due_at LIMIT :limit",
-        origin_id=origin.id,
-        now=tx.now,
-        limit=limit,
+        " AND s.job_id = d.job_id AND s.state = 'sending') ORDER BY d.due_at LIMIT :limit"
     )
 
 
-def mark_sending(tx: Tx, origin_id: int, round_: int, row: Row) -> Claim:
+def _end_unreadable(tx: Tx, origin: ReadyOrigin, limit: int) -> list[str]:
+    """
+    Let the deliveries be dead that are due at an origin and cannot be read: their body is broken,
+    or the URL or the secret of their webhook. They would hold up all others.
+
+    @return: their ids.
+    """
+    unreadable = []
+    for row in tx.all(_due(origin, "d.id"), origin_id=origin.id, now=tx.now, limit=limit):
+        try:
+            tx.one(f"SELECT {_DELIVERY}{_DELIVERIES} WHERE d.id = :id", id=row["id"], now=tx.now)
+        except UnreadableRow:
+            unreadable.append(row["id"])
+            tx.execute(
+                "UPDATE deliveries SET state = 'dead', finished_at = :now, reason = :reason"
+                " WHERE id = :id",
+                id=row["id"],
+                now=tx.now,
+                reason="it cannot be read from the database",
+            )
+    return unreadable
+
+
+def _mark_sending(tx: Tx, origin: ReadyOrigin, row: Row) -> Claim:
     """Mark a delivery as being sent."""
     tx.execute(
         "UPDATE deliveries SET state = 'sending', attempts = attempts + 1, begun_at = :now,"
@@ -162,8 +206,8 @@ def mark_sending(tx: Tx, origin_id: int, round_: int, row: Row) -> Claim:
         id=row["id"],
         attempt=row["attempts"] + 1,
         webhook_id=row["webhook_id"],
-        origin_id=origin_id,
-        round=round_,
+        origin_id=origin.id,
+        round=origin.round,
         job_id=row["job_id"],
         type=row["type"],
         url=row["url"],

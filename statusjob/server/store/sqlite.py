@@ -29,6 +29,7 @@ from statusjob.server.store.interface import (
     StoreUnavailable,
     StoreUnusable,
     Tx,
+    UnreadableRow,
     Update,
 )
 from statusjob.server.store.outage import Outage
@@ -91,10 +92,17 @@ class _Transaction:
         self.updates: list[Update] = []
 
     def all(self, sql: str, /, **values: object) -> list[Row]:
-        return self._connection.execute(sql, values).fetchall()
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.OperationalError as error:
+            # SQLite itself found no fault, so it was Python that could not read the text. Its
+            # message, which shows the text, is left out.
+            if hasattr(error, "sqlite_errorcode"):
+                raise
+            raise UnreadableRow("a row holds text that is not UTF-8") from None
 
     def one(self, sql: str, /, **values: object) -> Row | None:
-        rows = self._connection.execute(sql, values).fetchall()
+        rows = self.all(sql, **values)
         return rows[0] if rows else None
 
     def execute(self, sql: str, /, **values: object) -> int:
@@ -160,7 +168,7 @@ class SQLiteStore:
             raise StoreUnusable(f"SQLite {sqlite3.sqlite_version} is too old: 3.39 is needed")
         try:
             self._connect_and_prepare(prepare)
-        except (OSError, sqlite3.Error, StoreUnusable) as error:
+        except (OSError, sqlite3.Error, StoreUnusable, UnreadableRow) as error:
             reason = str(error)
             if isinstance(error, sqlite3.Error):
                 reason = explain(error, self._path, self._file is not None and self._file.had_log)

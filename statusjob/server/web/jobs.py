@@ -88,14 +88,14 @@ class JobRoutes(WatchRoutes):
         query = read_query(request, _JobsQuery)
         if query.cursor is not None and not codec.is_job_id(query.cursor):
             raise bad_cursor()
-        page, more = await self.lifecycle.list(
+        page, after = await self.lifecycle.list(
             limit=query.limit, before=query.cursor, result=query.result, kind=query.kind
         )
         return json_answer(
             request,
             {
                 "jobs": [job_to_json(job, self.prefix) for job in page],
-                "next": page[-1].id if more else None,
+                "next": after,
             },
         )
 

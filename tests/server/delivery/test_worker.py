@@ -125,6 +125,28 @@ class ScheduleTests(DeliveryTestCase):
         texts = [formatEvent(event) for event in events]
         self.assertIn(f"the webhook {claim.webhook_id} is disabled: it answered 410 Gone", texts)
 
+    def test_a_delivery_that_cannot_be_read_is_dead_and_logged_and_holds_up_no_other(self) -> None:
+        for spoil in (
+            "UPDATE bodies SET body = CAST(x'ff' AS TEXT) WHERE job_id = :id",
+            "UPDATE webhooks SET secret = CAST(x'ff' AS TEXT) WHERE job_id = :id",
+        ):
+            self.deliver(self.core())
+            bad = self.job()
+            self.box.clock.advance(0.001)
+            good = [self.job() for _ in range(3)]
+            self.successResultOf(self.stop())
+            for job in (bad, *good):
+                self.finish(job)
+            self.execute(self.box, spoil, id=bad.id)
+            with capturedLogs() as events:
+                self.deliver(self.box)
+                self.rounds()
+            self.assertEqual([claim.job_id for _, claim in self.sender.sent], [j.id for j in good])
+            (row,) = self.rows(self.box, "SELECT id, reason FROM deliveries WHERE state = 'dead'")
+            self.assertEqual(row["reason"], "it cannot be read from the database")
+            texts = [formatEvent(event) for event in events]
+            self.assertEqual(texts, [f"{row['id']} cannot be read: it is dead"])
+
     def test_an_attempt_that_raises_an_exception_is_logged_and_made_again(self) -> None:
         def broken(claim: Claim) -> Outcome:
             raise ValueError("broken")

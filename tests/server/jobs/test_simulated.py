@@ -198,7 +198,7 @@ class DemoTests(CoreTestCase):
         job = self.create(core)
         for kind, expected in ((None, [job]), (DEMO_KIND, [])):
             jobs = core.lifecycle.list(limit=10, before=None, result=None, kind=kind)
-            self.assertEqual(self.successResultOf(jobs), (expected, False))
+            self.assertEqual(self.successResultOf(jobs), (expected, None))
 
     def test_only_webhooks_for_the_demo_job_are_told_of_it(self) -> None:
         core = self.demo()

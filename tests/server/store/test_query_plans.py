@@ -181,6 +181,14 @@ class PlanTests(PlanTestCase):
         for claim in self.claim():
             self.settle(claim)
 
+    def spoil(self) -> None:
+        """Break the body of a delivery that is due."""
+        job = self.create(self.box)
+        self.register(job=job)
+        self.say(COMPLETED, job)
+        self.execute(self.box, "UPDATE bodies SET body = CAST(x'ff' AS TEXT)")
+        self.assertEqual(self.claim(), [])
+
     def live(self) -> None:
         """Do everything that happens to jobs."""
         lifecycle = self.box.lifecycle
@@ -239,6 +247,7 @@ class PlanTests(PlanTestCase):
 
     def do_everything(self) -> None:
         self.deliver()
+        self.spoil()
         self.operate()
         self.limit_rates()
         self.live()

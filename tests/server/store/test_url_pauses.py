@@ -216,7 +216,7 @@ class PutOffTests(PauseTestCase):
         self.execute(self.box, "UPDATE origins SET slots = 2")
         rounds, urls = 0, []
         while True:
-            claims, more = self.write(self.box, lambda tx: outbox_claim.claim(tx, NODE, 10, 10))
+            claims, more, _ = self.write(self.box, lambda tx: outbox_claim.claim(tx, NODE, 10, 10))
             rounds += 1
             urls += [claim.url for claim in claims]
             if not more:
