@@ -20,7 +20,7 @@ from twisted.web.client import URI
 from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
 
-from statusjob.client.http.lookups import HostEndpoint, LookupThreads
+from statusjob.client.http.lookups import HostEndpoint, Lookups
 from statusjob.failures import ExchangeFailed
 from statusjob.tls import TLSPolicy
 
@@ -36,21 +36,21 @@ class HostEndpoints:
         self,
         reactor: Any,
         policy: IPolicyForHTTPS | None = None,
-        threads: LookupThreads | None = None,
+        lookups: Lookups | None = None,
     ) -> None:
         """
         @param policy: decides which certificates are trusted; by default those that the platform
             trusts.
-        @param threads: look names up; by default threads of their own.
+        @param lookups: looks names up; by default it is shared with nobody.
         """
         self._reactor = reactor
-        self._threads = LookupThreads() if threads is None else threads
+        self._lookups = Lookups() if lookups is None else lookups
         self._policy: Any = TLSPolicy() if policy is None else policy
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """Return the endpoint for an C{http} or C{https} URL."""
         host = uri.host.decode("ascii")
-        endpoint = HostEndpoint(self._reactor, self._threads, host, uri.port)
+        endpoint = HostEndpoint(self._reactor, self._lookups, host, uri.port)
         if uri.scheme != b"https":
             return endpoint
         return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)

@@ -20,7 +20,7 @@ from twisted.web.iweb import IAgentEndpointFactory
 
 from statusjob.client.http.bounded import BoundedEndpoints, HostEndpoints
 from statusjob.client.http.exchange import BytesProducer
-from statusjob.client.http.lookups import LookupThreads
+from statusjob.client.http.lookups import Lookups
 from statusjob.client.http.twisted_private import CleanPool
 from statusjob.tls import TLSPolicy
 
@@ -98,7 +98,7 @@ class Connections:
         self._users = 0
         # Made only once, because reading the certificates of all authorities takes some time.
         self._policy = TLSPolicy()
-        self._threads = LookupThreads()
+        self._lookups = Lookups()
         self._kept: tuple[KeptConnections, ...] = ()
         # Whoever holds a slot, or waits for one, keeps the semaphore alive.
         self._request_slots = WeakValueDictionary[tuple[str, bool], DeferredSemaphore]()
@@ -115,7 +115,7 @@ class Connections:
     def enter(self, reactor: Any) -> None:
         """Keep connections until L{leave} is called as often as this."""
         if not self._users:
-            endpoints = HostEndpoints(reactor, self._policy, self._threads)
+            endpoints = HostEndpoints(reactor, self._policy, self._lookups)
             self._kept = (
                 KeptConnections(reactor, endpoints),
                 KeptConnections(reactor, endpoints, long_polls=True),

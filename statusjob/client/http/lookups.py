@@ -104,16 +104,50 @@ class LookupThreads:
                 on_result(True, result)
 
 
+class Lookups:
+    """
+    Looks names up in threads, each name once at a time, however many ask for it.
+
+    While a resolver hangs, requests time out and are made again: what is queued must not grow.
+    """
+
+    def __init__(self) -> None:
+        # For each name that is being looked up, those who wait for its addresses.
+        self._waiters: dict[str, set[Deferred[Sequence[str]]]] = {}
+        self._threads: Any = LookupThreads()
+
+    def addresses(self, reactor: Any, host: str) -> Deferred[Sequence[str]]:
+        """
+        Look a name up.
+
+        @return: fires with its addresses, which are empty if there are none; fails with
+            L{CannotLookUp}. Cancelling it ends the waiting, but not the lookup.
+        """
+        if host not in self._waiters:
+            self._waiters[host] = set()
+            found = deferToThreadPool(reactor, self._threads, system_addresses, host)
+            found.addBoth(self._answer, host)
+        waiters = self._waiters[host]
+        waiter: Deferred[Sequence[str]] = Deferred(waiters.discard)
+        waiters.add(waiter)
+        return waiter
+
+    def _answer(self, result: Sequence[str] | Failure, host: str) -> None:
+        waiters = self._waiters.pop(host)
+        while waiters:
+            waiters.pop().callback(result)
+
+
 @implementer(IStreamClientEndpoint)
 class HostEndpoint:
     """Connects to one host, whatever its name looks like."""
 
-    def __init__(self, reactor: Any, threads: LookupThreads, host: str, port: int) -> None:
+    def __init__(self, reactor: Any, lookups: Lookups, host: str, port: int) -> None:
         """
         @param host: a name in ASCII, or an IP address.
         """
         self._reactor = reactor
-        self._threads = threads
+        self._lookups = lookups
         self._host = host
         self._port = port
 
@@ -137,8 +171,7 @@ class HostEndpoint:
             answer = _Answer()
             resolver.resolveHostName(answer, self._host, self._port)
             return await answer.complete
-        threads: Any = self._threads
-        return await deferToThreadPool(self._reactor, threads, system_addresses, self._host)
+        return await self._lookups.addresses(self._reactor, self._host)
 
 
 @implementer(IResolutionReceiver)

@@ -17,7 +17,8 @@ from zope.interface import implementer
 
 from statusjob import StatusClient, Unreachable, addresses
 from statusjob.addresses import AddressedReactor, CannotLookUp
-from statusjob.client.http.lookups import HostEndpoint, LookupThreads
+from statusjob.client.http import lookups as lookups_module
+from statusjob.client.http.lookups import HostEndpoint, Lookups, LookupThreads
 from statusjob.client.http.twisted_private import installed_resolver
 from tests.helpers.scripted_server import COMPLETED, ScriptedServer
 from tests.helpers.sockets import SocketTestCase, reactor
@@ -85,6 +86,13 @@ class LookupTests(SocketTestCase):
             self.assertEqual(raised.exception.kind, "dns")
             self.assertIs(raised.exception.lasting, lasting)
 
+    async def test_all_who_wait_get_the_answer_and_who_comes_later_gets_a_new_one(self) -> None:
+        lookups = Lookups()
+        for found in (("127.0.0.1",), ("127.0.0.2",)):
+            self.patch(lookups_module, "system_addresses", lambda _, found=found: found)
+            finding = [lookups.addresses(reactor, "a.example") for _ in range(3)]
+            self.assertEqual(await gatherResults(finding), [found] * 3)
+
 
 class ResolverTests(SynchronousTestCase):
     """The resolver of the reactor."""
@@ -97,15 +105,19 @@ class ResolverTests(SynchronousTestCase):
 
         stand_in: Any = AddressedReactor(reactor, [])
         stand_in.nameResolver = Installed()
-        connecting = HostEndpoint(stand_in, LookupThreads(), "localhost", 80).connect(Factory())
+        connecting = HostEndpoint(stand_in, Lookups(), "localhost", 80).connect(Factory())
         self.failureResultOf(connecting, NotImplementedError)
         self.assertIsNone(installed_resolver(reactor))
 
-    def test_a_lookup_takes_no_thread_of_the_reactor(self) -> None:
-        threads = LookupThreads()
+    def test_a_lookup_takes_no_thread_of_the_reactor_and_is_shared_by_all_who_ask(self) -> None:
         asked: list[Any] = []
-        self.patch(threads, "callInThreadWithCallback", lambda *given: asked.append(given))
-        connecting = HostEndpoint(reactor, threads, "localhost", 80).connect(Factory())
-        self.assertEqual(len(asked), 1)
-        connecting.cancel()
-        self.failureResultOf(connecting, CancelledError)
+        self.patch(
+            LookupThreads, "callInThreadWithCallback", lambda _, *given: asked.append(given)
+        )
+        lookups = Lookups()
+        for host in ("a.example", "b.example") * 3:
+            finding = [lookups.addresses(reactor, host) for _ in range(3)]
+            for each in finding:
+                each.cancel()
+                self.failureResultOf(each, CancelledError)
+        self.assertEqual([each[-1] for each in asked], ["a.example", "b.example"])

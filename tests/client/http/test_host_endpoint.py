@@ -17,7 +17,7 @@ from statusjob.addresses import AddressedReactor, NoSuchName
 from statusjob.client.errors import BadBaseURL
 from statusjob.client.http.base_url import read_base_url
 from statusjob.client.http.bounded import HostEndpoints
-from statusjob.client.http.lookups import HostEndpoint, LookupThreads
+from statusjob.client.http.lookups import HostEndpoint, Lookups
 
 
 class Names:
@@ -68,7 +68,7 @@ class AnyNameTests(SynchronousTestCase):
     def test_an_address_is_not_looked_up(self) -> None:
         for host in ("127.0.0.1", "::1"):
             reactor: Any = ResolvingReactor()
-            connecting = HostEndpoint(reactor, LookupThreads(), host, 80).connect(Factory())
+            connecting = HostEndpoint(reactor, Lookups(), host, 80).connect(Factory())
             self.assertEqual(reactor.nameResolver.resolved, [])
             self.assertEqual(reactor.tcpClients[0][:2], (host, 80))
             connecting.cancel()
@@ -77,13 +77,13 @@ class AnyNameTests(SynchronousTestCase):
     def test_a_resolver_that_finds_no_address_tells_that_there_is_no_such_name(self) -> None:
         reactor: Any = ResolvingReactor()
         self.patch(reactor.nameResolver, "found", [])
-        connecting = HostEndpoint(reactor, LookupThreads(), "a.example", 80).connect(Factory())
+        connecting = HostEndpoint(reactor, Lookups(), "a.example", 80).connect(Factory())
         self.failureResultOf(connecting, NoSuchName)
 
     def test_what_stands_in_for_the_reactor_provides_the_interface_of_twisted(self) -> None:
         reactor: Any = ResolvingReactor()
         verifyObject(IReactorPluggableNameResolver, AddressedReactor(reactor, ["127.0.0.1"]))
-        verifyObject(IStreamClientEndpoint, HostEndpoint(reactor, LookupThreads(), "a", 80))
+        verifyObject(IStreamClientEndpoint, HostEndpoint(reactor, Lookups(), "a", 80))
 
     def test_a_base_url_that_is_refused_says_why(self) -> None:
         for base, reason in (
