@@ -22,6 +22,8 @@ from statusjob.server.store.interface import StoreUnavailable, Update
 LONGEST_SLEEP = 30.0
 #: Seconds to sleep after the work has failed.
 RETRY_SLEEP = 1.0
+#: Least seconds between two lines of the log about work that fails again and again.
+LOG_SECONDS = 60.0
 #: The store rounds times to so many seconds. Who wakes that much later is never too early.
 _GRAIN = 0.001
 
@@ -31,6 +33,8 @@ class Alarm:
     Does one piece of work whenever it is due, and never twice at the same time.
 
     @ivar _wanted: the earliest time given to L{set} while the work was being done, or C{None}.
+    @ivar _logged_at: when it was logged last, by the reactor's clock, that the work fails; C{None}
+        once the work has succeeded since then.
     """
 
     _log = Logger()
@@ -56,6 +60,7 @@ class Alarm:
         self._started = False
         self._working = False
         self._wanted: float | None = None
+        self._logged_at: float | None = None
         self._call: IDelayedCall | None = None
         self._done: Deferred[None] | None = None
 
@@ -105,12 +110,15 @@ class Alarm:
         try:
             next_time = await self._work()
         except StoreUnavailable as error:
-            self._log.warn("{name} must wait: {error}", name=self._name, error=error)
+            if self._may_log():
+                self._log.warn("{name} must wait: {error}", name=self._name, error=error)
             wait = RETRY_SLEEP
         except Exception:
-            self._log.failure("{name} failed", name=self._name)
+            if self._may_log():
+                self._log.failure("{name} failed", name=self._name)
             wait = RETRY_SLEEP
         else:
+            self._logged_at = None
             wanted = [each for each in (next_time, self._wanted) if each is not None]
             wait = min(wanted) - self._now() if wanted else LONGEST_SLEEP
             # Never at once: the work may have seen a time that was rounded down.
@@ -118,6 +126,14 @@ class Alarm:
         self._working = False
         if self._started:
             self._sleep(wait)
+
+    def _may_log(self) -> bool:
+        """Whether to log that the work fails: the first time, and then once in a while."""
+        present = self._reactor.seconds()
+        if self._logged_at is not None and present < self._logged_at + LOG_SECONDS:
+            return False
+        self._logged_at = present
+        return True
 
 
 def follow(feed: Feed, alarm: Alarm) -> None:

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from statusjob.server.alarms import LONGEST_SLEEP, RETRY_SLEEP, Alarm
+from statusjob.server.alarms import LOG_SECONDS, LONGEST_SLEEP, RETRY_SLEEP, Alarm
 from statusjob.server.store.interface import StoreBusy
 from tests.helpers.servers import EPOCH
 
@@ -118,6 +118,17 @@ class AlarmTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.advance(RETRY_SLEEP + 0.5)
         self.assertEqual(len(self.rang), 2)
+
+    def test_work_that_fails_again_and_again_is_logged_once_a_minute(self) -> None:
+        self.answers = [ValueError("broken")] * 300
+        self.start()
+        self.advance(LOG_SECONDS / 2, RETRY_SLEEP)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.advance(LOG_SECONDS, RETRY_SLEEP)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.answers = [None, ValueError("broken anew")]
+        self.advance(LONGEST_SLEEP + 2)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_a_clock_that_is_set_forward_is_noticed(self) -> None:
         self.answers = [EPOCH + 3600, None]

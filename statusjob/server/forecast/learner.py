@@ -20,6 +20,7 @@ from operator import attrgetter
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from statusjob.jobs import DEMO_KIND, Job, Status
 from statusjob.pace.durations import LONGEST, REMEMBERED, learnable_duration
@@ -29,7 +30,7 @@ from statusjob.server.forecast.job_estimates import JobEstimates
 from statusjob.server.forecast.outlook import Estimate, EstimatedJob, Outlook
 from statusjob.server.lanes import Lane
 from statusjob.server.store import past_durations
-from statusjob.server.store.interface import Store, Update
+from statusjob.server.store.interface import Store, UnreadableRow, Update
 
 #: Most kinds that are remembered. If there are more, the one that was longest unused is forgotten.
 KINDS = 1_000
@@ -93,6 +94,8 @@ class Forecast:
     @ivar kinds: the memories of kinds, by kind; the one that was used last comes last.
     @ivar estimates: the estimates of pending jobs, by the job's id.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -233,7 +236,10 @@ class Forecast:
         if name is not None:
             past: list[Job] = []
             for result in (Status.COMPLETED, Status.ERROR):
-                past += await self._read(name, result)
+                try:
+                    past += await self._read(name, result)
+                except UnreadableRow:
+                    self._log.warn("past jobs of the kind {kind} cannot be read", kind=name)
             past.sort(key=attrgetter("finished_at"))
             self._remember(
                 name, [each for each in map(_plausible_duration, past) if each is not None]

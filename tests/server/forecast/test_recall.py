@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from twisted.internet.defer import fail
+from twisted.logger import capturedLogs
 
 from statusjob.jobs import CANCELLED, SIMULATED, Job, Status
 from statusjob.pace.durations import REMEMBERED
@@ -85,6 +86,17 @@ class RecallTests(StoredTestCase):
         self.start()
         for kind in ("a", "b", "c"):
             self.assert_learned(kind)
+
+    def test_jobs_that_cannot_be_read_hide_no_other_kind(self) -> None:
+        for kind in ("a", "b"):
+            self.store(50, kind, result="error", code="disk-full")
+        self.execute(
+            self.its_core, "UPDATE jobs SET error_code = CAST(x'ff' AS TEXT) WHERE kind = 'a'"
+        )
+        with capturedLogs() as logs:
+            self.start()
+        self.assert_learned("b")
+        self.assertEqual([event["kind"] for event in logs], ["a"])
 
     def test_only_the_last_jobs_are_recalled_in_the_order_of_their_ends(self) -> None:
         self.patch(learner, "REMEMBERED", 2 * PAGE)
