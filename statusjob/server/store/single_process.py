@@ -59,7 +59,7 @@ def move_waits(tx: Tx, seconds: float) -> None:
         )
     tx.execute(
         "UPDATE origins SET paused_until = paused_until + :by, leased_until = leased_until + :by,"
-        " ready_at = ready_at + :back",
+        " ready_at = ready_at + :back, down_since = down_since + :back",
         by=seconds,
         back=min(0.0, seconds),
     )
@@ -76,7 +76,7 @@ def move_waits(tx: Tx, seconds: float) -> None:
         back=min(0.0, seconds),
     )
     tx.execute(
-        "UPDATE clock SET leapt_at = :now,"
+        "UPDATE clock SET seen_at = :now, leapt_at = :now,"
         " leap = CASE WHEN leap + :by > 0 THEN leap + :by ELSE 0 END",
         by=seconds,
         now=tx.now,

@@ -219,6 +219,16 @@ class PauseTests(OriginTestCase):
         self.assertEqual(delivered, PAUSE_AFTER + 5)
         self.assertEqual(self.state(), (11, 0, 0))
 
+    def test_failed_deliveries_are_due_after_a_probe_although_the_clock_was_set_back(self) -> None:
+        self.due(A, PAUSE_AFTER + 1)
+        self.let_fail(2)
+        self.box.ahead -= 3600
+        self.let_fail(PAUSE_AFTER - 2)
+        self.box.clock.advance(FIRST_PAUSE)
+        self.succeed()
+        due = "SELECT COUNT(*) FROM deliveries WHERE state = 'pending' AND due_at <= :now"
+        self.assertEqual(self.column(self.box, due, now=self.box.now()), [PAUSE_AFTER])
+
     def test_a_delivery_that_failed_before_its_origin_did_goes_on_waiting(self) -> None:
         self.due(A, 10)
         (before,) = self.claim(1)

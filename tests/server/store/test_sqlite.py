@@ -6,13 +6,14 @@ from functools import partial
 from typing import NoReturn
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 
 from statusjob.jobs import Job
 from statusjob.server.feed import jobs_of
 from statusjob.server.store.batches import BATCH_LIMIT, QUEUE_LIMIT
 from statusjob.server.store.interface import StoreBusy, StoreFull, StoreUnavailable, Tx, Update
-from statusjob.server.store.sqlite import BATCH_SECONDS, CLOCK_STEP
+from statusjob.server.store.sqlite import BATCH_SECONDS, CLOCK_STEP, NOTE_INTERVAL
 from tests.helpers.core import Core, CoreTestCase, a_report, new_job
 from tests.helpers.lanes import HeldLane
 from tests.helpers.servers import EPOCH
@@ -270,6 +271,19 @@ class ClockTests(StoreTestCase):
             for _ in range(2):
                 self.write(self.inline, lambda tx: None)
                 self.assertEqual(self.paused_until(), after)
+
+    def test_a_restart_soon_after_a_step_moves_nothing_a_second_time(self) -> None:
+        path = self.mktemp()
+        self.inline = self.core(path=path)
+        self.execute(self.inline, "INSERT INTO origins (origin) VALUES ('a')")
+        self.execute(self.inline, "UPDATE origins SET paused_until = :time", time=EPOCH + 100)
+        self.inline.ahead -= NOTE_INTERVAL - 1
+        self.write(self.inline, lambda tx: None)
+        self.successResultOf(Deferred.fromCoroutine(self.inline.store.close()))
+        clock = Clock()
+        clock.rightNow = self.inline.now()
+        self.inline = self.core(path=path, clock=clock)
+        self.assertEqual(self.paused_until(), 100 - (NOTE_INTERVAL - 1))
 
     def test_a_small_step_moves_nothing(self) -> None:
         self.inline.ahead += CLOCK_STEP
