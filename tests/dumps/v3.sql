@@ -193,7 +193,6 @@ CREATE INDEX deliveries_due
                 ON deliveries (origin_id, due_at) WHERE state = 'pending'
             ;
 CREATE INDEX deliveries_busy ON deliveries (origin_id) WHERE state = 'sending';
-CREATE INDEX deliveries_job ON deliveries (job_id);
 CREATE INDEX deliveries_body ON deliveries (body_id);
 CREATE INDEX attempts_delivery ON attempts (delivery_id);
 CREATE INDEX deliveries_log ON deliveries (webhook_id, created_at, id);
@@ -214,7 +213,8 @@ CREATE INDEX deliveries_probe
             ;
 CREATE INDEX jobs_due ON jobs (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX origins_ready ON origins (ready_at, id) WHERE ready_at IS NOT NULL;
-CREATE INDEX deliveries_webhook ON deliveries (webhook_id, job_id);
+CREATE INDEX deliveries_job ON deliveries (job_id, webhook_id);
+CREATE INDEX deliveries_tests ON deliveries (webhook_id, type) WHERE job_id IS NULL;
 CREATE INDEX deliveries_state ON deliveries (webhook_id, state, created_at, id);
 CREATE INDEX webhooks_origin ON webhooks (origin_id);
 CREATE INDEX webhooks_wide

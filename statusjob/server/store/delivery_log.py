@@ -176,7 +176,7 @@ def add_test(tx: Tx, webhook_id: str, body: bytes) -> tuple[str, bool]:
     """
     wake_for(tx, webhook_id)
     found = tx.one(
-        "SELECT id FROM deliveries WHERE webhook_id = :id AND type = :type"
+        "SELECT id FROM deliveries WHERE webhook_id = :id AND job_id IS NULL AND type = :type"
         " AND state IN ('pending', 'sending')",
         id=webhook_id,
         type=TEST_EVENT,

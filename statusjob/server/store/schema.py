@@ -144,9 +144,11 @@ MIGRATIONS = (
             "ALTER TABLE origins DROP COLUMN served_at",
             "DROP INDEX deliveries_next",
             # The log of a webhook is read by state. Everything else about one webhook and one job
-            # is a few rows.
+            # is a few rows, and so are the tests of a webhook, which concern no job.
             "DROP INDEX deliveries_webhook",
-            "CREATE INDEX deliveries_webhook ON deliveries (webhook_id, job_id)",
+            "DROP INDEX deliveries_job",
+            "CREATE INDEX deliveries_job ON deliveries (job_id, webhook_id)",
+            "CREATE INDEX deliveries_tests ON deliveries (webhook_id, type) WHERE job_id IS NULL",
             "CREATE INDEX deliveries_state ON deliveries (webhook_id, state, created_at, id)",
             # Only webhooks for kinds and for all jobs are counted, and those of one job.
             "DROP INDEX webhooks_active",

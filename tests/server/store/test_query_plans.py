@@ -275,6 +275,13 @@ class PlanTests(PlanTestCase):
         for sql, plan in limited.items():
             self.assertNotIn("USE TEMP B-TREE", " ".join(plan), sql)
 
+    def test_the_tests_of_a_webhook_are_found_however_long_its_log_is(self) -> None:
+        self.do_everything()
+        plans = [plan for sql, plan in self.plans.items() if "job_id IS NULL AND type =" in sql]
+        self.assertEqual(len(plans), 2)
+        for plan in plans:
+            self.assertIn("USING INDEX deliveries_tests", plan[0])
+
     def test_the_log_of_a_webhook_has_an_index_for_every_state(self) -> None:
         self.do_everything()
         plans = [
