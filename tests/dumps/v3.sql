@@ -195,7 +195,6 @@ CREATE INDEX deliveries_due
 CREATE INDEX deliveries_busy ON deliveries (origin_id) WHERE state = 'sending';
 CREATE INDEX deliveries_body ON deliveries (body_id);
 CREATE INDEX attempts_delivery ON attempts (delivery_id);
-CREATE INDEX deliveries_log ON deliveries (webhook_id, created_at, id);
 CREATE INDEX deliveries_dead
                 ON deliveries (webhook_id, finished_at) WHERE state = 'dead'
             ;

@@ -146,6 +146,7 @@ MIGRATIONS = (
             # The log of a webhook is read by state. Everything else about one webhook and one job
             # is a few rows, and so are the tests of a webhook, which concern no job.
             "DROP INDEX deliveries_webhook",
+            "DROP INDEX deliveries_log",
             "DROP INDEX deliveries_job",
             "CREATE INDEX deliveries_job ON deliveries (job_id, webhook_id)",
             "CREATE INDEX deliveries_tests ON deliveries (webhook_id, type) WHERE job_id IS NULL",
