@@ -192,7 +192,7 @@ def add_test(tx: Tx, webhook_id: str, body: bytes) -> tuple[str, bool]:
         body=body.decode(),
     )
     assert row is not None
-    delivery_id = new_delivery_id()
+    delivery_id = new_delivery_id(tx.now)
     tx.execute(
         "INSERT INTO deliveries (id, webhook_id, origin_id, type, body_id, state, probe, due_at,"
         " created_at)"
