@@ -31,7 +31,7 @@ from statusjob.jobs import (
 from statusjob.server.errors import JobFinished
 from statusjob.server.feed import jobs_of
 from statusjob.server.store.timeline import EVENTS_LIMIT
-from tests.helpers.core import Core
+from tests.helpers.core import Core, RepeatingStore
 
 #: One event of a timeline: version, result, progress, message.
 Event = tuple[int, str, float | None, str | None]
@@ -113,7 +113,8 @@ class LifecycleMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.core = Core()
+        # A store may run a write more than once.
+        self.core = Core(store=RepeatingStore)
         self.core.start_alarms()
         self.models: dict[str, Model] = {}
         self.last_report: dict[str, Report] = {}

@@ -30,7 +30,7 @@ from statusjob.server.store.outbox_settle import Outcome, Retry
 from statusjob.server.store.retention import delete_removed_webhooks, delete_unused_origins
 from statusjob.server.store.webhooks import subscribers
 from statusjob.server.webhooks.redelivery import Deliveries
-from tests.helpers.core import Core, a_report, fired, hook, new_job
+from tests.helpers.core import Core, RepeatingStore, a_report, fired, hook, new_job
 from tests.helpers.outbox import ALL
 
 T = TypeVar("T")
@@ -68,7 +68,8 @@ class OutboxMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.core = Core()
+        # A store may run a write more than once.
+        self.core = Core(store=RepeatingStore)
         self.deliveries = Deliveries(self.core.store)
         self.generation = 0
         self.under_way: dict[str, tuple[str, Claim]] = {}
