@@ -81,8 +81,10 @@ def claim(tx: Tx, node: str, room: int, shared: int) -> Claimed:
         others are for origins that have none, so that no slow origin keeps them waiting.
     """
     for origin_id in origins.with_expired_leases(tx, node):
-        # The node that was sending there is gone, or too late.
-        return_to_pending(tx, "origin_id = :origin_id", origin_id=origin_id)
+        # The node that was sending there is gone, or too late. If a third one was faster than this
+        # one, what is being sent there is that one's.
+        if origins.lease(tx, origin_id, node, LEASE):
+            return_to_pending(tx, "origin_id = :origin_id", origin_id=origin_id)
     taken: list[Claim] = []
     unreadable: list[str] = []
     # Only origins that have attempts under way may be passed over.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statusjob.server.store import single_process
+from statusjob.server.store import origins, single_process
 from statusjob.server.store.origins import MAX_SLOTS
 from statusjob.server.store.outbox_claim import LEASE
 from tests.helpers.core import COMPLETED, version_of
@@ -67,6 +67,14 @@ class TakeOverTests(OutboxTestCase):
         self.assertEqual(
             (again.id, again.body, again.attempt), (claim.id, claim.body, claim.attempt)
         )
+
+    def test_only_the_node_that_gets_the_lease_takes_them_over(self) -> None:
+        self.due(A)
+        self.claim()
+        self.box.clock.advance(LEASE)
+        self.patch(origins, "lease", lambda *given: False)
+        self.assertEqual(self.claim(node=OTHER), [])
+        self.assertEqual([slot.state for slot in self.slots()], ["sending"])
 
     def test_it_cannot_settle_any_more(self) -> None:
         self.due(A)
