@@ -13,15 +13,9 @@ from collections.abc import Callable, Sequence
 
 from twisted.logger import Logger
 
-from statusjob.jobs import Job
 from statusjob.server.store.interface import Update
 
 Listener = Callable[[Sequence[Update]], None]
-
-
-def jobs_of(updates: Sequence[Update]) -> list[Job]:
-    """Pick the jobs that changed, each in its new state."""
-    return [update.job for update in updates if update.job is not None]
 
 
 class Feed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, TypeVar, cast
 
@@ -193,6 +193,11 @@ def a_claim(url: str = URL, *secrets: str, **members: Any) -> Claim:
 def version_of(claim: Claim) -> int:
     """The version of the job that a delivery carries."""
     return int(json.loads(claim.body)["job"]["version"])
+
+
+def jobs_of(updates: Iterable[Update]) -> list[Job]:
+    """Pick the jobs that updates tell of."""
+    return [update.job for update in updates if update.job is not None]
 
 
 def fired(answer: Deferred[T]) -> T:

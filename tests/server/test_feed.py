@@ -8,8 +8,9 @@ from typing import NoReturn
 from twisted.trial.unittest import SynchronousTestCase
 
 from statusjob.jobs import Job
-from statusjob.server.feed import Feed, jobs_of
+from statusjob.server.feed import Feed
 from statusjob.server.store.interface import Update
+from tests.helpers.core import jobs_of
 
 
 def update(name: str) -> Update:

@@ -28,8 +28,7 @@ attempts do not count. So a crash repeats an attempt at worst, and loses none.
 B{Connection slots} (L{statusjob.server.store.origins}). An origin has at most 16
 attempts under way. A failure halves its number of slots, and a success adds one.
 In all there are at most 256 attempts under way, of which 64 are kept free for
-origins that have none. The origin that was
-not served for longest comes first.
+origins that have none. The origin that has been ready for longest comes first.
 
 B{One attempt} (L{attempt<statusjob.server.delivery.attempt>}). The body is signed
 by every valid secret of the webhook. The L{poster<statusjob.server.delivery.poster>}
@@ -52,8 +51,9 @@ and costs no attempt (L{statusjob.server.store.url_pauses}). A test by request, 
 first of a redelivery, are made in spite of any pause.
 
 B{Giving up.} A delivery is dead when every step of the schedule has failed, when
-its receiver answers 410, when its webhook was disabled meanwhile, or when a paused
-origin has held it up for longer than all its attempts would have taken. A webhook
+its receiver answers 410, when its webhook was disabled meanwhile, when a paused
+origin has held it up for longer than all its attempts would have taken, or when it
+cannot be read from the database. A webhook
 is disabled on 410. It is given up when a delivery died and others had failed for at
 least 5 days before, on at least 3 of them, without any success. What ends while it
 is given up is kept as dead (L{statusjob.server.store.webhooks}). Dead deliveries can

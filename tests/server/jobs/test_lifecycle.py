@@ -11,9 +11,8 @@ from statusjob.server.errors import (
     VersionMismatch,
     WebhookConflict,
 )
-from statusjob.server.feed import jobs_of
 from statusjob.server.webhooks.registry import WebhookLimits
-from tests.helpers.core import Core, CoreTestCase, a_report, new_job
+from tests.helpers.core import Core, CoreTestCase, a_report, jobs_of, new_job
 from tests.helpers.lanes import HeldLane
 
 COMPLETED = b'{"result":"completed","output":{"frames":7},"message":"done"}'

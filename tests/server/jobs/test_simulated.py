@@ -9,10 +9,9 @@ from twisted.internet.defer import Deferred
 from statusjob.contract.jobs import NewJob, Simulation
 from statusjob.jobs import DEMO_KIND, SIMULATED, Job, JobFailure, Status
 from statusjob.server.errors import UnknownJob
-from statusjob.server.feed import jobs_of
 from statusjob.server.jobs.expiry import Expiry
 from statusjob.server.store.jobs import Poll
-from tests.helpers.core import URL, Core, CoreTestCase, a_report, hook, new_job
+from tests.helpers.core import URL, Core, CoreTestCase, a_report, hook, jobs_of, new_job
 from tests.helpers.servers import EPOCH, InMemoryServer, ServerTestCase
 
 FAILURE = JobFailure(SIMULATED, "simulated to fail")

@@ -29,9 +29,8 @@ from statusjob.jobs import (
     Status,
 )
 from statusjob.server.errors import JobFinished
-from statusjob.server.feed import jobs_of
 from statusjob.server.store.timeline import EVENTS_LIMIT
-from tests.helpers.core import Core, RepeatingStore
+from tests.helpers.core import Core, RepeatingStore, jobs_of
 
 #: One event of a timeline: version, result, progress, message.
 Event = tuple[int, str, float | None, str | None]

@@ -14,13 +14,13 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
 from statusjob.contract.jobs import Report, webhook_payload
-from statusjob.server.feed import Feed, jobs_of
+from statusjob.server.feed import Feed
 from statusjob.server.jobs.creation import Simulator
 from statusjob.server.jobs.lifecycle import Lifecycle
 from statusjob.server.lanes import ThreadLane
 from statusjob.server.store.interface import StoreUnusable
 from statusjob.server.store.sqlite import SQLiteStore
-from tests.helpers.core import CoreTestCase, anywhere, new_job
+from tests.helpers.core import CoreTestCase, anywhere, jobs_of, new_job
 from tests.helpers.databases import nothing, store_on
 from tests.helpers.servers import directory
 from tests.helpers.sockets import reactor

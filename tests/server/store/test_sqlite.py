@@ -10,11 +10,10 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 
 from statusjob.jobs import Job
-from statusjob.server.feed import jobs_of
 from statusjob.server.store.batches import BATCH_LIMIT, QUEUE_LIMIT
 from statusjob.server.store.interface import StoreBusy, StoreFull, StoreUnavailable, Tx, Update
 from statusjob.server.store.sqlite import BATCH_SECONDS, CLOCK_STEP, NOTE_INTERVAL
-from tests.helpers.core import Core, CoreTestCase, a_report, new_job
+from tests.helpers.core import Core, CoreTestCase, a_report, jobs_of, new_job
 from tests.helpers.lanes import HeldLane
 from tests.helpers.servers import EPOCH
 
