@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import NoReturn
 
@@ -110,6 +111,39 @@ class GroupCommitTests(StoreTestCase):
         self.assertEqual([self.successResultOf(each) for each in (before, after)], ["b", "c"])
         self.assertEqual(self.told, ["a", "b", "c"])
         self.assertEqual(self.names(), ["a", "b", "c"])
+
+    def runs_beside(self, failing: Callable[[Tx], NoReturn]) -> list[str]:
+        """What runs of a batch of three calls, of which the one in the middle fails."""
+        runs: list[str] = []
+
+        def run(name: str, tx: Tx) -> str:
+            runs.append(name)
+            return note(name, tx)
+
+        # The batch forms while another is in flight.
+        self.note("earlier")
+        first, refused, last = (
+            self.store.write(partial(run, "a")),
+            self.store.write(failing),
+            self.store.write(partial(run, "b")),
+        )
+        self.lane.step()
+        self.lane.step()
+        self.failureResultOf(refused, ValueError)
+        self.assertEqual([self.successResultOf(each) for each in (first, last)], ["a", "b"])
+        self.assertEqual(self.names(), ["earlier", "a", "b"])
+        self.assertEqual(self.told, ["earlier", "a", "b"])
+        return runs
+
+    def test_a_call_that_fails_after_a_change_makes_its_batch_run_again(self) -> None:
+        self.assertEqual(self.runs_beside(refuse), ["a", "a", "b"])
+
+    def test_a_call_that_fails_without_a_change_costs_the_others_nothing(self) -> None:
+        def only_refuse(tx: Tx) -> NoReturn:
+            tx.announce(noted("refused"))
+            raise ValueError("refused")
+
+        self.assertEqual(self.runs_beside(only_refuse), ["a", "b"])
 
     def test_a_statement_that_fails_makes_only_its_own_call_fail(self) -> None:
         self.note("a")
