@@ -9,6 +9,6 @@ C{sqlite_upkeep} and C{page_cache}. C{outage} and C{readiness} tell whether the 
 The other modules hold functions of a transaction, each module about one thing: jobs (C{jobs},
 C{job_lists}, C{due_jobs}, C{timeline}, C{past_durations}), webhooks (C{webhooks},
 C{webhook_secrets}, C{origins}, C{url_pauses}), the outbox (C{outbox_write}, C{outbox_claim},
-C{outbox_settle}, C{delivery_log}), and the database itself (C{schema}, C{migrations},
-C{retention}).
+C{outbox_settle}, C{delivery_log}), their ids (C{ids}), and the database itself (C{schema},
+C{migrations}, C{retention}).
 """

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from statusjob.contract.webhooks import Attempt, Delivery, DeliveryState
 from statusjob.jobs import TEST_EVENT
+from statusjob.server.store.ids import new_id
 from statusjob.server.store.interface import Row, Tx
 from statusjob.server.store.origins import wake_for
-from statusjob.server.store.outbox_write import new_delivery_id
 
 #: Most attempts of one delivery that are shown: the latest.
 ATTEMPTS_SHOWN = 20
@@ -192,7 +192,7 @@ def add_test(tx: Tx, webhook_id: str, body: bytes) -> tuple[str, bool]:
         body=body.decode(),
     )
     assert row is not None
-    delivery_id = new_delivery_id(tx.now)
+    delivery_id = new_id("msg", tx.now)
     tx.execute(
         "INSERT INTO deliveries (id, webhook_id, origin_id, type, body_id, state, probe, due_at,"
         " created_at)"

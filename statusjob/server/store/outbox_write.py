@@ -8,10 +8,9 @@ order and the terminal one always comes.
 
 from __future__ import annotations
 
-import secrets
-
 from statusjob.jobs import EventType, Job
 from statusjob.server.store import origins, webhooks
+from statusjob.server.store.ids import new_id
 from statusjob.server.store.interface import Tx
 
 #: One webhook is sent progress of one job at most once per so many seconds.
@@ -69,7 +68,7 @@ def write_deliveries(tx: Tx, job: Job, *, webhook_id: str | None = None) -> int:
             " THEN deliveries.first_begun_at END,"
             " due_at = CASE WHEN excluded.type = :progress THEN deliveries.due_at"
             " ELSE excluded.due_at END",
-            id=new_delivery_id(tx.now),
+            id=new_id("msg", tx.now),
             webhook_id=webhook.id,
             origin_id=webhook.origin_id,
             job_id=job.id,
@@ -91,16 +90,6 @@ def write_deliveries(tx: Tx, job: Job, *, webhook_id: str | None = None) -> int:
     if pending:
         delete_unused_bodies(tx, job.id)
     return waiting
-
-
-def new_delivery_id(now: float) -> str:
-    """
-    A new id for a delivery. It begins with the time, as ids of jobs do, so that indexes grow at
-    their end: ids without order would change a page of the database for each delivery.
-
-    @param now: the present, in seconds since the epoch.
-    """
-    return f"msg_{round(now * 1000):012x}{secrets.token_hex(10)}"
 
 
 def _next_progress(tx: Tx, webhook_id: str, job_id: str) -> float:

@@ -7,7 +7,6 @@ L{statusjob.server.store.webhook_secrets}.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Collection
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from statusjob.contract.urls import BadURL, normal_form
 from statusjob.contract.webhooks import Webhook
 from statusjob.jobs import DEMO_KIND, EventType, Job
 from statusjob.server.errors import UnknownWebhook
+from statusjob.server.store.ids import new_id
 from statusjob.server.store.interface import Row, Tx
 
 DAY = 86_400.0
@@ -145,7 +145,7 @@ def add(
         "INSERT INTO origins (origin) VALUES (:origin) ON CONFLICT (origin) DO NOTHING",
         origin=origin,
     )
-    webhook_id = "wh_" + secrets.token_hex(16)
+    webhook_id = new_id("wh", tx.now)
     tx.execute(
         "INSERT INTO webhooks (id, origin_id, job_id, kind, url, normal_url, events, name, secret,"
         " created_at)"
