@@ -75,6 +75,11 @@ def decode(body: bytes, shape: type[T]) -> T:
     return value
 
 
+def same_json(one: object, other: object) -> bool:
+    """Whether two values are the same JSON. For Python alone, C{1} equals C{True} and C{1.0}."""
+    return json.encode(one, order="sorted") == json.encode(other, order="sorted")
+
+
 def canonical_hash(body: bytes) -> str:
     """
     Hash a JSON body, so that neither the order of members nor white space matters.

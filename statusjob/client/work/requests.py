@@ -4,6 +4,7 @@ The requests of a worker: each has a job as its answer, and may be repeated with
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -177,6 +178,8 @@ def encode_output(output: Any) -> Raw:
     @raise BadOutput: if it cannot be the output of a job.
     """
     try:
+        # The encoder would make null of NaN, and a list of a set.
+        json.dumps(output, allow_nan=False)
         encoded = Raw(codec.encode(output))
         codec.decode(codec.encode({"result": Status.COMPLETED, "output": encoded}), Report)
     except Exception as error:

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from statusjob.contract.codec import same_json
 from statusjob.contract.jobs import NewJob, Report
 from statusjob.jobs import CANCELLED, FAILED, Job, JobFailure, Status
 from statusjob.server.errors import JobFinished, VersionMismatch
@@ -220,7 +221,7 @@ def _repeats(report: Report, job: Job) -> bool:
         report.result is job.result
         and (report.progress is UNSET or report.progress == job.progress)
         and (report.message is UNSET or report.message == job.message)
-        and (report.output is UNSET or report.output == job.output)
+        and (report.output is UNSET or same_json(report.output, job.output))
         and (job.error is None or job.error == _reported_error(report))
     )
 

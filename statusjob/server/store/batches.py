@@ -50,6 +50,8 @@ class Batches(Generic[T]):
         perform: Callable[[Sequence[Callable[[Any], Any]]], tuple[list[CallResult[Any]], T]],
         settled: Callable[[T], None],
         outage: Outage | None = None,
+        *,
+        drop_cancelled: bool = False,
     ) -> None:
         """
         @param perform: runs a batch in the lane. It returns one result per call, in order, and a
@@ -59,11 +61,14 @@ class Batches(Generic[T]):
         @param settled: receives the value for the whole batch on the reactor's thread, before any
             call is answered.
         @param outage: is told which batches failed as a whole.
+        @param drop_cancelled: whether a call that waits is not run once its answer is cancelled.
+            This is for calls that change nothing: who has hung up does not delay others.
         """
         self._lane = lane
         self._perform = perform
         self._settled = settled
         self._outage = outage
+        self._drop_cancelled = drop_cancelled
         self._waiting: deque[tuple[Callable[[Any], Any], Deferred[Any]]] = deque()
         self._busy = False
         self._closed = False
@@ -74,7 +79,8 @@ class Batches(Generic[T]):
         Add a call to the next batch.
 
         @return: fires with the call's value, or fails with what it raised, or with L{StoreBusy} if
-            too many calls wait already. Cancelling it ends only the wait, not the call.
+            too many calls wait already. Cancelling it ends only the wait, not the call, unless
+            cancelled calls are dropped.
         """
         answer: Deferred[Any] = Deferred()
         if self._closed:
@@ -99,7 +105,14 @@ class Batches(Generic[T]):
 
     def _next(self) -> None:
         self._busy = True
-        batch = [self._waiting.popleft() for _ in range(min(BATCH_LIMIT, len(self._waiting)))]
+        batch: list[tuple[Callable[[Any], Any], Deferred[Any]]] = []
+        while self._waiting and len(batch) < BATCH_LIMIT:
+            call, answer = self._waiting.popleft()
+            if not (self._drop_cancelled and answer.called):
+                batch.append((call, answer))
+        if not batch:
+            self._start_next_or_rest(None)
+            return
         calls = [call for call, _ in batch]
         running = self._lane.run(lambda: self._perform(calls))
         running.addCallbacks(

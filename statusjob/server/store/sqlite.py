@@ -190,6 +190,7 @@ class SQLiteStore:
             self._run_reads,
             _nothing_more,
             Outage("reading the database", self._monotonic),
+            drop_cancelled=True,
         )
 
     def _connect_and_prepare(self, prepare: Callable[[Tx], None]) -> None:

@@ -247,6 +247,8 @@ class DatabaseFile:
         if not self._inode_is_locked:
             assert self._side is not None
             same_at(self._side_path, identity_of(os.fstat(self._side)))
+        if self._beside:
+            self.check_beside()
 
     def check_beside(self) -> int:
         """

@@ -97,7 +97,8 @@ class EndTests(RunTestCase):
         self.assertEqual(self.reports, [{"result": "error", "error": reason}])
 
     def test_an_output_that_cannot_be_reported_fails_the_job(self) -> None:
-        for output in (object(), "x" * 300_000, "\0"):
+        unfit = object(), "x" * 300_000, "\0", float("nan"), {"a": [float("inf")]}, {1}, b"x"
+        for output in unfit:
             self.server.requests.clear()
             done = self.run_job()
             self.work.callback(output)

@@ -127,6 +127,16 @@ class AfterTheEndTests(CoreTestCase):
             self.assertEqual(self.refused(core, job, body), end, body)
         self.assertEqual(self.get(core, job), end)
 
+    def test_an_output_that_only_python_takes_for_the_same_is_another(self) -> None:
+        core = self.core()
+        job = self.create(core)
+        end = self.report(core, job, b'{"result":"completed","output":{"a":1,"b":[0]}}')
+        for output in (b'{"a":true,"b":[0]}', b'{"a":1,"b":[false]}', b'{"a":1.0,"b":[0]}'):
+            body = b'{"result":"completed","output":%b}' % output
+            self.assertEqual(self.refused(core, job, body), end, body)
+        again = b'{"result":"completed","output":{"b": [0], "a": 1}}'
+        self.assertEqual(self.report(core, job, again), end)
+
     def test_another_error_is_refused(self) -> None:
         core = self.core()
         job = self.create(core)

@@ -60,6 +60,34 @@ class BatchesTests(SynchronousTestCase):
             self.lane.step()
         self.assertEqual(self.sizes, [1, BATCH_LIMIT, 1])
 
+    def test_a_cancelled_call_is_run_all_the_same_unless_such_calls_are_dropped(self) -> None:
+        for drop, expected in ((False, [1, 3]), (True, [1, 1])):
+            self.sizes.clear()
+            self.batches = Batches(
+                self.lane, self.perform, self.happened.append, drop_cancelled=drop
+            )
+            self.add()
+            left = [self.add(), self.add()]
+            kept = self.add("kept")
+            for each in left:
+                each.cancel()
+                self.failureResultOf(each, CancelledError)
+            while self.lane.held:
+                self.lane.step()
+            self.assertEqual(self.successResultOf(kept), "kept")
+            self.assertEqual(self.sizes, expected)
+
+    def test_closing_does_not_wait_for_calls_that_were_all_cancelled(self) -> None:
+        self.batches = Batches(self.lane, self.perform, self.happened.append, drop_cancelled=True)
+        self.add()
+        left = self.add()
+        left.cancel()
+        self.failureResultOf(left, CancelledError)
+        closed = self.batches.close()
+        self.lane.step()
+        self.successResultOf(closed)
+        self.assertEqual((self.sizes, self.lane.held), ([1], 0))
+
     def test_calls_without_a_result_begin_the_next_batch(self) -> None:
         perform = self.perform
         self.batches = Batches(self.lane, lambda calls: perform(calls[:2]), self.happened.append)
