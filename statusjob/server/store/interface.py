@@ -55,17 +55,20 @@ class Update(Struct, frozen=True, kw_only=True):
     A report that only renews the heartbeat is announced too, with a version that listeners know
     already.
 
-    @ivar job: the job's full state; C{None} if only deliveries were written.
+    @ivar job: the job's full state; C{None} if only deliveries were written, or if a job was
+        deleted.
     @ivar changed: whether the job's version is new.
     @ivar due_at: when the job's next alarm is due, in seconds since the epoch; C{None} without
         an alarm.
     @ivar deliveries: how many deliveries the change wrote.
+    @ivar deleted: the id of a job that was deleted; C{None} if none was.
     """
 
     job: Job | None = None
     changed: bool = False
     due_at: float | None = None
     deliveries: int = 0
+    deleted: str | None = None
 
 
 class Row(Protocol):

@@ -26,7 +26,7 @@ COLUMNS = (
     " metadata, deadline, heartbeat, simulated_delay, created_at, updated_at, finished_at, due_at"
 )
 
-_POLL = "SELECT id, kind, result, eta_at, created_at, updated_at, finished_at FROM jobs"
+_POLL = "SELECT id, version, kind, result, eta_at, created_at, updated_at, finished_at FROM jobs"
 
 #: Columns that L{change} may set. A new value makes a new version.
 CHANGEABLE = frozenset(
@@ -252,12 +252,27 @@ class Poll(NamedTuple):
     """The part of a job that answers a poll; each member is as in L{Job}."""
 
     id: str
+    version: int
     kind: str
     result: Status
     eta_at: float | None
     created_at: float
     updated_at: float
     finished_at: float | None
+
+    @classmethod
+    def of(cls, job: Job) -> Poll:
+        """This part of a job that is known already."""
+        return cls(
+            job.id,
+            job.version,
+            job.kind,
+            job.result,
+            job.eta_at,
+            job.created_at,
+            job.updated_at,
+            job.finished_at,
+        )
 
 
 def poll(tx: Tx, job_id: str | None) -> Poll:
@@ -273,8 +288,8 @@ def poll(tx: Tx, job_id: str | None) -> Poll:
         row = tx.one(f"{_POLL} WHERE id = :id", id=job_id)
     if row is None:
         raise UnknownJob
-    found_id, kind, result, *times = row
-    return Poll(found_id, kind, Status(result), *times)
+    found_id, version, kind, result, *times = row
+    return Poll(found_id, version, kind, Status(result), *times)
 
 
 def remove_demos(tx: Tx, after: str) -> None:
@@ -284,8 +299,10 @@ def remove_demos(tx: Tx, after: str) -> None:
     @param after: demo jobs with a greater id are deleted, too. They are from before the clock was
         set back, and would count as the newest.
     """
-    tx.execute(
-        "DELETE FROM jobs WHERE kind = :kind AND (result = 'pending' OR id > :after)",
+    deleted = tx.all(
+        "DELETE FROM jobs WHERE kind = :kind AND (result = 'pending' OR id > :after) RETURNING id",
         kind=DEMO_KIND,
         after=after,
     )
+    for row in deleted:
+        tx.announce(Update(deleted=row["id"]))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from statusjob.server.store import url_pauses
-from statusjob.server.store.interface import Tx
+from statusjob.server.store.interface import Tx, Update
 from statusjob.server.store.jobs import demo_id
 
 #: Rows of each sort that one batch looks at, at most, and seconds after which it goes on with
@@ -104,11 +104,13 @@ def delete_old_jobs(
     demo = demo_id(tx) if rows else None
     for row in rows:
         if row["id"] != demo:
-            tx.execute(
+            deleted = tx.execute(
                 "DELETE FROM jobs WHERE id = :id AND NOT EXISTS (SELECT 1 FROM deliveries"
                 " WHERE job_id = :id AND state IN ('pending', 'sending'))",
                 id=row["id"],
             )
+            if deleted:
+                tx.announce(Update(deleted=row["id"]))
         after = (row["finished_at"], row["id"])
         if not more():
             return after

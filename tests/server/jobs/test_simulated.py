@@ -187,6 +187,14 @@ class DemoTests(CoreTestCase):
         poll = self.successResultOf(core.lifecycle.poll(None))
         self.assertEqual((poll.result, poll.finished_at), (Status.COMPLETED, EPOCH + 15.1))
 
+    def test_the_feed_tells_that_a_pending_demo_job_was_deleted_when_another_begins(self) -> None:
+        core = self.demo()
+        old = self.successResultOf(core.lifecycle.poll(None)).id
+        self.write(core, core.begin_demo)
+        deleted, begun = core.heard
+        self.assertEqual((deleted.deleted, deleted.job), (old, None))
+        self.assertIsNotNone(begun.job)
+
     def test_without_a_demo_job_a_poll_without_an_id_fails(self) -> None:
         core = self.core()
         self.failureResultOf(core.lifecycle.poll(None), UnknownJob)

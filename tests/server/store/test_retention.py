@@ -10,6 +10,7 @@ from statusjob.contract.webhooks import NewScopedWebhook
 from statusjob.jobs import EventType, Job
 from statusjob.server.jobs.expiry import Expiry
 from statusjob.server.store import retention
+from statusjob.server.store.interface import Update
 from statusjob.server.store.webhook_secrets import valid
 from tests.helpers.core import COMPLETED, URL, Core, CoreTestCase, a_report, hook, new_job
 
@@ -55,6 +56,17 @@ class RetentionTests(CoreTestCase):
             self.expire(core)
             self.assertEqual(self.left(core), [])
             self.assertEqual(self.column(core, "SELECT id FROM bodies"), [])
+
+    def test_the_feed_tells_of_the_jobs_that_are_deleted_and_of_no_others(self) -> None:
+        core = self.core()
+        deleted, told = self.create(core), self.create(core)
+        self.successResultOf(core.registrations.register(told.id, hook()))
+        for job in (deleted, told):
+            self.report(core, job, COMPLETED)
+        core.clock.advance(1000)
+        core.heard.clear()
+        self.expire(core)
+        self.assertEqual(core.heard, [Update(deleted=deleted.id)])
 
     def test_jobs_are_deleted_in_batches_until_none_is_left(self) -> None:
         self.patch(retention, "BATCH_ROWS", 4)
