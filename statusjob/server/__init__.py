@@ -21,7 +21,8 @@ B{The way of a report}, C{PATCH /jobs/ID}
  7. C{store/jobs.py} changes the job in one statement. C{store/timeline.py} adds an event, and
     C{store/outbox_write.py} a delivery for each webhook concerned.
  8. After the commit, C{feed.py} tells all listeners of the update: C{alarms.py},
-    C{forecast/learner.py}, C{delivery/worker.py} and C{waiting/watchers.py}.
+    C{forecast/learner.py}, C{delivery/worker.py}, C{waiting/watchers.py} and
+    C{web/ready_answers.py}.
  9. Only then the route goes on, and C{web/writing.py} writes the answer.
 
 Jobs that nobody reports on end by C{jobs/due.py}, in the same way from step 6 on; whether the
@@ -60,6 +61,9 @@ B{The way of a poll}, C{GET /jobs/ID/status}
  6. C{forecast/learner.py} says when asking again is worth it, from the outlook of the job's kind
     (C{forecast/outlook.py}).
  7. C{web/answers.py} makes the whole answer in one pure function, and C{web/writing.py} sends it.
+
+The next poll has a shorter way. C{web/ready_answers.py} keeps what was read, and keeps up with the
+feed. C{site/fast_answers.py} sends it, before Twisted parses the request.
 
 A stream begins in the same way, and goes on in C{waiting/event_stream.py}.
 """

@@ -37,6 +37,7 @@ from statusjob.server.lanes import Lane, ThreadLane
 from statusjob.server.limits import Limits
 from statusjob.server.settings import Settings
 from statusjob.server.site.careful import CannotListen, check_tls
+from statusjob.server.site.fast_answers import FastAnswers
 from statusjob.server.site.ports import Ports, describe
 from statusjob.server.site.site import BoundedSite
 from statusjob.server.store.interface import StoreUnusable, Tx
@@ -45,6 +46,7 @@ from statusjob.server.store.sqlite import SQLiteStore
 from statusjob.server.store.sqlite_connection import Connect, connect
 from statusjob.server.waiting.watchers import Watchers
 from statusjob.server.web.access import Access
+from statusjob.server.web.ready_answers import KEPT_BYTES, ReadyAnswers
 from statusjob.server.web.root import Api, Root
 from statusjob.server.webhooks.redelivery import Deliveries
 from statusjob.server.webhooks.registry import Registrations, WebhookLimits
@@ -171,6 +173,19 @@ class Server(Service):
             limits=reached,
         )
         self.forecast = Forecast(reactor, self.store, self.feed, lanes(FORECAST_LANE), now)
+        access = Access(
+            tokens=settings.token, private=settings.private, public_url=settings.public_url
+        )
+        self.ready = ReadyAnswers(
+            reactor,
+            self.feed,
+            self.forecast.retry_after,
+            now,
+            prefix=settings.prefix,
+            headers=access.headers_for_all,
+            # Whoever asks a private server must be asked for a token.
+            limit=0 if access.private else KEPT_BYTES,
+        )
         self.api = Api(
             lifecycle=self.lifecycle,
             registrations=Registrations(self.store, check_address=guard.check, limits=limits),
@@ -179,15 +194,13 @@ class Server(Service):
             readiness=Readiness(self.store, reactor.seconds),
             watchers=self.watchers,
             forecast=self.forecast,
-            access=Access(
-                tokens=settings.token,
-                private=settings.private,
-                public_url=settings.public_url,
-            ),
+            access=access,
+            ready=self.ready,
             public_url=settings.public_url,
             prefix=settings.prefix,
         )
-        self.site = BoundedSite(Root(self.api), reactor, limits=reached)
+        self.fast = FastAnswers(self.ready, access, self.api.count)
+        self.site = BoundedSite(Root(self.api), reactor, limits=reached, fast=self.fast)
         self._ports = Ports(
             reactor,
             self.site,
@@ -217,6 +230,7 @@ class Server(Service):
                 now=now,
             ),
             self.watchers,
+            self.ready,
             self._ports,
         )
         self._started: list[Part] = []

@@ -7,7 +7,13 @@ changes any of it.
 
 from __future__ import annotations
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.web.http import HTTPChannel
+
+
+def has_unsent(descriptor: FileDescriptor) -> bool:
+    """Whether something was written that was not sent yet. Twisted has no public way to ask."""
+    return bool(descriptor._tempDataLen or descriptor.dataBuffer)
 
 
 class MalformedRequestChannel(HTTPChannel):

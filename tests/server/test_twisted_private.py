@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from twisted.internet.testing import StringTransport
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from statusjob.server.twisted_private import MalformedRequestChannel
+from statusjob.server.twisted_private import MalformedRequestChannel, has_unsent
 
 
 class Refusing(MalformedRequestChannel):
@@ -59,3 +60,26 @@ class MalformedRequestTests(SynchronousTestCase):
         channel = MalformedRequestChannel()
         self.assertRaises(NotImplementedError, channel.refuse_malformed)
         self.assertRaises(NotImplementedError, channel.refuse_head)
+
+
+class Narrow(FileDescriptor):
+    """A descriptor that sends two bytes at a time."""
+
+    connected = 1
+
+    def writeSomeData(self, data: bytes) -> int:
+        return min(2, len(data))
+
+
+class UnsentTests(SynchronousTestCase):
+    """Whether a descriptor has something to send can be told without a public way to ask."""
+
+    def test_data_is_unsent_from_when_it_was_written_until_the_last_byte_was_sent(self) -> None:
+        descriptor = Narrow(MemoryReactorClock())
+        self.assertFalse(has_unsent(descriptor))
+        descriptor.write(b"abc")
+        self.assertTrue(has_unsent(descriptor))
+        descriptor.doWrite()
+        self.assertTrue(has_unsent(descriptor))
+        descriptor.doWrite()
+        self.assertFalse(has_unsent(descriptor))

@@ -18,6 +18,7 @@ from zope.interface import implementer
 from statusjob.contract.codec import BODY_LIMIT
 from statusjob.server.twisted_private import MalformedRequestChannel
 from statusjob.server.web.problems import Problem
+from statusjob.server.web.writing import head_bytes
 
 if TYPE_CHECKING:
     from statusjob.server.site.site import BoundedSite
@@ -283,11 +284,7 @@ class BoundedChannel(MalformedRequestChannel):
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Any) -> None:
         # In one piece. Twisted would pass every name, colon and value on by itself.
-        lines = [b"%b %b %b\r\n" % (version, code, reason)]
-        for name, values in headers.getAllRawHeaders():
-            lines += [b"%b: %b\r\n" % (name, value) for value in values]
-        lines.append(b"\r\n")
-        self.transport.write(b"".join(lines))
+        self.transport.write(head_bytes(version, code, reason, headers))
 
     def refuse_body(self) -> None:
         """Refuse a request whose body is too large."""

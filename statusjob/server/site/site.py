@@ -18,6 +18,7 @@ from twisted.web.server import Site
 
 from statusjob.server.limits import Limits
 from statusjob.server.site.channels import BoundedChannel
+from statusjob.server.site.fast_answers import FastAnswers, FastChannel
 from statusjob.server.site.requests import Bodies, BoundedRequest
 from statusjob.server.turns import Turns
 
@@ -46,23 +47,31 @@ class BoundedSite(Site):
         the one that has been idle for the longest time.
     @ivar bodies: the bodies that are being received.
     @ivar turns: the connections with pipelined requests that have arrived already.
+    @ivar fast: answers some requests before they get to the resource; C{None} if none are.
     @ivar draining: whether the server is stopping.
     """
 
     # Not Twisted's proxy in front of the channel: that is needed for HTTP/2 only.
-    protocol: Any = BoundedChannel
+    protocol: Any = FastChannel
     noisy = False
 
     def __init__(
-        self, resource: IResource, reactor: IReactorTime, *, limits: Limits | None = None
+        self,
+        resource: IResource,
+        reactor: IReactorTime,
+        *,
+        limits: Limits | None = None,
+        fast: FastAnswers | None = None,
     ) -> None:
         """
         @param limits: counts the connections that are refused or ended.
+        @param fast: answers some requests before they get to the resource.
         """
         super().__init__(
             resource, requestFactory=BoundedRequest, timeout=IDLE_SECONDS, reactor=reactor
         )
         self.limits = limits or Limits(reactor)
+        self.fast = fast
         self.connection_limit = CONNECTION_LIMIT
         self.channels: set[BoundedChannel] = set()
         self.idle: dict[BoundedChannel, None] = {}

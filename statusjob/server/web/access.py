@@ -12,6 +12,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import re
+from collections.abc import Sequence
 from enum import Enum
 from functools import lru_cache
 from urllib.parse import urlsplit
@@ -88,7 +89,11 @@ class Authority(Enum):
 
 
 class Access:
-    """The access rules of one server."""
+    """
+    The access rules of one server.
+
+    @ivar private: whether watching a job needs a token, too.
+    """
 
     def __init__(
         self,
@@ -104,7 +109,7 @@ class Access:
             our own.
         """
         self._tokens = [token.encode() for token in tokens]
-        self._private = private
+        self.private = private and bool(tokens)
         self._public_host, self._public_origin = None, None
         if public_url is not None:
             parts = urlsplit(public_url)
@@ -129,6 +134,11 @@ class Access:
                 "misdirected",
                 "without a token this server answers only to localhost and loopback addresses",
             )
+
+    def admits(self, host: bytes) -> bool:
+        """Whether L{check_host} lets a request pass that has this one Host."""
+        text = host.decode("latin-1")
+        return _HOST.match(text) is not None and (bool(self._tokens) or self._is_our_host(text))
 
     def require(self, authority: Authority, request: Request) -> None:
         """
@@ -161,7 +171,7 @@ class Access:
 
         @raise Problem: 401 if the server is private and the request has no valid token.
         """
-        if self._tokens and self._private:
+        if self.private:
             self._check_token(request)
 
     def add_cors_headers(self, request: Request) -> None:
@@ -172,6 +182,16 @@ class Access:
             return
         if self._allow_origin(request):
             request.setHeader(b"access-control-expose-headers", _EXPOSED_HEADERS)
+
+    @property
+    def headers_for_all(self) -> Sequence[tuple[bytes, bytes]]:
+        """The headers that L{add_cors_headers} gives the answer to a request without an Origin."""
+        if not self._tokens:
+            return ()
+        return (
+            (b"access-control-allow-origin", b"*"),
+            (b"access-control-expose-headers", _EXPOSED_HEADERS),
+        )
 
     def add_preflight_headers(self, request: Request) -> None:
         """Give the answer to OPTIONS the headers of a CORS preflight."""

@@ -3,12 +3,13 @@ The answers to those who ask about a job's state, made whole: code, headers and 
 
 Pure: nothing here has seen a request. A route reads the conditions of a request
 (L{statusjob.server.web.reading}), has the answer made here, and sends it
-(L{statusjob.server.web.writing.send}).
+(L{statusjob.server.web.writing.send}). Answers that are kept to be sent again
+(L{statusjob.server.web.ready_answers}) are made here, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from statusjob.contract import codec
@@ -53,6 +54,22 @@ class Conditions(NamedTuple):
 NO_CONDITIONS = Conditions()
 
 
+class Entity(NamedTuple):
+    """
+    What is shown of a state, to whoever asks.
+
+    @ivar tag: the entity tag.
+    @ivar changed_at: when the entity was made, in seconds since the epoch.
+    @ivar body: JSON.
+    @ivar more: headers that only answers with such an entity have.
+    """
+
+    tag: bytes
+    changed_at: float
+    body: bytes
+    more: Sequence[tuple[bytes, bytes]] = ()
+
+
 class Answer(NamedTuple):
     """
     A whole answer.
@@ -77,86 +94,64 @@ def job_tag(job: Job) -> bytes:
     return b'"%d"' % job.version
 
 
-def status_answer(
-    state: State, conditions: Conditions, retry_after: int | None, *, prefix: str = ""
-) -> Answer:
+def status_entity(state: State, prefix: str = "") -> Entity:
     """
-    The answer to C{GET {base}/status}.
+    What C{GET {base}/status} shows.
 
-    @param retry_after: after how many seconds asking again is worth it; C{None} if the job has
-        ended or the answer may have been held.
     @param prefix: the path of the public URL, for links.
     """
-    changed_at = state.created_at if state.finished_at is None else state.finished_at
-    link = (b"link", f'<{prefix}/jobs/{state.id}>; rel="monitor"'.encode())
-    return _answer(
+    return Entity(
         status_tag(state),
-        changed_at,
-        conditions,
-        retry_after,
-        lambda: status_body(state.result),
-        link,
+        state.created_at if state.finished_at is None else state.finished_at,
+        status_body(state.result),
+        ((b"link", f'<{prefix}/jobs/{state.id}>; rel="monitor"'.encode()),),
     )
 
 
-def job_answer(
-    job: Job, conditions: Conditions, retry_after: int | None, *, prefix: str = ""
-) -> Answer:
+def job_entity(job: Job, prefix: str = "") -> Entity:
     """
-    The answer to C{GET /jobs/{id}}; parameters as of L{status_answer}.
+    What C{GET /jobs/{id}} shows.
+
+    @param prefix: the path of the public URL, for links.
     """
-    return _answer(
-        job_tag(job),
-        job.updated_at,
-        conditions,
-        retry_after,
-        lambda: codec.encode(job_to_json(job, prefix)),
-    )
+    return Entity(job_tag(job), job.updated_at, codec.encode(job_to_json(job, prefix)))
 
 
-def operation_answer(
-    job: Job, conditions: Conditions, retry_after: int | None, *, location: str | None
-) -> Answer:
+def operation_entity(job: Job, location: str | None) -> Entity:
     """
-    The answer to C{GET /jobs/{id}/operation}; parameters as of L{status_answer}.
+    What C{GET /jobs/{id}/operation} shows.
 
     @param location: the absolute URL of the job, if it is known.
     """
-    return _answer(
-        job_tag(job),
-        job.updated_at,
-        conditions,
-        retry_after,
-        lambda: codec.encode(operation_to_json(job, location)),
-    )
+    return Entity(job_tag(job), job.updated_at, codec.encode(operation_to_json(job, location)))
 
 
-def _answer(
-    tag: bytes,
-    changed_at: float,
-    conditions: Conditions,
-    retry_after: int | None,
-    render: Callable[[], bytes],
-    *more: tuple[bytes, bytes],
-) -> Answer:
+def is_known(tag: bytes, known: frozenset[bytes] | None) -> bool:
+    """
+    Whether a client has an entity already.
+
+    @param known: as of L{Conditions}.
+    """
+    return known is not None and (known is ANY or tag in known)
+
+
+def make_answer(entity: Entity, conditions: Conditions, retry_after: int | None) -> Answer:
     """
     The answer about a state: 304 if the client has this entity, else 200 with it.
 
-    @param changed_at: when the entity was made, in seconds since the epoch.
-    @param render: makes the body.
-    @param more: more headers.
+    @param retry_after: after how many seconds asking again is worth it; C{None} if the job has
+        ended or the answer may have been held.
     """
-    known, wait = conditions
+    tag, changed_at, body, more = entity
     headers = [_VARY]
-    if wait is None:
+    if conditions.wait is None:
         headers.append(_REVALIDATE)
         if retry_after is not None:
             headers.append((b"retry-after", b"%d" % retry_after))
     else:
-        headers += _NO_STORE, (b"preference-applied", b"wait=%d" % wait)
+        headers += _NO_STORE, (b"preference-applied", b"wait=%d" % conditions.wait)
     headers += (b"etag", tag), (b"last-modified", write_date(int(changed_at))), *more
-    if known is not None and (known is ANY or tag in known):
+    if is_known(tag, conditions.known):
         return Answer(304, headers, b"")
-    body = render()
     headers += _JSON, (b"content-length", b"%d" % len(body))
     return Answer(200, headers, body)

@@ -15,10 +15,11 @@ from statusjob.contract.jobs import NewJob, Report, job_to_json
 from statusjob.jobs import Job, Status
 from statusjob.server.web.answers import (
     State,
-    job_answer,
+    job_entity,
     job_tag,
-    operation_answer,
-    status_answer,
+    make_answer,
+    operation_entity,
+    status_entity,
     status_tag,
 )
 from statusjob.server.web.reading import (
@@ -30,6 +31,7 @@ from statusjob.server.web.reading import (
     required_versions,
     tag_version,
 )
+from statusjob.server.web.ready_answers import JOB, STATUS
 from statusjob.server.web.routing import OPEN, WATCH, WRITE, route
 from statusjob.server.web.waiting import WatchRoutes
 from statusjob.server.web.writing import json_answer, send
@@ -53,11 +55,13 @@ class JobRoutes(WatchRoutes):
         """Answer the original contract's poll, for the demo job if there is no id."""
         if job_id is not None:
             job_id = checked_job_id(job_id)
-        state, conditions = await self.current_or_awaited(
-            request, job_id, read=self.lifecycle.poll, tag=status_tag, newer=_is_other
-        )
-        retry_after = self.retry_after(state, conditions)
-        return send(request, status_answer(state, conditions, retry_after, prefix=self.prefix))
+        with self.ready.reading(STATUS, job_id) as reading:
+            state, conditions = await self.current_or_awaited(
+                request, job_id, read=self.lifecycle.poll, tag=status_tag, newer=_is_other
+            )
+            entity = status_entity(state, self.prefix)
+            reading.keep(state, entity)
+        return send(request, make_answer(entity, conditions, self.retry_after(state, conditions)))
 
     @route("/jobs", "POST", needs=WRITE)
     async def create(self, request: Request) -> bytes:
@@ -102,11 +106,14 @@ class JobRoutes(WatchRoutes):
     @route("/jobs/<job_id>", "GET", needs=WATCH)
     async def show(self, request: Request, job_id: str) -> bytes:
         """Show a job."""
-        job, conditions = await self.current_or_awaited(
-            request, checked_job_id(job_id), read=self.lifecycle.get, tag=job_tag, newer=_is_later
-        )
-        retry_after = self.retry_after(job, conditions)
-        return send(request, job_answer(job, conditions, retry_after, prefix=self.prefix))
+        job_id = checked_job_id(job_id)
+        with self.ready.reading(JOB, job_id) as reading:
+            job, conditions = await self.current_or_awaited(
+                request, job_id, read=self.lifecycle.get, tag=job_tag, newer=_is_later
+            )
+            entity = job_entity(job, self.prefix)
+            reading.keep(job, entity)
+        return send(request, make_answer(entity, conditions, self.retry_after(job, conditions)))
 
     @route("/jobs/<job_id>/operation", "GET", needs=WATCH)
     async def operation(self, request: Request, job_id: str) -> bytes:
@@ -114,9 +121,8 @@ class JobRoutes(WatchRoutes):
         job, conditions = await self.current_or_awaited(
             request, checked_job_id(job_id), read=self.lifecycle.get, tag=job_tag, newer=_is_later
         )
-        retry_after = self.retry_after(job, conditions)
-        location = self.absolute(request, f"/jobs/{job.id}")
-        return send(request, operation_answer(job, conditions, retry_after, location=location))
+        entity = operation_entity(job, self.absolute(request, f"/jobs/{job.id}"))
+        return send(request, make_answer(entity, conditions, self.retry_after(job, conditions)))
 
     @route("/jobs/<job_id>", "PATCH", needs=WRITE)
     async def report(self, request: Request, job_id: str) -> bytes:

@@ -8,7 +8,7 @@ C{tests/server/web/test_reading.py} shows what it would accept or refuse otherwi
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TypeVar
 
 from msgspec import ValidationError, convert
@@ -44,8 +44,15 @@ def known_tags(request: Request) -> frozenset[bytes] | None:
         that compresses answers; L{ANY} for C{*}; C{None} if the header is missing.
     """
     values = request.requestHeaders.getRawHeaders(b"if-none-match")
-    if values is None:
-        return None
+    return None if values is None else read_known_tags(values)
+
+
+def read_known_tags(values: Sequence[bytes]) -> frozenset[bytes]:
+    """
+    Read the values of all C{If-None-Match} of a request, of which there is at least one.
+
+    @return: as that of L{known_tags}.
+    """
     if any(value.strip() == b"*" for value in values):
         return ANY
     tags = _TAG.findall(b",".join(values))

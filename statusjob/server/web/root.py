@@ -79,7 +79,7 @@ class Root(Resource):
         request.setResponseCode(204)
         request.setHeader(b"allow", ", ".join(sorted({"OPTIONS", *methods})).encode())
         self._api.access.add_preflight_headers(request)
-        self._api.count(NO_ROUTE, request)
+        self._api.count(NO_ROUTE, request.code)
         return b""
 
 

@@ -35,6 +35,7 @@ from statusjob.server.waiting.watchers import Watchers
 from statusjob.server.web.access import Access, Authority, host_of
 from statusjob.server.web.answers import NO_CONDITIONS, Conditions, State, job_tag
 from statusjob.server.web.problems import problem_for
+from statusjob.server.web.ready_answers import ReadyAnswers
 from statusjob.server.web.writing import json_answer
 from statusjob.server.webhooks.redelivery import Deliveries
 from statusjob.server.webhooks.registry import Registrations
@@ -84,7 +85,7 @@ def route(path: str, method: str, *, needs: Needs) -> Callable[[HandlerT], Handl
                 raise
             except Exception:
                 answer = routes.render_problem(request, Failure())
-            routes.count(name, request)
+            routes.count(name, request.code)
             return answer
 
         ROUTES[name] = needs
@@ -120,6 +121,7 @@ class Routes:
         watchers: Watchers,
         forecast: Forecast,
         access: Access,
+        ready: ReadyAnswers,
         public_url: str | None = None,
         prefix: str = "",
     ) -> None:
@@ -135,6 +137,7 @@ class Routes:
         self.watchers = watchers
         self.forecast = forecast
         self.access = access
+        self.ready = ready
         self.public_url = public_url
         self.prefix = prefix
         self.event_encoder = EventEncoder(prefix)
@@ -147,7 +150,7 @@ class Routes:
     def on_error(self, request: Any, failure: Failure) -> bytes:
         """Answer an error that no route has answered, such as an unknown path, as a problem."""
         body = self.render_problem(request, failure)
-        self.count(NO_ROUTE, request)
+        self.count(NO_ROUTE, request.code)
         return body
 
     def render_problem(self, request: Request, failure: Failure) -> bytes:
@@ -156,15 +159,16 @@ class Routes:
             self.watchers.limits.note("store")
         return problem_for(failure, request, self.prefix).render(request)
 
-    def count(self, name: str, request: Request) -> None:
+    def count(self, name: str, code: int) -> None:
         """
         Count an answer, and log it if L{log_answers} is set.
 
         @param name: the name of the route.
+        @param code: the status code.
         """
-        self.answered[name, request.code] += 1
+        self.answered[name, code] += 1
         if self.log_answers:
-            self._log.debug("{route} was answered {code}", route=name, code=request.code)
+            self._log.debug("{route} was answered {code}", route=name, code=code)
 
     def send_job(self, request: Request, job: Job) -> bytes:
         """

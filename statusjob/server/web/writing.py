@@ -1,12 +1,17 @@
 """
-Writing answers: whole ones, JSON bodies and cursors.
+Writing answers: whole ones, as headers of a request or as bytes, JSON bodies and cursors.
 """
 
 from __future__ import annotations
 
-from twisted.web.http import Request
+from collections.abc import Iterable
+
+from twisted.web.http import RESPONSES, Request
+from twisted.web.http_headers import Headers
+from twisted.web.server import version
 
 from statusjob.contract import codec
+from statusjob.contract.http_dates import write_date
 from statusjob.server.web.answers import Answer
 
 
@@ -22,6 +27,38 @@ def send(request: Request, answer: Answer) -> bytes:
     for name, value in answer.headers:
         add_header(name, value)
     return answer.body
+
+
+def head_bytes(version: bytes, code: bytes, reason: bytes, headers: Headers) -> bytes:
+    """
+    The head of an answer, from its first line to the empty one.
+
+    @param version: such as C{HTTP/1.1}.
+    """
+    lines = [b"%b %b %b\r\n" % (version, code, reason)]
+    for name, values in headers.getAllRawHeaders():
+        lines += [b"%b: %b\r\n" % (name, value) for value in values]
+    lines.append(b"\r\n")
+    return b"".join(lines)
+
+
+def answer_bytes(answer: Answer, second: int, more: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """
+    The bytes that L{send} has Twisted send over HTTP/1.1.
+
+    @param second: the present, in whole seconds since the epoch.
+    @param more: headers that are not the answer's own.
+    """
+    headers = Headers()
+    for name, value in (
+        (b"server", version),
+        (b"date", write_date(second)),
+        *more,
+        *answer.headers,
+    ):
+        headers.addRawHeader(name, value)
+    reason = RESPONSES[answer.code]
+    return head_bytes(b"HTTP/1.1", b"%d" % answer.code, reason, headers) + answer.body
 
 
 def json_answer(request: Request, value: object) -> bytes:

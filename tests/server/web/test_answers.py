@@ -10,10 +10,12 @@ from statusjob.jobs import Job, Status
 from statusjob.server.web.answers import (
     ANY,
     NO_CONDITIONS,
+    Answer,
     Conditions,
-    job_answer,
-    operation_answer,
-    status_answer,
+    job_entity,
+    make_answer,
+    operation_entity,
+    status_entity,
 )
 
 PENDING = Job(id="a", kind="k", version=3, result=Status.PENDING, created_at=0, updated_at=60)
@@ -26,6 +28,13 @@ ENDED = Job(
     updated_at=120,
     finished_at=120,
 )
+
+
+def status_answer(
+    job: Job, conditions: Conditions, retry_after: int | None, prefix: str = ""
+) -> Answer:
+    """The answer to a poll."""
+    return make_answer(status_entity(job, prefix), conditions, retry_after)
 
 
 class StatusAnswerTests(SynchronousTestCase):
@@ -82,7 +91,7 @@ class JobAnswerTests(SynchronousTestCase):
     """The answers that show a job."""
 
     def test_a_job_is_an_entity_per_version(self) -> None:
-        answer = job_answer(PENDING, NO_CONDITIONS, 7, prefix="/base")
+        answer = make_answer(job_entity(PENDING, "/base"), NO_CONDITIONS, 7)
         headers = dict(answer.headers)
         self.assertEqual((answer.code, headers[b"etag"]), (200, b'"3"'))
         self.assertEqual(headers[b"last-modified"], b"Thu, 01 Jan 1970 00:01:00 GMT")
@@ -91,15 +100,13 @@ class JobAnswerTests(SynchronousTestCase):
 
     def test_a_version_that_the_client_has_is_not_sent(self) -> None:
         known = Conditions(frozenset({b'"3"'}))
-        for answer in (
-            job_answer(PENDING, known, 7),
-            operation_answer(PENDING, known, 7, location=None),
-        ):
+        for entity in (job_entity(PENDING), operation_entity(PENDING, None)):
+            answer = make_answer(entity, known, 7)
             self.assertEqual((answer.code, answer.body), (304, b""))
-        self.assertEqual(job_answer(ENDED, known, None).code, 200)
+        self.assertEqual(make_answer(job_entity(ENDED), known, None).code, 200)
 
     def test_an_operation_names_its_job_if_its_address_is_known(self) -> None:
         for location in ("http://localhost/jobs/a", None):
-            answer = operation_answer(ENDED, NO_CONDITIONS, None, location=location)
+            answer = make_answer(operation_entity(ENDED, location), NO_CONDITIONS, None)
             self.assertEqual(json.loads(answer.body).get("resourceLocation"), location)
             self.assertEqual(dict(answer.headers)[b"etag"], b'"4"')
