@@ -33,9 +33,7 @@ REMEMBERED = 2_048
 _END_OF_LINE = b" HTTP/1.1\r\n"
 #: The other lines (RFC 9112 5), without what is obsolete or lenient there: no line is folded, all
 #: end in CRLF, and no name has a space after it.
-_FIELDS = re.compile(
-    rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n){1,100})\r\n"
-)
+_FIELDS = re.compile(rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n){1,100})\r\n")
 #: The fields on which more may depend than is known here: how the request ends, whether the
 #: connection lasts, or what is answered.
 _SLOW = frozenset(
