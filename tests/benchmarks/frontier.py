@@ -15,7 +15,7 @@ import matplotlib
 
 from statusjob.pace.schedule import optimum
 from tests.benchmarks.jobs import JobSet, ask, extreme_sets, sets
-from tests.benchmarks.peers import PEERS
+from tests.benchmarks.schedules import PEERS
 from tests.benchmarks.watching import Outcome, average
 
 matplotlib.use("Agg")

@@ -24,7 +24,7 @@ from statusjob.pace.durations import REMEMBERED, Durations
 from statusjob.pace.estimates import EstimateErrors
 from tests.benchmarks.clocked import clocked
 from tests.benchmarks.jobs import JobSet, best, cost, extreme_sets, sets
-from tests.benchmarks.peers import GOOGLE, ORIGINAL, PEERS, Peer
+from tests.benchmarks.schedules import GOOGLE, ORIGINAL, PEERS, Peer
 from tests.benchmarks.watching import Outcome, after, average, watch
 
 R, LONGEST = POLLING_INTERVAL, MAX_INTERVAL
